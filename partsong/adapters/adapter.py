@@ -1,0 +1,63 @@
+"""An adapter: one wire shape. Request out, reply in, errors mapped; retries, limits, time-outs and tracing are the worker's."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, ClassVar
+
+from partsong.contracts import Completion, Failure, ModelSpec, Task
+from partsong.errors import MeshError
+
+__all__ = ["Adapter", "Surroundings", "adapter_kinds"]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an adapter is given besides its entry in the mesh file."""
+
+    name: str
+    """The mesh file's name of the model."""
+    folder: Path = Path()
+    """The mesh file's folder: relative paths start here."""
+    secret: str | None = field(default=None, repr=False)
+    """The resolved `api_key`."""
+
+
+class Adapter(ABC):
+    """Speaks to one model. One object serves many calls at once, all on one event loop."""
+
+    kind: ClassVar[str]
+    """The entry point's name: `openai`."""
+    Spec: ClassVar[type[ModelSpec]]
+    """The schema of its models in the mesh file: `ModelSpec` and its own fields, `adapter` narrowed to `Literal[kind]`."""
+
+    @abstractmethod
+    def __init__(self, spec: Any, around: Surroundings) -> None:
+        """Store what is given; connect to nothing."""
+
+    async def open(self) -> None:
+        """Make ready (load weights, import the function); raises PartsongError with a remedy when it cannot."""
+        return
+
+    async def close(self) -> None:
+        """Let go of connections and memory; may be called once, also when `open` failed."""
+        return
+
+    @abstractmethod
+    async def complete(self, task: Task, on_text: Callable[[str], None] | None = None) -> Completion | Failure:
+        """Make one attempt.
+
+        With `on_text` the reply is streamed and each piece of text handed over as it comes; the completion is the same as without.
+        A cancelled attempt closes its upstream request before it returns. Whatever goes wrong upstream is a Failure whose `sent` is true to
+        fact; an exception out of here is a fault of the adapter.
+        """
+
+
+def adapter_kinds() -> dict[str, type[Adapter]]:
+    """Return every installed adapter class by its name (entry points of group `partsong.adapters`)."""
+    kinds = {point.name: point.load() for point in entry_points(group="partsong.adapters")}
+    if not kinds:
+        raise MeshError("no-adapters", "no adapter is installed", remedy="install the package (`pip install partsong`), do not only copy its folder")
+    return kinds

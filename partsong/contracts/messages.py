@@ -1,0 +1,88 @@
+"""What coordinator, worker, synthesizer and journal say to each other."""
+
+from pydantic import JsonValue, NonNegativeInt
+
+from partsong.contracts.answer import Candidate, Reply
+from partsong.contracts.completion import Completion
+from partsong.contracts.failure import Failure
+from partsong.contracts.frozen import Frozen, Seconds
+from partsong.contracts.task import Task
+
+__all__ = ["Call", "CallRecord", "MergeWork", "Row", "RowOutcome", "RowRecord"]
+
+
+class Call(Frozen):
+    """One attempt at a model, as a worker receives it."""
+
+    model: str
+    task: Task
+    step: str
+    timeout_s: Seconds
+    """What is left for this attempt: the model's own limit or the row's deadline, whichever is nearer."""
+    traceparent: str = ""
+    """W3C trace context of the attempt's parent span."""
+
+
+class CallRecord(Frozen):
+    """A finished model call, as the journal keeps it."""
+
+    run: str
+    row: NonNegativeInt
+    step: str
+    ask_hash: bytes
+    """16 bytes over all that was asked: the model's identity, messages, sampling, schema, tools."""
+    model: str
+    reply: Completion | Failure
+    attempts: NonNegativeInt = 1
+    at_s: float = 0.0
+    """Unix time."""
+
+
+class RowRecord(Frozen):
+    """A finished row, as the journal keeps it."""
+
+    run: str
+    row: NonNegativeInt
+    custom_id: str
+    task: Task | None = None
+    """None when the row could not be read."""
+    reply: Reply
+    line: NonNegativeInt = 0
+    """Line (or record) of the input, from 1; 0 when there was no input file."""
+    source: str = ""
+    """The input file."""
+    raw: str = ""
+    """The input as it stood (at most 10 kB), for a row that could not be read."""
+    at_s: float = 0.0
+    """Unix time."""
+
+
+class Row(Frozen):
+    """One task on its way through the engine."""
+
+    run: str
+    row: NonNegativeInt
+    task: Task
+    held: tuple[CallRecord, ...] = ()
+    """Calls of this row that the journal holds already: never made again."""
+    line: NonNegativeInt = 0
+    source: str = ""
+    traceparent: str = ""
+    """W3C trace context of whoever submitted the row; empty starts a trace."""
+
+
+class RowOutcome(Frozen):
+    """What the engine answers to a row; by then its record is durable."""
+
+    row: NonNegativeInt
+    custom_id: str
+    reply: Reply
+
+
+class MergeWork(Frozen):
+    """A merge, as a synthesizer receives it."""
+
+    rule: JsonValue
+    """The merge rule as the mesh file writes it: `{"majority": {...}}`."""
+    candidates: tuple[Candidate, ...]
+    replies: tuple[Reply, ...]

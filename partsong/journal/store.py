@@ -1,0 +1,80 @@
+"""A store: where the journal's records become durable. Blocking; the journal calls it from one thread of its own."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from partsong.contracts import CallRecord, Completion, RowRecord
+
+__all__ = ["Published", "Record", "RunInfo", "Store"]
+
+Record = CallRecord | RowRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What a run was started with; a resumed run compares."""
+
+    run: str
+    mesh_hash: str
+    input_hash: str
+    started_s: float
+    """Unix time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Up to where the journal's rows stand in the output files."""
+
+    seq: int = 0
+    """The last row record written out, by its place in the journal."""
+    output_bytes: int = 0
+    errors_bytes: int = 0
+
+
+class Store(Protocol):
+    """Durable records of runs. Every method may raise StoreError."""
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Make the records durable in one transaction; a record whose key (run, row, step) is there already is left as it was."""
+        ...
+
+    def calls(self, run: str, first_row: int, last_row: int) -> Sequence[CallRecord]:
+        """Return the run's calls of rows first..last (both included) that have no row record yet, by row."""
+        ...
+
+    def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
+        """Return which rows of first..last (both included) have a row record."""
+        ...
+
+    def rows(self, run: str, after_seq: int, limit: int) -> Sequence[tuple[int, RowRecord]]:
+        """Return row records in the order they were appended, each with its place (`seq` grows, gaps may occur)."""
+        ...
+
+    def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
+        """Return completions of any run by what was asked; hashes not there are left out."""
+        ...
+
+    def run(self, run: str) -> RunInfo | None:
+        """Return what the run was started with; None if it is not there."""
+        ...
+
+    def begin(self, info: RunInfo) -> None:
+        """Enter a run."""
+        ...
+
+    def forget(self, run: str) -> None:
+        """Delete a run with all its records."""
+        ...
+
+    def published(self, run: str) -> Published:
+        """Return the last checkpoint of the output files."""
+        ...
+
+    def publish(self, run: str, published: Published) -> None:
+        """Record a checkpoint; the output files must be on disk before."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the store."""
+        ...
