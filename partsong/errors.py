@@ -15,7 +15,18 @@ A model call that goes wrong is no exception: it is a `Failure`, which plans dec
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["EngineError", "InputError", "MeshError", "PartsongError", "Place", "Problem", "RunError", "StoreError", "WeightsError", "WireError"]
+__all__ = [
+    "EngineError",
+    "InputError",
+    "MeshError",
+    "PartsongError",
+    "Place",
+    "Problem",
+    "RunError",
+    "StoreError",
+    "WeightsError",
+    "WireError",
+]
 
 
 @dataclass(frozen=True, slots=True)

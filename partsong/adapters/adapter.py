@@ -59,5 +59,7 @@ def adapter_kinds() -> dict[str, type[Adapter]]:
     """Return every installed adapter class by its name (entry points of group `partsong.adapters`)."""
     kinds = {point.name: point.load() for point in entry_points(group="partsong.adapters")}
     if not kinds:
-        raise MeshError("no-adapters", "no adapter is installed", remedy="install the package (`pip install partsong`), do not only copy its folder")
+        raise MeshError(
+            "no-adapters", "no adapter is installed", remedy="install the package (`pip install partsong`), do not only copy its folder"
+        )
     return kinds

@@ -1,6 +1,7 @@
 """Contracts: the values that travel between all parts; frozen, documented, units in names."""
 
-from partsong.contracts.answer import Answer, BillLine, Candidate, Reply, Route, TierOutcome
+from partsong.contracts.answer import Answer, Candidate, Reply, Route, TierOutcome
+from partsong.contracts.bill import BillLine
 from partsong.contracts.completion import Completion, FinishReason, Logprobs, Timing, Usage
 from partsong.contracts.failure import Failure, FailureCode, Sent
 from partsong.contracts.frozen import Frozen, Name, Probability, Seconds, Usd

@@ -1,15 +1,14 @@
 """An answer: what a plan makes of its models' completions, with its path and its bill."""
 
-from typing import Literal
+from pydantic import JsonValue
 
-from pydantic import JsonValue, NonNegativeInt
-
-from partsong.contracts.completion import Completion, FinishReason, Usage
+from partsong.contracts.bill import BillLine
+from partsong.contracts.completion import Completion, FinishReason
 from partsong.contracts.failure import Failure
-from partsong.contracts.frozen import Frozen, Seconds, Usd
+from partsong.contracts.frozen import Frozen, Seconds
 from partsong.contracts.task import ToolCall
 
-__all__ = ["Answer", "BillLine", "Candidate", "Reply", "Route", "TierOutcome"]
+__all__ = ["Answer", "Candidate", "Reply", "Route", "TierOutcome"]
 
 
 class Candidate(Frozen):
@@ -42,23 +41,6 @@ class Route(Frozen):
 
     use: str
     reason: str
-
-
-class BillLine(Frozen):
-    """What one model call of the row took."""
-
-    step: str
-    model: str
-    """The mesh file's name of the model."""
-    usage: Usage = Usage()
-    cost_usd: Usd = 0.0
-    cpu_s: Seconds = 0.0
-    latency_s: Seconds = 0.0
-    attempts: NonNegativeInt = 1
-    outcome: Literal["answered", "failed", "cancelled", "journal", "cache"] = "answered"
-    """`journal`: taken from this run's journal on resume; `cache`: from an earlier run. Neither is paid again."""
-    failure: str | None = None
-    """The failure's code, when it failed."""
 
 
 class Answer(Frozen):

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Literal
 
+from partsong.contracts.bill import BillLine
 from partsong.contracts.frozen import Frozen, Seconds, Usd
 
 __all__ = ["Failure", "FailureCode", "Sent"]
@@ -87,3 +88,5 @@ class Failure(Frozen):
     """How long the provider asks to wait."""
     cost_usd: Usd = 0.0
     """US dollars that the failed attempt is known to have cost."""
+    bill: tuple[BillLine, ...] = ()
+    """Every call that the row made before it failed (on a row's failure; empty on a call's)."""

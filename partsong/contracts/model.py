@@ -11,7 +11,9 @@ from partsong.units import duration_s
 
 __all__ = ["Duration", "ModelSpec", "Price", "Resources", "SecretRef", "WorkerRange"]
 
-Duration = Annotated[float, BeforeValidator(duration_s), Field(gt=0.0, json_schema_extra={"type": ["number", "string"], "examples": ["60s", "2m", 0.5]})]
+Duration = Annotated[
+    float, BeforeValidator(duration_s), Field(gt=0.0, json_schema_extra={"type": ["number", "string"], "examples": ["60s", "2m", 0.5]})
+]
 """Seconds, written as a number or with a unit: `250ms`, `60s`, `2m`, `1h`."""
 
 

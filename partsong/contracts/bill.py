@@ -1,0 +1,27 @@
+"""A bill: what each model call of a row took, answered or not."""
+
+from typing import Literal
+
+from pydantic import NonNegativeInt
+
+from partsong.contracts.completion import Usage
+from partsong.contracts.frozen import Frozen, Seconds, Usd
+
+__all__ = ["BillLine"]
+
+
+class BillLine(Frozen):
+    """What one model call of the row took."""
+
+    step: str
+    model: str
+    """The mesh file's name of the model."""
+    usage: Usage = Usage()
+    cost_usd: Usd = 0.0
+    cpu_s: Seconds = 0.0
+    latency_s: Seconds = 0.0
+    attempts: NonNegativeInt = 1
+    outcome: Literal["answered", "failed", "cancelled", "journal", "cache"] = "answered"
+    """`journal`: taken from this run's journal on resume; `cache`: from an earlier run. Neither is paid again."""
+    failure: str | None = None
+    """The failure's code, when it failed."""

@@ -1,0 +1,53 @@
+"""The journal as the engine and a run see it: in this process, or an actor's on another machine."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from partsong.contracts import CallRecord, Completion, RowRecord
+from partsong.journal.store import Published, Record, RunInfo
+
+__all__ = ["JournalPort"]
+
+
+class JournalPort(Protocol):
+    """The store's operations, awaited; appends of many callers share one transaction. Every method may raise StoreError."""
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """Return when the records are durable."""
+        ...
+
+    async def calls(self, run: str, first_row: int, last_row: int) -> Sequence[CallRecord]:
+        """See Store.calls."""
+        ...
+
+    async def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
+        """See Store.done."""
+        ...
+
+    async def rows(self, run: str, after_seq: int, limit: int) -> Sequence[tuple[int, RowRecord]]:
+        """See Store.rows."""
+        ...
+
+    async def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
+        """See Store.cached."""
+        ...
+
+    async def run(self, run: str) -> RunInfo | None:
+        """See Store.run."""
+        ...
+
+    async def begin(self, info: RunInfo) -> None:
+        """See Store.begin."""
+        ...
+
+    async def forget(self, run: str) -> None:
+        """See Store.forget."""
+        ...
+
+    async def published(self, run: str) -> Published:
+        """See Store.published."""
+        ...
+
+    async def publish(self, run: str, published: Published) -> None:
+        """See Store.publish."""
+        ...
