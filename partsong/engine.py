@@ -25,7 +25,7 @@ class Engine(Protocol):
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
         """Answer one row; its record is durable when this returns.
 
-        A plan's failure is data (`RowOutcome.reply`); PartsongError means that the engine itself cannot go on. `on_text` gets the text of the
-        final reply as it comes, where the plan allows it and the engine runs in this process.
+        A plan's failure is data (`RowOutcome.reply`); PartsongError means that the engine itself cannot go on. `on_text` gets the text of
+        the final reply as it comes, where the plan allows it and the engine runs in this process.
         """
         ...
