@@ -1,0 +1,40 @@
+"""What the mesh file says of telemetry: where traces and metrics go, and how many."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, PositiveInt
+
+from partsong.contracts import Frozen, Probability
+from partsong.units import size_bytes
+
+__all__ = ["Rotation", "Size", "TelemetrySpec"]
+
+Size = Annotated[
+    int, BeforeValidator(size_bytes), Field(gt=0, json_schema_extra={"type": ["integer", "string"], "examples": ["64MB", "1GiB"]})
+]
+"""Bytes, written as a number or with a unit: `512kB`, `64MB`, `1GiB`."""
+
+
+class Rotation(Frozen):
+    """When a trace file is put aside and how many are kept, for each process that writes one."""
+
+    size: Size = 64_000_000
+    """Bytes after which the next file is begun."""
+    keep: PositiveInt = 4
+    """Files kept, the one being written included; the oldest is deleted."""
+
+
+class TelemetrySpec(Frozen):
+    """Where traces and metrics go; both are off unless `file` or `otlp` is given."""
+
+    file: str | None = None
+    """File of spans and metrics as JSON lines (`traces.jsonl`), in the run's folder unless absolute; every process writes its own beside the
+    name (`traces-worker-4711.jsonl`)."""
+    rotate: Rotation = Rotation()
+    """When a trace file is put aside and how many are kept."""
+    otlp: str | None = Field(default=None, pattern=r"^https?://")
+    """Address of an OpenTelemetry collector that takes OTLP over HTTP (`http://127.0.0.1:4318`); `/v1/traces` and `/v1/metrics` are added."""
+    content: bool = False
+    """Whether prompts and replies are written into spans."""
+    sample: Probability = 1.0
+    """Share of rows that are traced; decided once a row, from its trace id."""
