@@ -28,12 +28,14 @@ class TelemetrySpec(Frozen):
     """Where traces and metrics go; both are off unless `file` or `otlp` is given."""
 
     file: str | None = None
-    """File of spans and metrics as JSON lines (`traces.jsonl`), in the run's folder unless absolute; every process writes its own beside the
-    name (`traces-worker-4711.jsonl`)."""
+    """File of spans and metrics as JSON lines (`traces.jsonl`), in the run's folder unless absolute.
+
+    Every process writes its own beside that name (`traces-worker-4711.jsonl`).
+    """
     rotate: Rotation = Rotation()
     """When a trace file is put aside and how many are kept."""
     otlp: str | None = Field(default=None, pattern=r"^https?://")
-    """Address of an OpenTelemetry collector that takes OTLP over HTTP (`http://127.0.0.1:4318`); `/v1/traces` and `/v1/metrics` are added."""
+    """Address of a collector that takes OTLP over HTTP (`http://127.0.0.1:4318`); `/v1/traces` and `/v1/metrics` are added."""
     content: bool = False
     """Whether prompts and replies are written into spans."""
     sample: Probability = 1.0
