@@ -3,7 +3,8 @@
 Nothing but this module's own WireError comes out of reading bytes, whatever they are, and no error repeats what they hold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +19,7 @@ WIRE_VERSION = 1
 """First byte of every message; raised when a message of the version before can no longer be read."""
 
 _HEAD = bytes([WIRE_VERSION])
+_HEAD_OF_ONE = _HEAD + b"\x91"  # msgpack: a list of one
 _BIG_INT = 1  # msgpack extension: an integer past 64 bits, two's complement, big end first
 
 T = TypeVar("T")
@@ -36,13 +38,20 @@ class Codec(Generic[T]):
     def _adapter(self) -> TypeAdapter[list[T]]:
         return TypeAdapter(list[self._kind])  # type: ignore[name-defined]
 
+    def _plain(self, items: Sequence[T]) -> list[object]:
+        plain = self._adapter.dump_python(list(items), warnings="error")
+        assert isinstance(plain, list)
+        return plain
+
     def pack(self, items: Sequence[T]) -> bytes:
-        """Return the items as bytes; a value that cannot travel (nested past 500 levels) is a WireError."""
-        try:
-            plain = self._adapter.dump_python(list(items), warnings="error")
-            return _HEAD + _packed(plain)
-        except (ValueError, TypeError, RecursionError, OverflowError) as error:
-            raise _invalid("a value cannot be packed", error) from None
+        """Return the items as bytes; a value that cannot travel (nested past 250 levels) is a WireError."""
+        with _packing():
+            return _HEAD + _packed(self._plain(items))
+
+    def pack_each(self, items: Sequence[T]) -> list[bytes]:
+        """Return every item as a message of its own, as `pack([item])` would."""
+        with _packing():
+            return [_HEAD_OF_ONE + _packed(plain) for plain in self._plain(items)]
 
     def unpack(self, data: bytes) -> list[T]:
         """Return the items of packed bytes; what is not ours, of another version or cut short is a WireError."""
@@ -54,6 +63,14 @@ class Codec(Generic[T]):
 
 
 _REMEDY = "run the same version of Partsong in every process"
+
+
+@contextmanager
+def _packing() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise _invalid("a value cannot be packed", error) from None
 
 
 def _packed(plain: object) -> bytes:
