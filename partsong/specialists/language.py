@@ -1,0 +1,27 @@
+"""Language identification by character n-grams (py3langid, after Lui and Baldwin, ACL 2012), about a millisecond a text."""
+
+from functools import cache
+from typing import Any
+
+from partsong.contracts import Task
+
+__all__ = ["language"]
+
+
+def language(task: Task, among: tuple[str, ...] = ()) -> tuple[str, float]:
+    """Answer with the ISO 639-1 code of the text's language and its probability, of all known languages or `among` the given codes.
+
+    The text judged is the task's `text` in its metadata, where a prompt is wrapped around it, else its user messages.
+    """
+    code, probability = _identifier(tuple(among)).classify(str(task.metadata.get("text") or task.text))
+    return str(code), min(1.0, float(probability))
+
+
+@cache
+def _identifier(among: tuple[str, ...]) -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_pickled_model(MODEL_FILE, norm_probs=True)
+    if among:
+        identifier.set_languages(list(among))
+    return identifier
