@@ -1,0 +1,157 @@
+"""Store conformance: what any store must do; a plugin's tests inherit it and say how to open theirs."""
+
+# ruff: noqa: D102 - a test's name is its sentence
+from abc import ABC, abstractmethod
+from contextlib import closing
+from pathlib import Path
+
+from partsong.contracts import Answer, CallRecord, Completion, Failure, FailureCode, Reply, RowRecord, Task, Timing
+from partsong.journal.store import Published, RunInfo, Store
+
+__all__ = ["StoreConformance", "call_record", "row_record"]
+
+
+def call_record(
+    row: int = 0, step: str = "", *, run: str = "run", asked: str | None = None, reply: Completion | Failure | None = None
+) -> CallRecord:
+    """Return a call's record; `asked` stands for all that was asked, and says the same text for the same call."""
+    said = f"{run}/{row}/{step}" if asked is None else asked
+    completion = Completion(text=f"to {said}", model="m-1", timing=Timing(total_s=0.5))
+    return CallRecord(run=run, row=row, step=step, ask_hash=said.encode()[-16:].rjust(16, b"."), model="m", reply=reply or completion)
+
+
+def row_record(row: int = 0, *, run: str = "run", reply: Reply | None = None) -> RowRecord:
+    """Return a row's record."""
+    return RowRecord(run=run, row=row, custom_id=f"id-{row}", task=Task.of("Why?", id=f"id-{row}"), reply=reply or Answer(text="Because."))
+
+
+FAILED = Failure(code=FailureCode.TIMEOUT, message="no reply within 60 s", retryable=True)
+INFO = RunInfo(run="run", mesh_hash="m", input_hash="i", started_s=1.5)
+
+
+class StoreConformance(ABC):
+    """Inherit as `class TestMyStore(StoreConformance)` and give `open`; pytest does the rest."""
+
+    @abstractmethod
+    def open(self, folder: Path) -> Store:
+        """Return the store of this folder: what one store has closed, the next one opened here finds."""
+
+    def test_calls_come_back_by_row_until_their_row_is_finished(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.append([call_record(2, "a"), call_record(1, "a"), call_record(1, "b"), call_record(3, "a")])
+            store.append([row_record(2)])
+            assert store.calls("run", 0, 2) == [call_record(1, "a"), call_record(1, "b")]
+
+    def test_calls_of_a_finished_row_stay_in_the_cache(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.append([call_record(1, "a"), row_record(1)])
+            assert store.cached([call_record(1, "a").ask_hash]) == {call_record(1, "a").ask_hash: call_record(1, "a").reply}
+
+    def test_a_record_that_is_there_is_left_as_it_was(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.append([call_record(1, "a"), row_record(2)])
+            store.append([call_record(1, "a", reply=FAILED), row_record(2, reply=FAILED), call_record(1, "b")])
+            assert store.calls("run", 1, 1) == [call_record(1, "a"), call_record(1, "b")]
+            assert [row for _, row in store.rows("run", 0, 10)] == [row_record(2)]
+
+    def test_a_record_twice_in_one_append_counts_once(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.append([row_record(1), row_record(1), call_record(2), call_record(2)])
+            assert len(store.rows("run", 0, 10)) == 1
+            assert len(store.calls("run", 0, 10)) == 1
+
+    def test_records_survive_closing(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.begin(INFO)
+            store.append([call_record(1), row_record(2)])
+            store.publish("run", Published(seq=1, output_bytes=10, errors_bytes=2))
+        with closing(self.open(tmp_path)) as store:
+            assert store.run("run") == INFO
+            assert store.calls("run", 0, 9) == [call_record(1)]
+            assert [row for _, row in store.rows("run", 0, 9)] == [row_record(2)]
+            assert store.published("run") == Published(seq=1, output_bytes=10, errors_bytes=2)
+
+    def test_done_names_the_finished_rows_of_the_range(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.append([row_record(row) for row in (1, 3, 5, 8)] + [row_record(4, run="other")])
+            assert store.done("run", 3, 5) == {3, 5}
+
+    def test_rows_come_in_the_order_they_were_appended(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.append([row_record(5), row_record(2, run="other")])
+            store.append([row_record(1), row_record(3, reply=FAILED)])
+            found = store.rows("run", 0, 10)
+            assert [row.row for _, row in found] == [5, 1, 3]
+            assert [seq for seq, _ in found] == sorted({seq for seq, _ in found})
+
+    def test_rows_are_paged_by_their_place(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.append([row_record(row) for row in range(5)])
+            first = store.rows("run", 0, 3)
+            rest = store.rows("run", first[-1][0], 3)
+            assert [row.row for _, row in [*first, *rest]] == [0, 1, 2, 3, 4]
+
+    def test_the_cache_is_of_all_runs_and_of_answers_alone(self, tmp_path: Path) -> None:
+        answered, failed = call_record(1, run="earlier", asked="x"), call_record(2, run="earlier", asked="y", reply=FAILED)
+        with closing(self.open(tmp_path)) as store:
+            store.append([answered, failed])
+            assert store.cached([answered.ask_hash, failed.ask_hash, b"never asked....."]) == {answered.ask_hash: answered.reply}
+
+    def test_the_cache_takes_thousands_of_questions_at_once(self, tmp_path: Path) -> None:
+        calls = [call_record(row) for row in range(3000)]
+        with closing(self.open(tmp_path)) as store:
+            store.append(calls)
+            assert len(store.cached([call.ask_hash for call in calls])) == 3000
+            assert store.cached([]) == {}
+
+    def test_the_first_of_several_answers_to_one_question_is_cached(self, tmp_path: Path) -> None:
+        first = call_record(1, asked="x")
+        later = call_record(2, asked="x", reply=Completion(text="later", model="m-1", timing=Timing(total_s=1)))
+        with closing(self.open(tmp_path)) as store:
+            store.append([first])
+            store.append([later])
+            assert store.cached([first.ask_hash]) == {first.ask_hash: first.reply}
+
+    def test_a_run_is_found_by_its_name_and_left_as_it_began(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            assert store.run("run") is None
+            store.begin(INFO)
+            store.begin(RunInfo(run="run", mesh_hash="changed", input_hash="changed", started_s=9.0))
+            assert store.run("run") == INFO
+
+    def test_a_forgotten_run_leaves_nothing_and_others_alone(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.begin(INFO)
+            store.append([call_record(1, asked="x"), row_record(2), call_record(1, run="other")])
+            store.publish("run", Published(seq=1))
+            store.forget("run")
+            assert store.run("run") is None
+            assert not store.calls("run", 0, 9)
+            assert not store.rows("run", 0, 9)
+            assert not store.cached([call_record(1, asked="x").ask_hash])
+            assert store.published("run") == Published()
+            assert len(store.calls("other", 0, 9)) == 1
+
+    def test_a_forgotten_run_can_begin_again_and_its_places_go_on_growing(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.begin(INFO)
+            store.append([row_record(1)])
+            [(before, _)] = store.rows("run", 0, 9)
+            store.forget("run")
+            store.begin(INFO)
+            store.append([row_record(1)])
+            [(after, _)] = store.rows("run", 0, 9)
+            assert after > before
+
+    def test_checkpoints_replace_one_another(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.begin(INFO)
+            assert store.published("run") == Published()
+            store.publish("run", Published(seq=3, output_bytes=100))
+            store.publish("run", Published(seq=7, output_bytes=250, errors_bytes=9))
+            assert store.published("run") == Published(seq=7, output_bytes=250, errors_bytes=9)
+
+    def test_closing_twice_is_harmless(self, tmp_path: Path) -> None:
+        store = self.open(tmp_path)
+        store.close()
+        store.close()

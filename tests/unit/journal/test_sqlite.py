@@ -1,0 +1,218 @@
+"""The SQLite store: it conforms, and says clearly what is wrong with a file or a disk."""
+
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from partsong.errors import StoreError
+from partsong.journal.address import open_store
+from partsong.journal.sqlite import SCHEMA_VERSION, SqliteStore
+from partsong.journal.store import Published, Store
+from partsong.testing.store_conformance import StoreConformance, row_record
+
+HOLD_OPEN = """
+import sys, time
+from pathlib import Path
+from partsong.journal.sqlite import SqliteStore
+store = SqliteStore.open(Path(sys.argv[1]))
+print("open", flush=True)
+time.sleep(60)
+"""
+
+
+class TestSqliteStore(StoreConformance):
+    def open(self, folder: Path) -> Store:
+        return SqliteStore.open(folder / "journal.db")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has the journal open for writing."""
+    with subprocess.Popen([sys.executable, "-c", HOLD_OPEN, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        yield process
+        process.kill()
+
+
+def refusal(path: Path, *, read_only: bool = False) -> StoreError:
+    with pytest.raises(StoreError) as caught:
+        SqliteStore.open(path, read_only=read_only)
+    return caught.value
+
+
+def test_a_second_writer_is_told_who_the_first_is(path: Path, holder: subprocess.Popen[str]) -> None:
+    error = refusal(path)
+    assert error.code == "store-owned"
+    assert f"process {holder.pid} on {os.uname().nodename}" in str(error)
+
+
+def test_a_second_writer_in_the_same_process_is_refused_too(path: Path) -> None:
+    with closing(SqliteStore.open(path)):
+        assert refusal(path).code == "store-owned"
+
+
+def test_others_may_read_while_one_writes(path: Path) -> None:
+    with closing(SqliteStore.open(path)) as writer, closing(SqliteStore.open(path, read_only=True)) as reader:
+        writer.append([row_record(1)])
+        assert reader.done("run", 0, 9) == {1}
+
+
+def test_a_killed_writer_leaves_the_journal_to_the_next(path: Path, holder: subprocess.Popen[str]) -> None:
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    SqliteStore.open(path).close()
+
+
+def test_a_closed_journal_is_free_to_open_again(path: Path) -> None:
+    SqliteStore.open(path).close()
+    SqliteStore.open(path).close()
+
+
+def test_a_reader_cannot_write(path: Path) -> None:
+    SqliteStore.open(path).close()
+    with closing(SqliteStore.open(path, read_only=True)) as store, pytest.raises(StoreError) as caught:
+        store.append([row_record(1)])
+    assert caught.value.code == "store-read-only"
+
+
+def test_reading_a_journal_that_is_not_there_makes_none(path: Path) -> None:
+    assert refusal(path, read_only=True).code == "store-missing"
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_database_is_left_alone(path: Path) -> None:
+    path.write_text("These are my notes.\n" * 100)
+    assert refusal(path).code == "store-not-a-database"
+    assert path.read_text().startswith("These are my notes.")
+
+
+def test_the_database_of_another_program_is_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("create table recipes (name text)")
+    assert refusal(path).code == "store-foreign"
+
+
+def test_a_journal_of_a_newer_version_is_refused(path: Path) -> None:
+    SqliteStore.open(path).close()
+    with closing(sqlite3.connect(path)) as newer:
+        newer.execute(f"pragma user_version = {SCHEMA_VERSION + 1}")
+    assert refusal(path).code == "store-newer"
+    assert refusal(path, read_only=True).code == "store-newer"
+
+
+def test_a_damaged_page_is_an_error_that_says_so(path: Path) -> None:
+    with closing(SqliteStore.open(path)) as store:
+        store.append([row_record(row) for row in range(500)])
+    damaged = bytearray(path.read_bytes())
+    damaged[4096 * 8 :] = b"\xa5" * (len(damaged) - 4096 * 8)
+    path.write_bytes(damaged)
+    with closing(SqliteStore.open(path)) as store, pytest.raises(StoreError) as caught:
+        store.rows("run", 0, 1000)
+    assert caught.value.code == "store-corrupt"
+
+
+def test_a_record_that_cannot_be_read_is_named_as_such(path: Path) -> None:
+    with closing(SqliteStore.open(path)) as store:
+        store.append([row_record(1)])
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("update rows set record = x'01ff'")
+    with closing(SqliteStore.open(path)) as store, pytest.raises(StoreError) as caught:
+        store.rows("run", 0, 9)
+    assert caught.value.code == "store-bad-record"
+
+
+def test_a_full_disk_loses_nothing_written_and_writes_again_when_there_is_room(path: Path) -> None:
+    SqliteStore.open(path).close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    with closing(SqliteStore(connection, path)) as store:
+        store.append([row_record(1)])
+        connection.execute("pragma max_page_count = 12")
+        with pytest.raises(StoreError) as caught:
+            store.append([row_record(row) for row in range(2, 1000)])
+        assert caught.value.code == "store-full"
+        assert store.done("run", 0, 1000) == {1}
+        connection.execute("pragma max_page_count = 100000")
+        store.append([row_record(2)])
+        assert store.done("run", 0, 1000) == {1, 2}
+
+
+def test_a_file_that_may_not_grow_is_an_error_of_the_disk(path: Path) -> None:
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with closing(SqliteStore.open(path)) as store:
+        store.append([row_record(1)])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        try:
+            with pytest.raises(StoreError) as caught:
+                store.append([row_record(row) for row in range(2, 2000)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, handler)
+        assert caught.value.code in {"store-io", "store-full"}
+        store.append([row_record(2)])
+        assert store.done("run", 0, 2000) == {1, 2}
+
+
+def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("")
+    assert refusal(tmp_path / "folder" / "journal.db").code == "store-cannot-open"
+
+
+def test_a_journal_that_is_a_folder_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").mkdir()
+    assert refusal(tmp_path / "journal.db").code == "store-cannot-open"
+
+
+def test_a_place_where_nobody_may_write_is_a_clear_error() -> None:
+    assert refusal(Path("/proc/journal.db")).code == "store-cannot-open"
+
+
+def test_a_closed_store_says_so(path: Path) -> None:
+    store = SqliteStore.open(path)
+    store.close()
+    with pytest.raises(StoreError) as caught:
+        store.done("run", 0, 1)
+    assert caught.value.code == "store-closed"
+
+
+def test_a_checkpoint_of_an_unknown_run_is_an_error(path: Path) -> None:
+    with closing(SqliteStore.open(path)) as store, pytest.raises(StoreError) as caught:
+        store.publish("nobody", Published(seq=1))
+    assert caught.value.code == "store-unknown-run"
+
+
+def test_a_path_with_odd_characters_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "what? 100% #1.db"
+    SqliteStore.open(path).close()
+    assert path.is_file()
+
+
+def test_a_relative_address_starts_at_the_folder(tmp_path: Path) -> None:
+    open_store("sqlite:///runs/partsong.db", tmp_path).close()
+    assert (tmp_path / "runs" / "partsong.db").is_file()
+
+
+def test_an_absolute_address_is_taken_as_it_is(tmp_path: Path) -> None:
+    open_store(f"sqlite:///{tmp_path}/partsong.db", Path("/nowhere")).close()
+    assert (tmp_path / "partsong.db").is_file()
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:secret@host/db", "partsong.db", "sqlite:///", ""])
+def test_an_unknown_address_names_what_there_is_and_no_password(url: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="sqlite:///") as caught:
+        open_store(url, tmp_path)
+    assert caught.value.code == "store-scheme"
+    assert "secret" not in str(caught.value)
