@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pydantic import JsonValue
+
 from partsong.contracts import Candidate, Frozen, Name, Reply, Task
 
 __all__ = ["MergeRule", "Question"]
@@ -27,6 +29,10 @@ class MergeRule(Frozen, ABC):
     kind: ClassVar[str]
     """The key that names it in the mesh file: `majority`."""
 
+    def entry(self) -> JsonValue:
+        """Return the rule as the mesh file writes it: `{"majority": {"kind": "number"}}`."""
+        return {self.kind: self.model_dump(mode="json", by_alias=True, exclude_defaults=True)}
+
     def questions(self, task: Task, candidates: Sequence[Candidate]) -> Sequence[Question]:
         """Return the model calls needed; none for a rule that only counts."""
         return ()
@@ -34,6 +40,14 @@ class MergeRule(Frozen, ABC):
     def asks(self) -> Iterator[Name]:
         """Yield every model or plan that `questions` may name."""
         return iter(())
+
+    def members(self) -> Iterator[Name]:
+        """Yield the members that the rule speaks of by name (their weights), so that a misspelt one is found."""
+        return iter(())
+
+    def weight(self, source: str) -> float:
+        """Return what a reply of this member weighs: what `decided` wants to know of a missing one."""
+        return 1.0
 
     def decided(self, candidates: Sequence[Candidate], missing: Sequence[float]) -> bool:
         """Return whether no reply of the members still missing (given by weight) can change the outcome."""

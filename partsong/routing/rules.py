@@ -1,0 +1,100 @@
+"""Rules: which rows a route takes, by what the task contains."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PositiveInt
+
+from partsong.contracts import Frozen, Name, PartType, Task
+from partsong.routing.code import looks_like_code
+
+__all__ = ["Condition", "RouteRule"]
+
+_LONGEST_MATCHED = 10_000
+
+
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+    return value
+
+
+PartTypes = Annotated[tuple[PartType, ...], BeforeValidator(_listed), Field(min_length=1)]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
+Languages = Annotated[tuple[Language, ...], BeforeValidator(_listed), Field(min_length=1)]
+Urgency = Literal["low", "normal", "high"]
+Urgencies = Annotated[tuple[Urgency, ...], BeforeValidator(_listed), Field(min_length=1)]
+
+
+class Condition(Frozen):
+    """What a task must be like; all that is given must hold, and of a list any one."""
+
+    contains: PartTypes | None = None
+    """Part types: text, image, audio, file, code."""
+    longer_than: PositiveInt | None = None
+    """Characters of user text."""
+    shorter_than: PositiveInt | None = None
+    """Characters of user text."""
+    language: Languages | None = None
+    """ISO 639-1: `de`, `[zh, ja]`; needs a language detector."""
+    matches: Annotated[str, AfterValidator(_pattern)] | None = None
+    """Regular expression, searched in the first 10,000 characters of user text."""
+    metadata: dict[str, JsonValue] = {}
+    """Value by key of the row's metadata; a list takes any of its values."""
+    urgency: Urgencies | None = None
+    code: bool | None = None
+    """Whether a code part, or text that looks like code, is there."""
+    tools: bool | None = None
+    """Whether the task brings tools."""
+    answer_schema: bool | None = Field(default=None, alias="schema")
+    """Whether the task carries a JSON Schema for its answer."""
+
+    def unmet(self, task: Task, language_of: Callable[[str], str]) -> bool:
+        """Return whether anything that is given does not hold; the language is asked for only when all else holds."""
+        return any(self._misses(task)) or (self.language is not None and language_of(task.text) not in self.language)
+
+    def _misses(self, task: Task) -> Iterator[bool]:
+        characters = len(task.text)
+        yield self.contains is not None and task.part_types.isdisjoint(self.contains)
+        yield self.longer_than is not None and characters <= self.longer_than
+        yield self.shorter_than is not None and characters >= self.shorter_than
+        yield self.urgency is not None and task.constraints.urgency not in self.urgency
+        yield self.tools is not None and self.tools != bool(task.tools)
+        yield self.answer_schema is not None and self.answer_schema != (task.answer_schema is not None)
+        yield any(not _among(task.metadata.get(key), wanted) for key, wanted in self.metadata.items())
+        yield self.code is not None and self.code != _has_code(task)
+        yield self.matches is not None and re.search(self.matches, task.text[:_LONGEST_MATCHED]) is None
+
+    def __str__(self) -> str:
+        given = self.model_dump(by_alias=True, exclude_defaults=True)
+        return ", ".join(f"{key} {_in_words(value)}" for key, value in given.items()) or "anything"
+
+
+class RouteRule(Frozen):
+    """One line of `routes`."""
+
+    when: Condition | None = None
+    """None takes every row: the default, written last."""
+    use: Name
+    """The model or plan that answers."""
+
+
+def _has_code(task: Task) -> bool:
+    return "code" in task.part_types or looks_like_code(task.text)
+
+
+def _among(found: JsonValue, wanted: JsonValue) -> bool:
+    return found in wanted if isinstance(wanted, list) else found == wanted
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, dict):
+        return " and ".join(f"{key} {_in_words(inner)}" for key, inner in value.items())
+    return " or ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
