@@ -1,4 +1,4 @@
-"""One-key style: a piece of the mesh file whose single key names its kind, `{cascade: ...}`, `merge: majority`, `trust: {logprob: 0.85}`."""
+"""One-key style: a piece of the mesh file whose single key names its kind: `{cascade: ...}`, `{logprob: 0.85}`, or a bare `majority`."""
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -99,6 +99,6 @@ def _moved(error: ValidationError, kind: str, bare: str | None) -> ValidationErr
     for line in error.errors(include_url=False):
         loc = line["loc"][1:] if bare is not None and line["loc"][:1] == (bare,) else line["loc"]
         known = line["type"] in _KNOWN_ERRORS
-        what = line["type"] if known else PydanticCustomError(line["type"], line["msg"].replace("{", "{{").replace("}", "}}"))  # type: ignore[arg-type]
+        what = line["type"] if known else PydanticCustomError(line["type"], line["msg"].replace("{", "{{").replace("}", "}}"))
         lines.append(InitErrorDetails(type=what, loc=(kind, *loc), input=line["input"], ctx=line.get("ctx", {}) if known else {}))
     return ValidationError.from_exception_data(error.title, lines)
