@@ -1,6 +1,6 @@
 """A model's entry in the mesh file: what every adapter shares; each adapter adds its own fields in its own file."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, PositiveInt, model_validator
 
@@ -75,6 +75,9 @@ class Resources(Frozen):
 
 class ModelSpec(Frozen):
     """What the mesh file says of a model, whatever its adapter."""
+
+    sees_row: ClassVar[bool] = False
+    """Whether its replies depend on the row's id and metadata too, not on the messages alone (recorded outcomes, Python workers)."""
 
     adapter: str
     """Which adapter speaks to it: an entry point of group `partsong.adapters`."""

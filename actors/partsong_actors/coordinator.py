@@ -1,0 +1,89 @@
+"""Coordinator: the Ray shell of one coordinator."""
+
+import asyncio
+from collections.abc import Awaitable
+
+import ray
+from ray.actor import ActorProxy
+
+from partsong.contracts import Row, RowOutcome
+from partsong.wire import Codec
+from partsong.work.clock import Clock
+from partsong.work.coordinator import Coordinator
+from partsong.work.row import Shop
+from partsong_actors.journal import JournalClient, _JournalActor
+from partsong_actors.link import Link, Mailbox
+from partsong_actors.pool import PoolClient, _ModelPool
+from partsong_actors.setup import Setup
+from partsong_actors.synthesizer import SynthesizerClient, _SynthesizerActor
+
+__all__ = ["CoordinatorActor", "RemoteCoordinator"]
+
+_ROWS: Codec[Row] = Codec(Row)
+_OUTCOMES: Codec[RowOutcome] = Codec(RowOutcome)
+
+
+class _CoordinatorActor:
+    """Wires a coordinator to the actors around it."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        name: str,
+        journal: "ActorProxy[_JournalActor]",
+        pool: "ActorProxy[_ModelPool]",
+        synthesizer: "ActorProxy[_SynthesizerActor]",
+    ) -> None:
+        mesh = setup.unpacked()
+        clock = Clock()
+        self._telemetry = setup.telemetry(mesh.telemetry, name)
+        self._pools = PoolClient(pool, name, mesh.models, clock)
+        shop = Shop.of(mesh, self._pools.callers, SynthesizerClient(synthesizer), JournalClient(journal), self._telemetry, clock)
+        self._mailbox = Mailbox(Coordinator(shop, mesh.router()).answer, _ROWS, _OUTCOMES)
+        self._listening: asyncio.Task[None] | None = None
+
+    @ray.method
+    async def submit(self, caller: str, envelope: bytes) -> None:
+        """See Mailbox.submit."""
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._pools.listen())
+        self._mailbox.submit(caller, envelope)
+
+    @ray.method
+    async def collect(self, caller: str, received: int) -> bytes:
+        """See Mailbox.collect."""
+        return await self._mailbox.collect(caller, received)
+
+    @ray.method
+    async def close(self) -> None:
+        """Let go of the traces."""
+        if self._listening is not None:
+            self._listening.cancel()
+        self._telemetry.close()
+
+
+CoordinatorActor = ray.remote(_CoordinatorActor)
+
+
+class RemoteCoordinator:
+    """A coordinator in another process."""
+
+    def __init__(self, actor: "ActorProxy[_CoordinatorActor]") -> None:
+        self._actor = actor
+        self._link: Link[Row, RowOutcome] = Link(self, _ROWS, _OUTCOMES)
+
+    async def answer(self, row: Row) -> RowOutcome:
+        """See Coordinator.answer. Raises LinkLostError when its process dies meanwhile."""
+        return await self._link.request(row)
+
+    def submit(self, caller: str, envelope: bytes) -> Awaitable[None]:
+        """See Correspondent."""
+        return self._actor.submit.remote(caller, envelope)
+
+    def collect(self, caller: str, received: int) -> Awaitable[bytes]:
+        """See Correspondent."""
+        return self._actor.collect.remote(caller, received)
+
+    async def close(self) -> None:
+        """See the actor's close."""
+        await self._actor.close.remote()

@@ -1,0 +1,172 @@
+"""Journal: the Ray shell of the one writer, and the face its callers use."""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import ray
+from ray.actor import ActorProxy
+from ray.exceptions import RayTaskError
+
+from partsong.contracts import CallRecord, Completion, RowRecord
+from partsong.errors import PartsongError
+from partsong.journal.address import open_store
+from partsong.journal.journal import Journal
+from partsong.journal.store import Published, Record, RunInfo
+from partsong.wire import Codec
+from partsong_actors.coalesce import Coalescer
+from partsong_actors.setup import Setup
+
+__all__ = ["JournalActor", "JournalClient"]
+
+_RECORDS: Codec[Record] = Codec(CallRecord | RowRecord)
+_CALLS: Codec[CallRecord] = Codec(CallRecord)
+_ROWS: Codec[RowRecord] = Codec(RowRecord)
+_COMPLETIONS: Codec[Completion] = Codec(Completion)
+T = TypeVar("T")
+
+
+class _JournalActor:
+    """Owns the store for as long as it lives."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._opened: Journal | None = None
+
+    @property
+    def _journal(self) -> Journal:
+        if self._opened is None:
+            self._opened = Journal(open_store(self._setup.store_url, Path(self._setup.run_folder)))
+        return self._opened
+
+    @ray.method
+    async def append(self, records: bytes) -> None:
+        """Return when the packed records are durable."""
+        await self._journal.append(_RECORDS.unpack(records))
+
+    @ray.method
+    async def calls(self, run: str, first_row: int, last_row: int) -> bytes:
+        """See Store.calls; packed."""
+        return _CALLS.pack(await self._journal.calls(run, first_row, last_row))
+
+    @ray.method
+    async def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
+        """See Store.done."""
+        return await self._journal.done(run, first_row, last_row)
+
+    @ray.method
+    async def rows(self, run: str, after_seq: int, limit: int) -> tuple[list[int], bytes]:
+        """See Store.rows; places, and the packed records."""
+        rows = await self._journal.rows(run, after_seq, limit)
+        return [seq for seq, _ in rows], _ROWS.pack([record for _, record in rows])
+
+    @ray.method
+    async def cached(self, ask_hashes: list[bytes]) -> tuple[list[bytes], bytes]:
+        """See Store.cached; hashes, and the packed completions."""
+        found = await self._journal.cached(ask_hashes)
+        return list(found), _COMPLETIONS.pack(list(found.values()))
+
+    @ray.method
+    async def run(self, run: str) -> RunInfo | None:
+        """See Store.run."""
+        return await self._journal.run(run)
+
+    @ray.method
+    async def begin(self, info: RunInfo) -> None:
+        """See Store.begin."""
+        await self._journal.begin(info)
+
+    @ray.method
+    async def forget(self, run: str) -> None:
+        """See Store.forget."""
+        await self._journal.forget(run)
+
+    @ray.method
+    async def published(self, run: str) -> Published:
+        """See Store.published."""
+        return await self._journal.published(run)
+
+    @ray.method
+    async def publish(self, run: str, published: Published) -> None:
+        """See Store.publish."""
+        await self._journal.publish(run, published)
+
+    @ray.method
+    async def close(self) -> None:
+        """Write what is pending and let go of the store."""
+        if self._opened is not None:
+            await self._opened.aclose()
+
+
+JournalActor = ray.remote(_JournalActor)
+
+
+class JournalClient:
+    """The actor's journal with the journal's own face (JournalPort); appends and look-ups of many callers share a message."""
+
+    def __init__(self, actor: "ActorProxy[_JournalActor]") -> None:
+        self._actor = actor
+        self._append: Coalescer[Record, None] = Coalescer(self._send, at_once=2)
+        self._look_up: Coalescer[bytes, Completion | None] = Coalescer(self._find)
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """See JournalPort.append."""
+        for durable in [self._append.put(record) for record in records]:
+            await durable
+
+    async def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
+        """See JournalPort.cached."""
+        found = {ask_hash: await self._look_up(ask_hash) for ask_hash in ask_hashes}
+        return {ask_hash: completion for ask_hash, completion in found.items() if completion is not None}
+
+    async def calls(self, run: str, first_row: int, last_row: int) -> Sequence[CallRecord]:
+        """See JournalPort.calls."""
+        return _CALLS.unpack(await _own_error(self._actor.calls.remote(run, first_row, last_row)))
+
+    async def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
+        """See JournalPort.done."""
+        return await _own_error(self._actor.done.remote(run, first_row, last_row))
+
+    async def rows(self, run: str, after_seq: int, limit: int) -> Sequence[tuple[int, RowRecord]]:
+        """See JournalPort.rows."""
+        places, packed = await _own_error(self._actor.rows.remote(run, after_seq, limit))
+        return list(zip(places, _ROWS.unpack(packed), strict=True))
+
+    async def run(self, run: str) -> RunInfo | None:
+        """See JournalPort.run."""
+        return await _own_error(self._actor.run.remote(run))
+
+    async def begin(self, info: RunInfo) -> None:
+        """See JournalPort.begin."""
+        await _own_error(self._actor.begin.remote(info))
+
+    async def forget(self, run: str) -> None:
+        """See JournalPort.forget."""
+        await _own_error(self._actor.forget.remote(run))
+
+    async def published(self, run: str) -> Published:
+        """See JournalPort.published."""
+        return await _own_error(self._actor.published.remote(run))
+
+    async def publish(self, run: str, published: Published) -> None:
+        """See JournalPort.publish."""
+        await _own_error(self._actor.publish.remote(run, published))
+
+    async def _send(self, records: Sequence[Record]) -> Sequence[None]:
+        await _own_error(self._actor.append.remote(_RECORDS.pack(records)))
+        return [None] * len(records)
+
+    async def _find(self, ask_hashes: Sequence[bytes]) -> Sequence[Completion | None]:
+        hashes, packed = await _own_error(self._actor.cached.remote(list(set(ask_hashes))))
+        found = dict(zip(hashes, _COMPLETIONS.unpack(packed), strict=True))
+        return [found.get(ask_hash) for ask_hash in ask_hashes]
+
+
+async def _own_error(result: Awaitable[T]) -> T:
+    """Await a remote call; a PartsongError raised there is raised here as it was."""
+    try:
+        return await result
+    except RayTaskError as error:
+        if isinstance(error.cause, PartsongError):
+            raise error.cause from None
+        raise

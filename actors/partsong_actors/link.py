@@ -1,0 +1,207 @@
+"""Link and mailbox: requests to an actor go out coalesced, replies are pushed back as they finish, none waits for another.
+
+A reply stays in the mailbox until the caller says that it has arrived, so a lost message loses nothing. A link whose actor died raises
+`LinkLostError` from every request under way; what that means is the caller's to decide.
+"""
+
+import asyncio
+import itertools
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import msgpack
+from ray.exceptions import RayActorError
+
+from partsong.errors import PartsongError, Problem, WireError
+from partsong.wire import Codec
+from partsong_actors.coalesce import Coalescer
+
+__all__ = ["Correspondent", "Link", "LinkLostError", "Mailbox"]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+_log = logging.getLogger(__name__)
+
+
+class LinkLostError(Exception):
+    """The actor died or became unreachable with the request under way; it may or may not have been carried out."""
+
+
+class Correspondent(Protocol):
+    """The two methods of an actor that owns a mailbox, as remote calls."""
+
+    def submit(self, caller: str, envelope: bytes) -> Awaitable[None]:
+        """Take requests; return as soon as they are taken."""
+        ...
+
+    def collect(self, caller: str, received: int) -> Awaitable[bytes]:
+        """Return finished replies as soon as there are any; `received` confirms the replies so far."""
+        ...
+
+
+class Link(Generic[In, Out]):
+    """One caller's end."""
+
+    def __init__(self, actor: Correspondent, requests: Codec[In], replies: Codec[Out]) -> None:
+        self._actor = actor
+        self._requests = requests
+        self._replies = replies
+        self._caller = uuid.uuid4().hex
+        self._ids = itertools.count(1)
+        self._pending: dict[int, asyncio.Future[Out]] = {}
+        self._received = 0
+        self._submit: Coalescer[tuple[int, In | None], None] = Coalescer(self._send)
+        self._collecting: asyncio.Task[None] | None = None
+
+    @property
+    def pending(self) -> int:
+        """Requests under way."""
+        return len(self._pending)
+
+    async def request(self, item: In) -> Out:
+        """Return the actor's reply; cancelled, the actor is told to stop the work. Raises LinkLostError, or the PartsongError of the actor."""
+        number = next(self._ids)
+        future: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
+        self._pending[number] = future
+        self._submit.put((number, item)).add_done_callback(self._lost_if_failed)
+        if self._collecting is None or self._collecting.done():
+            self._collecting = asyncio.create_task(self._collect())
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if self._pending.pop(number, None) is not None:
+                self._submit.put((number, None)).add_done_callback(_seen)
+            raise
+
+    async def _send(self, batch: Sequence[tuple[int, In | None]]) -> Sequence[None]:
+        items = [(number, item) for number, item in batch if item is not None and number in self._pending]
+        cancelled = [number for number, item in batch if item is None]
+        body = self._requests.pack([item for _, item in items])
+        await self._actor.submit(self._caller, _pack([number for number, _ in items], cancelled, body))
+        return [None] * len(batch)
+
+    async def _collect(self) -> None:
+        while self._pending:
+            try:
+                numbers, faults, body = _unpack(await self._actor.collect(self._caller, self._received))
+                replies = self._replies.unpack(body)
+            except (RayActorError, PartsongError) as error:
+                self._lose(error)
+                return
+            self._received += len(numbers) + len(faults)
+            for number, reply in zip(numbers, replies, strict=True):
+                if future := self._pending.pop(number, None):
+                    future.set_result(reply)
+            for number, *fault in faults:
+                if future := self._pending.pop(number, None):
+                    future.set_exception(_revived(fault))
+
+    def _lost_if_failed(self, sent: "asyncio.Future[None]") -> None:
+        if not sent.cancelled() and (error := sent.exception()) is not None:
+            self._lose(error)
+
+    def _lose(self, error: BaseException) -> None:
+        lost, self._pending = self._pending, {}
+        self._received = 0
+        self._caller = uuid.uuid4().hex
+        for future in lost.values():
+            if not future.done():
+                future.set_exception(error if isinstance(error, PartsongError) else LinkLostError(type(error).__name__))
+
+
+class Mailbox(Generic[In, Out]):
+    """The actor's end: one task a request, replies kept until confirmed."""
+
+    def __init__(self, handle: Callable[[In], Awaitable[Out]], requests: Codec[In], replies: Codec[Out]) -> None:
+        self._handle = handle
+        self._requests = requests
+        self._replies = replies
+        self._boxes: dict[str, _Box[Out]] = {}
+        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+
+    @property
+    def open_requests(self) -> int:
+        """Requests under way."""
+        return len(self._tasks)
+
+    def submit(self, caller: str, envelope: bytes) -> None:
+        """Begin work on the requests in the envelope; stop the ones it cancels."""
+        numbers, cancelled, body = _unpack(envelope)
+        for number, item in zip(numbers, self._requests.unpack(body), strict=True):
+            self._tasks[caller, number] = asyncio.create_task(self._work(caller, number, item))
+        for number in cancelled:
+            if task := self._tasks.get((caller, number)):
+                task.cancel()
+
+    async def collect(self, caller: str, received: int) -> bytes:
+        """Return every reply the caller has not confirmed, as soon as there is one."""
+        box = self._boxes.setdefault(caller, _Box())
+        replies, faults = await box.after(received)
+        return _pack([number for number, _ in replies], faults, self._replies.pack([reply for _, reply in replies]))
+
+    async def _work(self, caller: str, number: int, item: In) -> None:
+        try:
+            outcome: Out | PartsongError = await self._handle(item)
+        except PartsongError as error:
+            outcome = error
+        except Exception as error:  # the outermost line of an actor: reported to the one who asked, without the payload
+            _log.exception("an actor's work raised")
+            outcome = PartsongError("internal", f"an actor raised {type(error).__name__}", remedy="its log has the traceback")
+        finally:
+            del self._tasks[caller, number]
+        self._boxes.setdefault(caller, _Box()).put(number, outcome)
+
+
+class _Box(Generic[Out]):
+    """Replies to one caller, in the order they finished."""
+
+    def __init__(self) -> None:
+        self._confirmed = 0
+        self._items: list[tuple[int, Out | PartsongError]] = []
+        self._more = asyncio.Event()
+
+    def put(self, number: int, outcome: Out | PartsongError) -> None:
+        self._items.append((number, outcome))
+        self._more.set()
+
+    async def after(self, received: int) -> tuple[list[tuple[int, Out]], list[list[object]]]:
+        del self._items[: received - self._confirmed]
+        self._confirmed = received
+        if not self._items:
+            self._more.clear()
+            await self._more.wait()
+        # replies first, then faults: confirming counts both, so they leave together
+        replies = [(n, o) for n, o in self._items if not isinstance(o, PartsongError)]
+        faults = [(n, o) for n, o in self._items if isinstance(o, PartsongError)]
+        return replies, [[n, type(o).__name__, *_parts(o.problems[0])] for n, o in faults]
+
+
+def _parts(problem: Problem) -> tuple[str, str, str]:
+    return problem.code, problem.what, problem.remedy
+
+
+def _revived(fault: Sequence[str]) -> PartsongError:
+    name, code, what, remedy = fault
+    kinds = {kind.__name__: kind for kind in PartsongError.__subclasses__()}
+    return kinds.get(name, PartsongError)(code, what, remedy=remedy)
+
+
+def _pack(numbers: Sequence[int], extra: Sequence[object], body: bytes) -> bytes:
+    packed = msgpack.packb((numbers, extra, body))
+    assert isinstance(packed, bytes)
+    return packed
+
+
+def _unpack(envelope: bytes) -> tuple[list[int], list[object], bytes]:
+    try:
+        numbers, extra, body = msgpack.unpackb(envelope)
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
+        raise WireError("wire-invalid", f"an envelope between actors cannot be read ({type(error).__name__})") from error
+    return numbers, extra, body
+
+
+def _seen(future: "asyncio.Future[None]") -> None:
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,38 @@
+"""Setup: what every actor of a run is told at its start."""
+
+from pathlib import Path
+
+from partsong.adapters.adapter import Surroundings, adapter_kinds
+from partsong.contracts import Frozen
+from partsong.mesh import Mesh
+from partsong.telemetry import Telemetry, TelemetrySpec
+from partsong.work.clock import Clock
+from partsong.work.worker import Worker
+
+__all__ = ["Setup"]
+
+
+class Setup(Frozen):
+    """The same for all actors of one engine."""
+
+    mesh: bytes
+    """The packed mesh; it holds references to secrets, never a secret."""
+    folder: str
+    """Where the mesh's relative paths start."""
+    store_url: str
+    run_folder: str
+    """Where a relative store and the trace files go."""
+
+    def unpacked(self) -> Mesh:
+        """Return the mesh."""
+        return Mesh.unpack(self.mesh)
+
+    def telemetry(self, spec: TelemetrySpec, service: str) -> Telemetry:
+        """Return this process's telemetry."""
+        return Telemetry.start(spec, service, Path(self.run_folder))
+
+    def worker(self, name: str, mesh: Mesh, secret: str | None, telemetry: Telemetry) -> Worker:
+        """Return the model's worker, not open yet."""
+        spec = mesh.models[name]
+        adapter = adapter_kinds()[spec.adapter](spec, Surroundings(name, Path(self.folder), secret))
+        return Worker(name, adapter, spec.concurrency, telemetry)

@@ -1,0 +1,47 @@
+"""Synthesizer: the Ray shell of merging, and the face its callers use."""
+
+import asyncio
+from collections.abc import Sequence
+
+import ray
+from ray.actor import ActorProxy
+
+from partsong.contracts import Answer, Failure, MergeWork, Reply
+from partsong.wire import Codec
+from partsong.work.synthesizer import Synthesizer
+from partsong_actors.coalesce import Coalescer
+
+__all__ = ["SynthesizerActor", "SynthesizerClient"]
+
+_WORK: Codec[MergeWork] = Codec(MergeWork)
+_MERGED: Codec[Reply] = Codec(Answer | Failure)
+
+
+class _SynthesizerActor:
+    """Merges batches; merging asks no model and takes microseconds, so a batch is answered as one."""
+
+    def __init__(self) -> None:
+        self._core = Synthesizer()
+
+    @ray.method
+    async def merge(self, batch: bytes) -> bytes:
+        """Return the packed answers to packed work, in its order."""
+        return _MERGED.pack(await asyncio.gather(*[self._core.merge(work) for work in _WORK.unpack(batch)]))
+
+
+SynthesizerActor = ray.remote(_SynthesizerActor)
+
+
+class SynthesizerClient:
+    """The actor's merging with the synthesizer's own face (Merger)."""
+
+    def __init__(self, actor: "ActorProxy[_SynthesizerActor]") -> None:
+        self._actor = actor
+        self._coalesced: Coalescer[MergeWork, Reply] = Coalescer(self._send)
+
+    async def merge(self, work: MergeWork) -> Reply:
+        """See Merger.merge."""
+        return await self._coalesced(work)
+
+    async def _send(self, batch: Sequence[MergeWork]) -> Sequence[Reply]:
+        return _MERGED.unpack(await self._actor.merge.remote(_WORK.pack(batch)))

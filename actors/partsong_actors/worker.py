@@ -1,0 +1,56 @@
+"""ModelWorker: the Ray shell of one model's worker."""
+
+import asyncio
+
+import ray
+
+from partsong.contracts import Call, Completion, Failure
+from partsong.wire import Codec
+from partsong_actors.link import Mailbox
+from partsong_actors.setup import Setup
+
+__all__ = ["CALLS", "REPLIES", "ModelWorker"]
+
+CALLS: Codec[Call] = Codec(Call)
+REPLIES: Codec[Completion | Failure] = Codec(Completion | Failure)
+
+
+class _ModelWorker:
+    """One adapter, its calls in flight. Opened by its first call if nobody opened it, so that a restarted worker goes on by itself."""
+
+    def __init__(self, setup: Setup, name: str, secret: str | None) -> None:
+        mesh = setup.unpacked()
+        self._telemetry = setup.telemetry(mesh.telemetry, f"worker-{name}")
+        self._worker = setup.worker(name, mesh, secret, self._telemetry)
+        self._opening: asyncio.Task[None] | None = None
+        self._mailbox = Mailbox(self._ask, CALLS, REPLIES)
+
+    @ray.method
+    async def open(self) -> None:
+        """Return when the model takes calls."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._worker.open())
+        await asyncio.shield(self._opening)
+
+    @ray.method
+    async def submit(self, caller: str, envelope: bytes) -> None:
+        """See Mailbox.submit."""
+        self._mailbox.submit(caller, envelope)
+
+    @ray.method
+    async def collect(self, caller: str, received: int) -> bytes:
+        """See Mailbox.collect."""
+        return await self._mailbox.collect(caller, received)
+
+    @ray.method
+    async def close(self) -> None:
+        """Let go of connections, memory and traces."""
+        await self._worker.close()
+        self._telemetry.close()
+
+    async def _ask(self, call: Call) -> Completion | Failure:
+        await self.open()
+        return await self._worker.ask(call)
+
+
+ModelWorker = ray.remote(_ModelWorker)

@@ -1,0 +1,137 @@
+"""The inline engine: every core wired in this one process; starts at once, needs no Ray."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from partsong.adapters.adapter import Surroundings, adapter_kinds
+from partsong.contracts import ModelSpec, Row, RowOutcome
+from partsong.errors import EngineError, PartsongError
+from partsong.journal.journal import Journal
+from partsong.journal.store import Store
+from partsong.mesh import Mesh
+from partsong.pool.permits import Grant, KeepIdle, Recall
+from partsong.pool.pool import Pool, PoolInstruction
+from partsong.pool.share import Share
+from partsong.telemetry import Telemetry
+from partsong.work.caller import Caller, WorkerHandle
+from partsong.work.clock import Clock
+from partsong.work.coordinator import Coordinator
+from partsong.work.row import Shop
+from partsong.work.synthesizer import Synthesizer
+from partsong.work.worker import Worker
+
+__all__ = ["InlineEngine"]
+
+
+class InlineEngine:
+    """Answers rows of one mesh in this process. Workers start when their model is first asked."""
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        store: Store,
+        *,
+        folder: Path = Path(),
+        secrets: Mapping[str, str] | None = None,
+        telemetry: Telemetry | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """`folder` is where the mesh's relative paths start; `secrets` are the resolved keys by model."""
+        self._mesh = mesh
+        self._store = store
+        self._folder = folder
+        self._secrets = secrets or {}
+        self._telemetry = telemetry or Telemetry.off()
+        self._clock = clock or Clock()
+        self._resources = AsyncExitStack()
+        self._coordinator: Coordinator | None = None
+        self._journal: Journal | None = None
+
+    async def __aenter__(self) -> Self:
+        self._journal = await self._resources.enter_async_context(Journal(self._store))
+        starts = await self._resources.enter_async_context(asyncio.TaskGroup())
+        pools = {name: _InlinePool(name, spec, self, starts) for name, spec in self._mesh.models.items()}
+        callers = {name: pool.caller for name, pool in pools.items()}
+        shop = Shop.of(self._mesh, callers, Synthesizer(), self._journal, self._telemetry, self._clock)
+        self._coordinator = Coordinator(shop, self._mesh.router())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._resources.aclose()
+
+    @property
+    def journal(self) -> Journal:
+        """See Engine.journal."""
+        if self._journal is None:
+            raise EngineError("not-started", "the engine is not started", remedy="use it inside `async with`")
+        return self._journal
+
+    @property
+    def concurrency(self) -> int:
+        """See Engine.concurrency."""
+        return self._mesh.concurrency
+
+    async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
+        """See Engine.answer."""
+        if self._coordinator is None:
+            raise EngineError("not-started", "the engine is not started", remedy="use it inside `async with`")
+        return await self._coordinator.answer(row, on_text)
+
+    async def start_worker(self, name: str, spec: ModelSpec) -> WorkerHandle:
+        """Open one more worker of the model; it is closed with the engine."""
+        kind = adapter_kinds()[spec.adapter]
+        adapter = kind(spec, Surroundings(name, self._folder, self._secrets.get(name)))
+        worker = Worker(name, adapter, spec.concurrency, self._telemetry)
+        self._resources.push_async_callback(worker.close)
+        await worker.open()
+        return worker
+
+
+class _InlinePool:
+    """Carries out what a pool decides: grants go straight to the one caller, workers start as tasks."""
+
+    def __init__(self, name: str, spec: ModelSpec, engine: InlineEngine, starts: asyncio.TaskGroup) -> None:
+        self._name = name
+        self._spec = spec
+        self._engine = engine
+        self._starts = starts
+        self._pool = Pool(spec.workers, spec.concurrency)
+        self._workers: list[WorkerHandle] = []
+        self._begun = False
+        self.caller = Caller(name, spec, Share(self._exchange), engine._clock)
+
+    def _exchange(self, want: int, give_back: int) -> None:
+        if not self._begun:
+            self._begun = True
+            self._carry_out([*self._pool.begin(), *self._pool.join("inline")])
+        if give_back:
+            self._carry_out(self._pool.give_back("inline", give_back))
+        if want:
+            self._carry_out(self._pool.want("inline", want))
+
+    def _carry_out(self, instructions: Sequence[PoolInstruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case Grant(count=count):
+                    self.caller.share.granted(count)
+                case Recall(count=count):
+                    self.caller.share.recalled(count)
+                case KeepIdle(keep=keep):
+                    self.caller.share.keep_idle(keep)
+                case _:
+                    self._starts.create_task(self._start())
+
+    async def _start(self) -> None:
+        try:
+            self._workers.append(await self._engine.start_worker(self._name, self._spec))
+        except PartsongError as error:
+            if not self._workers:
+                self.caller.share.fail(error)
+            self._carry_out(self._pool.worker_gone(was_ready=False))
+            return
+        self.caller.use(self._workers)
+        self._carry_out(self._pool.worker_ready())

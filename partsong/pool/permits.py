@@ -1,0 +1,130 @@
+"""Permits: how many calls of one model may be in flight, leased to callers; exact whatever their number.
+
+A small machine: events in, instructions out, no clock and no waiting of its own. A permit is in one of two places, free here or leased to a
+caller, so that the sum over callers can never pass the capacity. A lone caller keeps what it does not use, which spares a message a call;
+with others about, idle permits come back at once, and who holds more than a fair share while another waits is asked to give some back.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Grant", "Instruction", "KeepIdle", "Permits", "Recall"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Lease `count` more permits to the caller."""
+
+    caller: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Ask the caller to give back `count` permits as their calls end."""
+
+    caller: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepIdle:
+    """Tell the caller whether it may keep permits that it does not use."""
+
+    caller: str
+    keep: bool
+
+
+Instruction = Grant | Recall | KeepIdle
+
+
+class Permits:
+    """The permits of one model."""
+
+    def __init__(self, capacity: int = 0) -> None:
+        self._capacity = capacity
+        self._held: dict[str, int] = {}
+        self._recalled: dict[str, int] = {}
+        self._wanted: OrderedDict[str, int] = OrderedDict()  # first come, first served
+
+    @property
+    def capacity(self) -> int:
+        """Calls that may be in flight at once."""
+        return self._capacity
+
+    @property
+    def leased(self) -> int:
+        """Permits that callers hold."""
+        return sum(self._held.values())
+
+    @property
+    def waiting(self) -> int:
+        """Permits asked for and not granted."""
+        return sum(self._wanted.values())
+
+    def join(self, caller: str) -> Sequence[Instruction]:
+        """A caller is here, and will want permits."""
+        self._held.setdefault(caller, 0)
+        return self._keeping()
+
+    def want(self, caller: str, count: int) -> Sequence[Instruction]:
+        """A caller wants `count` more, besides what it asked for before."""
+        if count:
+            self._wanted[caller] = self._wanted.get(caller, 0) + count
+        return self._settle()
+
+    def give_back(self, caller: str, count: int) -> Sequence[Instruction]:
+        """A caller gives back permits."""
+        held = self._held.get(caller, 0)
+        assert count <= held, f"{caller} gives back {count} permits and holds {held}"
+        self._held[caller] = held - count
+        self._recalled[caller] = max(0, self._recalled.get(caller, 0) - count)
+        return self._settle()
+
+    def lost(self, caller: str) -> Sequence[Instruction]:
+        """A caller is gone with all it held."""
+        self._wanted.pop(caller, None)
+        self._held.pop(caller, None)
+        self._recalled.pop(caller, None)
+        return [*self._settle(), *self._keeping()]
+
+    def resize(self, capacity: int) -> Sequence[Instruction]:
+        """Workers came or went. Below what is leased, nothing is granted until enough has come back."""
+        self._capacity = capacity
+        return self._settle()
+
+    def _keeping(self) -> list[Instruction]:
+        return [KeepIdle(caller, len(self._held) == 1) for caller in self._held]
+
+    def _settle(self) -> list[Instruction]:
+        return [*self._grants(), *self._recalls()]
+
+    def _grants(self) -> list[Instruction]:
+        granted: list[Instruction] = []
+        while self._wanted and (free := self._capacity - self.leased) > 0:
+            caller, count = next(iter(self._wanted.items()))
+            count = min(count, free)
+            self._held[caller] = self._held.get(caller, 0) + count
+            self._wanted[caller] -= count
+            if not self._wanted[caller]:
+                del self._wanted[caller]
+            granted.append(Grant(caller, count))
+        return granted
+
+    def _recalls(self) -> list[Instruction]:
+        """Ask callers above a fair share for what the waiting ones lack of theirs."""
+        sharing = {caller for caller, held in self._held.items() if held} | set(self._wanted)
+        if not self._wanted or len(sharing) < 2:
+            return []
+        fair = self._capacity // len(sharing)  # 0 when there are more callers than permits: then one waits for another's call to end
+        short = sum(max(0, min(wanted, max(1, fair) - self._held.get(caller, 0))) for caller, wanted in self._wanted.items())
+        short -= sum(self._recalled.values())
+        recalls: list[Instruction] = []
+        for caller, held in self._held.items():
+            count = min(short, held - fair - self._recalled.get(caller, 0))
+            if count > 0:
+                self._recalled[caller] = self._recalled.get(caller, 0) + count
+                short -= count
+                recalls.append(Recall(caller, count))
+        return recalls

@@ -1,0 +1,78 @@
+"""Pool: one model's workers and permits; decides grants, recalls and when another worker is worth starting.
+
+Events in, instructions out, like `Permits`, which it holds: each ready worker adds its concurrency to the capacity.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from partsong.contracts import WorkerRange
+from partsong.pool.permits import Instruction, Permits
+
+__all__ = ["Pool", "PoolInstruction", "StartWorker"]
+
+
+@dataclass(frozen=True, slots=True)
+class StartWorker:
+    """Start one more worker; report `worker_ready` or `worker_gone` when it is known."""
+
+
+PoolInstruction = Instruction | StartWorker
+
+
+class Pool:
+    """One model's pool."""
+
+    def __init__(self, workers: WorkerRange, concurrency: int) -> None:
+        self._range = workers
+        self._concurrency = concurrency
+        self._ready = 0
+        self._starting = 0
+        self.permits = Permits()
+
+    @property
+    def ready(self) -> int:
+        """Workers that take calls."""
+        return self._ready
+
+    def begin(self) -> Sequence[PoolInstruction]:
+        """Start as many workers as the mesh file wants at least."""
+        self._starting = self._range.min
+        return [StartWorker()] * self._range.min
+
+    def join(self, caller: str) -> Sequence[PoolInstruction]:
+        """A caller is here."""
+        return self.permits.join(caller)
+
+    def want(self, caller: str, count: int) -> Sequence[PoolInstruction]:
+        """A caller wants more permits."""
+        return self._grown(self.permits.want(caller, count))
+
+    def give_back(self, caller: str, count: int) -> Sequence[PoolInstruction]:
+        """A caller gives permits back."""
+        return self.permits.give_back(caller, count)
+
+    def lost(self, caller: str) -> Sequence[PoolInstruction]:
+        """A caller is gone."""
+        return self.permits.lost(caller)
+
+    def worker_ready(self) -> Sequence[PoolInstruction]:
+        """A started worker takes calls."""
+        self._starting -= 1
+        self._ready += 1
+        return self._grown(self.permits.resize(self._ready * self._concurrency))
+
+    def worker_gone(self, *, was_ready: bool) -> Sequence[PoolInstruction]:
+        """A worker ended, or could not start."""
+        if was_ready:
+            self._ready -= 1
+        else:
+            self._starting -= 1
+        return self.permits.resize(self._ready * self._concurrency)
+
+    def _grown(self, instructions: Sequence[Instruction]) -> Sequence[PoolInstruction]:
+        """Add one worker at a time while calls wait that the ones at work cannot take."""
+        if self.permits.waiting and not self._starting and self._ready < self._range.max:
+            self._starting += 1
+            return [*instructions, StartWorker()]
+        return instructions

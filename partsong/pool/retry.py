@@ -1,0 +1,32 @@
+"""Retry: whether a failed attempt is worth another, and when (exponential backoff with full jitter, Brooker 2015)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from partsong.contracts import Failure
+
+__all__ = ["RetryPolicy"]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how far apart attempts follow each other."""
+
+    retries: int
+    """Attempts after the first."""
+    base_s: float = 0.5
+    """The first wait is drawn from [0, base); each further one from twice as wide."""
+    cap_s: float = 30.0
+    """No wait of our own choosing is longer; what a provider asks for may be."""
+
+    def wait_s(self, failure: Failure, attempt: int, left_s: float, dice: Callable[[], float]) -> float | None:
+        """Return how long to wait before the next attempt; None when there is to be none.
+
+        `attempt` counts from 1; `left_s` is what the row's deadline leaves (infinity without one): a wait that would not end before it is
+        no use. A provider's `retry-after` is the least that is waited, with jitter on top, so that callers do not return in step.
+        """
+        if not failure.retryable or attempt > self.retries:
+            return None
+        jitter_s = dice() * min(self.cap_s, self.base_s * 2.0 ** (attempt - 1))
+        wait_s = (failure.retry_after_s or 0.0) + jitter_s
+        return wait_s if wait_s < left_s else None

@@ -1,0 +1,101 @@
+"""Share: one caller's part of a model's permits; its calls wait here, first come, first served."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from partsong.errors import PartsongError
+
+__all__ = ["Share"]
+
+
+class Share:
+    """Permits leased by this caller. `exchange(want, give_back)` asks the pool for more, or gives some back, without waiting for it."""
+
+    def __init__(self, exchange: Callable[[int, int], None]) -> None:
+        self._exchange = exchange
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._idle = 0
+        self._keep_idle = False
+        self._busy = 0
+        self._owed = 0
+        self._error: PartsongError | None = None
+        self._asked = 0  # wanted of the pool and not granted yet; never more than ever waited, so that a slow pool is not asked twice
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a permit."""
+        return len(self._waiters)
+
+    @property
+    def busy(self) -> int:
+        """Permits in use."""
+        return self._busy
+
+    async def acquire(self) -> None:
+        """Return holding one permit. Cancelled while waiting, it holds none. Raises what `fail` was told."""
+        if self._error is not None:
+            raise self._error
+        if self._idle and not self._waiters:
+            self._idle -= 1
+            self._busy += 1
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        if self.waiting > self._asked:
+            self._asked += 1
+            self._exchange(1, 0)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.release()  # granted in the very moment of the cancellation
+            elif waiter in self._waiters:
+                self._waiters.remove(waiter)
+            raise
+
+    def release(self) -> None:
+        """Give one permit up: to the pool if it asked for it, to the next call that waits, else keep it idle."""
+        self._busy -= 1
+        self._settle(1)
+
+    def granted(self, count: int) -> None:
+        """The pool leases `count` more."""
+        self._asked -= count
+        self._settle(count)
+
+    def recalled(self, count: int) -> None:
+        """The pool wants `count` back as their calls end."""
+        self._owed += count
+        self._settle(0)
+
+    def keep_idle(self, keep: bool) -> None:
+        """Whether permits that no call waits for stay here or go back at once."""
+        self._keep_idle = keep
+        self._settle(0)
+
+    def fail(self, error: PartsongError) -> None:
+        """No worker of the model can start: raise this from every call that waits, and from those to come."""
+        self._error = error
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+        self._waiters.clear()
+
+    def _settle(self, count: int) -> None:
+        """Place `count` permits that came free: what is owed first, then calls that wait."""
+        self._idle += count
+        back = min(self._idle, self._owed)
+        self._owed -= back
+        self._idle -= back
+        while self._idle and self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                self._idle -= 1
+                self._busy += 1
+                waiter.set_result(None)
+        if not self._keep_idle:
+            back += self._idle
+            self._idle = 0
+        if back:
+            self._exchange(0, back)

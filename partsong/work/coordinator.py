@@ -1,0 +1,83 @@
+"""Coordinator: takes a row through route, plan and journal; holds nothing that the journal could not give back."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+
+from partsong.contracts import Answer, Failure, FailureCode, Reply, Route, Row, RowOutcome, RowRecord
+from partsong.errors import PartsongError
+from partsong.plans.allowance import Allowance
+from partsong.plans.port import Step
+from partsong.routing.router import Router
+from partsong.telemetry import Span
+from partsong.work.row import RowPort, RowWork, Shop
+
+__all__ = ["Coordinator"]
+
+_log = logging.getLogger(__name__)
+
+
+class Coordinator:
+    """Answers rows, many at a time."""
+
+    def __init__(self, shop: Shop, router: Router) -> None:
+        self._shop = shop
+        self._router = router
+
+    async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
+        """Answer one row; when this returns its calls and its record are durable."""
+        attributes = {"partsong.run": row.run, "partsong.row": row.row, "partsong.custom_id": row.task.id}
+        with self._shop.telemetry.span("row", row.traceparent, attributes) as span:
+            reply = await self._answered(row, span, on_text)
+            span.settled(reply)
+        return RowOutcome.model_construct(row=row.row, custom_id=row.task.id, reply=reply)
+
+    async def _answered(self, row: Row, span: Span, on_text: Callable[[str], None] | None) -> Reply:
+        began_s = self._shop.clock.now_s()
+        limits = row.task.constraints
+        deadline_s = math.inf if limits.deadline_s is None else began_s + limits.deadline_s
+        work = RowWork(row, Allowance(limits, began_s), deadline_s, held={record.step: record for record in row.held})
+        route = self._router.decide(row.task)
+        reply = route if isinstance(route, Failure) else await self._routed(route, work, span, on_text)
+        reply = _closed(reply, route, work, self._shop.clock.now_s() - began_s, span.trace_id)
+        with self._shop.telemetry.span("journal", span.traceparent, {}):
+            await self._shop.journal.append([self._record(row, reply)])
+            await work.recorded()
+        return reply
+
+    async def _routed(self, route: Route, work: RowWork, span: Span, on_text: Callable[[str], None] | None) -> Reply:
+        port = RowPort(self._shop, work, span, on_text)
+        limit_s = work.row.task.constraints.deadline_s
+        try:
+            async with asyncio.timeout(limit_s):
+                return await port.ask(route.use, work.row.task, Step(route.use), final=True)
+        except TimeoutError:
+            return Failure(code=FailureCode.DEADLINE, message=f"no answer within the row's deadline of {limit_s:g} s", where=route.use)
+        except PartsongError:
+            raise
+        except Exception as error:  # noqa: BLE001  the outermost line of a row: a broken plan costs its row, not the run
+            _log.exception("plan %s raised on row %s", route.use, work.row.row)
+            return Failure(code=FailureCode.INTERNAL, message=f"the plan raised {type(error).__name__}; see the log", where=route.use)
+
+    def _record(self, row: Row, reply: Reply) -> RowRecord:
+        return RowRecord.model_construct(
+            run=row.run,
+            row=row.row,
+            custom_id=row.task.id,
+            task=row.task,
+            reply=reply,
+            line=row.line,
+            source=row.source,
+            raw="",
+            at_s=self._shop.clock.unix_s(),
+        )
+
+
+def _closed(reply: Reply, route: Route | Failure, work: RowWork, latency_s: float, trace_id: str) -> Reply:
+    """Return the reply with its bill; an answer also with its route, time and trace."""
+    bill = tuple(work.bill)
+    if isinstance(reply, Failure):
+        return reply.model_copy(update={"bill": bill})
+    assert isinstance(route, Route) and isinstance(reply, Answer)
+    return reply.model_copy(update={"bill": bill, "route": route, "latency_s": latency_s, "trace_id": trace_id})

@@ -1,0 +1,124 @@
+"""Share: calls wait for permits in order and lose none when cancelled."""
+
+import asyncio
+
+import pytest
+
+from partsong.errors import EngineError
+from partsong.pool.permits import Grant, KeepIdle, Permits, Recall
+from partsong.pool.share import Share
+
+
+class Pool:
+    """Two shares on one set of permits, wired as an engine does."""
+
+    def __init__(self, capacity: int, callers: str = "ab") -> None:
+        self.permits = Permits(capacity)
+        self.shares = {name: Share(self._exchange(name)) for name in ("a", "b")}
+        for name in callers:
+            self._follow(self.permits.join(name))
+
+    def _exchange(self, name):
+        def exchange(want: int, give_back: int) -> None:
+            instructions = [*self.permits.give_back(name, give_back)] if give_back else []
+            instructions += self.permits.want(name, want) if want else []
+            self._follow(instructions)
+
+        return exchange
+
+    def _follow(self, instructions) -> None:
+        for instruction in instructions:
+            match instruction:
+                case Grant(caller, count):
+                    self.shares[caller].granted(count)
+                case Recall(caller, count):
+                    self.shares[caller].recalled(count)
+                case KeepIdle(caller, keep):
+                    self.shares[caller].keep_idle(keep)
+
+
+async def waiting(share: Share) -> asyncio.Task:
+    task = asyncio.create_task(share.acquire())
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_calls_get_permits_in_the_order_they_came():
+    share = Pool(1).shares["a"]
+    await share.acquire()
+    first, second = await waiting(share), await waiting(share)
+    share.release()
+    await asyncio.sleep(0)
+    assert first.done()
+    assert not second.done()
+    second.cancel()
+
+
+async def test_a_lone_caller_keeps_its_idle_permit_until_another_is_about():
+    pool = Pool(1, callers="a")
+    await pool.shares["a"].acquire()
+    pool.shares["a"].release()
+    assert pool.permits.leased == 1
+    pool._follow(pool.permits.join("b"))
+    assert pool.permits.leased == 0
+
+
+async def test_with_another_about_an_idle_permit_goes_back_at_once():
+    pool = Pool(1)
+    await pool.shares["a"].acquire()
+    pool.shares["a"].release()
+    await asyncio.wait_for(pool.shares["b"].acquire(), 1)
+    assert pool.shares["b"].busy == 1
+
+
+async def test_two_callers_take_turns_at_a_single_permit():
+    pool = Pool(1)
+    await pool.shares["a"].acquire()
+    other, mine = await waiting(pool.shares["b"]), await waiting(pool.shares["a"])
+    pool.shares["a"].release()
+    await asyncio.sleep(0)
+    assert other.done()
+    pool.shares["b"].release()
+    await asyncio.wait_for(mine, 1)
+
+
+async def test_a_busy_permit_that_was_recalled_goes_back_when_its_call_ends():
+    pool = Pool(2)
+    await pool.shares["a"].acquire()
+    await pool.shares["a"].acquire()
+    other = await waiting(pool.shares["b"])
+    assert not other.done()
+    pool.shares["a"].release()
+    await asyncio.sleep(0)
+    assert other.done()
+
+
+async def test_cancelled_while_waiting_takes_no_permit():
+    share = Pool(1).shares["a"]
+    await share.acquire()
+    task = await waiting(share)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    share.release()
+    await asyncio.wait_for(share.acquire(), 1)
+
+
+async def test_cancelled_in_the_moment_of_the_grant_gives_the_permit_on():
+    share = Pool(1).shares["a"]
+    await share.acquire()
+    first, second = await waiting(share), await waiting(share)
+    share.release()  # grants first, which has not run yet
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    await asyncio.wait_for(second, 1)
+    assert share.busy == 1
+
+
+async def test_a_model_without_workers_fails_those_who_wait_and_those_who_come():
+    share = Share(lambda want, give_back: None)
+    task = await waiting(share)
+    share.fail(EngineError("worker-start", "no worker could start"))
+    with pytest.raises(EngineError, match="worker-start"):
+        await task
+    with pytest.raises(EngineError, match="worker-start"):
+        await share.acquire()
