@@ -7,13 +7,25 @@ from typing import Annotated
 from pydantic import JsonValue, TypeAdapter
 
 from partsong.contracts.onekey import OneKey
+from partsong.merging.best import Best
+from partsong.merging.compose import Compose
+from partsong.merging.fuse import Fuse
 from partsong.merging.majority import Majority
+from partsong.merging.numeric import Mean, Median, TrimmedMean
 from partsong.merging.rule import MergeRule
+from partsong.merging.weighted import Weighted
 
 __all__ = ["MERGE_RULES", "MergeField", "merge_rule"]
 
 MERGE_RULES: dict[str, type[MergeRule]] = {
     "majority": Majority,
+    "weighted": Weighted,
+    "mean": Mean,
+    "median": Median,
+    "trimmed_mean": TrimmedMean,
+    "best": Best,
+    "fuse": Fuse,
+    "compose": Compose,
 }
 
 MergeField = Annotated[MergeRule, OneKey("merge rule", MERGE_RULES)]
