@@ -1,0 +1,61 @@
+"""Content: a hash over all of a mesh that answers depend on."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from partsong.mesh.schema import Mesh
+
+__all__ = ["content_hash"]
+
+_NOT_THE_ANSWER = {"store", "telemetry"}
+_NOT_THE_MODEL = {"price", "workers", "concurrency", "timeout", "retries", "resources", "api_key"}
+"""Fields of a model's entry that change what a call costs or where it runs, not what it answers."""
+_WHOLE_BYTES = 16_000_000
+"""Of a larger file (weights) the size and both ends count."""
+_IMPORT_PATH = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
+
+
+def content_hash(mesh: Mesh, folder: Path) -> str:
+    """Return 32 hexadecimal digits; prompts count by their text, files that models and plans name by their bytes."""
+    shown = mesh.model_dump(mode="json", by_alias=True, exclude=_NOT_THE_ANSWER)
+    for spec in shown["models"].values():
+        for field in _NOT_THE_MODEL:
+            spec.pop(field, None)
+    digest = hashlib.blake2b(json.dumps(shown).encode(), digest_size=16)
+    for path in sorted(set(_named_files(shown, folder))):
+        digest.update(json.dumps(str(path.relative_to(folder))).encode())
+        digest.update(_digest(path))
+    return digest.hexdigest()
+
+
+def _named_files(shown: Any, folder: Path) -> Iterator[Path]:
+    """Yield the files beside the mesh that any of its strings names, as a path or as a Python import path."""
+    for text in _strings(shown):
+        module = _IMPORT_PATH.fullmatch(text)
+        names = [text] if module is None else [f"{module[1].replace('.', '/')}.py", f"{module[1].replace('.', '/')}/__init__.py"]
+        yield from (folder / name for name in names if _is_short_path(name) and (folder / name).is_file())
+
+
+def _strings(shown: Any) -> Iterator[str]:
+    if isinstance(shown, str):
+        yield shown
+    for item in shown.values() if isinstance(shown, dict) else shown if isinstance(shown, list) else ():
+        yield from _strings(item)
+
+
+def _is_short_path(text: str) -> bool:
+    return 0 < len(text) <= 255 and "\n" not in text and not Path(text).is_absolute()
+
+
+def _digest(path: Path) -> bytes:
+    size_bytes = path.stat().st_size
+    with path.open("rb") as source:
+        if size_bytes <= _WHOLE_BYTES:
+            return hashlib.file_digest(source, lambda: hashlib.blake2b(digest_size=16)).digest()
+        ends = source.read(_WHOLE_BYTES // 2)
+        source.seek(-_WHOLE_BYTES // 2, 2)
+        return hashlib.blake2b(ends + source.read() + str(size_bytes).encode(), digest_size=16).digest()

@@ -1,0 +1,71 @@
+"""Load: a mesh file becomes a Mesh, or one MeshError with everything that is wrong."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from partsong.errors import MeshError, Problem
+from partsong.mesh.check import NO_IMPORTS, Findings, ImportFunction, Look, examined
+from partsong.mesh.compose import Composed, composed_file, composed_text
+from partsong.mesh.content import content_hash
+from partsong.mesh.document import Piece
+from partsong.mesh.schema import Mesh
+
+__all__ = ["LoadedMesh", "check_mesh", "load_mesh", "load_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedMesh:
+    """A mesh, and where it came from."""
+
+    mesh: Mesh
+    folder: Path
+    """Relative paths of the mesh start here."""
+    files: tuple[Path, ...]
+    """Every file it was read from, its own first."""
+    hash: str
+    """Hexadecimal; changes when anything changes that answers depend on: models, prompts, plans, routes, files they name."""
+    written: Piece
+    """What was written, composed, before defaults."""
+    warnings: tuple[Problem, ...] = ()
+
+
+def load_mesh(
+    path: str | Path, *, env: Mapping[str, str], check_secrets: bool = True, import_function: ImportFunction = NO_IMPORTS
+) -> LoadedMesh:
+    """Read a mesh file and all it names; MeshError carries every problem found.
+
+    `env` is the process's environment, read at the edge. With `check_secrets` false nobody looks whether the secrets are there.
+    `import_function` finds the Python functions that plans name (`package.module:name`) while the file is checked; without it they
+    are imported on first use.
+    """
+    at = Path(path)
+    return _loaded(composed_file(at), Look(at.parent, str(at), env, check_secrets, import_function))
+
+
+def load_text(
+    text: str, folder: Path, *, env: Mapping[str, str], check_secrets: bool = True, import_function: ImportFunction = NO_IMPORTS
+) -> LoadedMesh:
+    """Read a mesh from its text, as if it stood in a file of the folder; see load_mesh."""
+    name = "<text>"
+    return _loaded(composed_text(text, folder, name), Look(folder, name, env, check_secrets, import_function))
+
+
+def check_mesh(
+    path: str | Path, *, env: Mapping[str, str], check_secrets: bool = True, import_function: ImportFunction = NO_IMPORTS
+) -> Findings:
+    """Return everything that is wrong with a mesh file; unlike load_mesh it does not raise."""
+    at = Path(path)
+    try:
+        composed = composed_file(at)
+    except MeshError as error:
+        return Findings(None, error.problems, ())
+    return examined(composed.root, Look(at.parent, str(at), env, check_secrets, import_function))
+
+
+def _loaded(composed: Composed, look: Look) -> LoadedMesh:
+    found = examined(composed.root, look)
+    if found.mesh is None:
+        raise MeshError.of(found.errors)
+    digest = content_hash(found.mesh, look.folder)
+    return LoadedMesh(found.mesh, look.folder, composed.files, digest, composed.root, found.warnings)

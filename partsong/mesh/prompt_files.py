@@ -1,0 +1,25 @@
+"""Prompt files: templates that a mesh names, read from its folder and nowhere else."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["reader"]
+
+_LONGEST_BYTES = 1_000_000
+
+
+def reader(folder: Path) -> Callable[[str], str]:
+    """Return what reads a template by its path in the folder: OSError or ValueError when it cannot, or when the path leads out."""
+    home = folder.resolve()
+
+    def read(name: str) -> str:
+        path = (home / name).resolve()
+        if not path.is_relative_to(home):
+            raise ValueError(f"{name}: a prompt file lies in the mesh file's folder, not outside")
+        with path.open("rb") as source:
+            raw = source.read(_LONGEST_BYTES + 1)
+        if len(raw) > _LONGEST_BYTES:
+            raise ValueError(f"{name}: a prompt file has at most {_LONGEST_BYTES:,} bytes")
+        return raw.decode("utf-8-sig")
+
+    return read

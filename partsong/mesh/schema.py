@@ -1,0 +1,129 @@
+"""Schema: what a mesh file may say. Models by adapter, plans by kind, routes, store, telemetry."""
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from importlib.util import find_spec
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo, ValidationInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from partsong.adapters.adapter import Adapter, adapter_kinds
+from partsong.contracts import Frozen, ModelSpec, Name, Task
+from partsong.contracts.onekey import OneKey
+from partsong.plans.plan import Plan
+from partsong.routing.router import LanguageOf, Router
+from partsong.routing.rules import RouteRule
+from partsong.specialists.language import language
+from partsong.telemetry.spec import TelemetrySpec
+
+__all__ = ["Mesh", "ModelField", "StoreSpec"]
+
+
+class _ByAdapter:
+    """Annotates ModelSpec: the entry is read by the `Spec` of the adapter that its `adapter` key names."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        written = core_schema.plain_serializer_function_ser_schema(_written, info_arg=True)
+        return core_schema.with_info_plain_validator_function(_read, serialization=written)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"oneOf": [handler(kind.Spec.__pydantic_core_schema__) for _, kind in sorted(adapter_kinds().items())]}
+
+
+def _read(value: Any, info: ValidationInfo) -> ModelSpec:
+    if isinstance(value, ModelSpec):
+        return value
+    if not isinstance(value, Mapping):
+        found = {"found": type(value).__name__}
+        raise PydanticCustomError("model-not-a-mapping", "a model is a mapping with an adapter, not a {found}", found)
+    name = value.get("adapter")
+    if not isinstance(name, str):
+        raise PydanticCustomError("no-adapter", "a model says which adapter speaks to it")
+    return _kind(name, info.context).Spec.model_validate(value, context=info.context)
+
+
+def _kind(name: str, context: Any) -> type[Adapter]:
+    given = context.get("adapters") if isinstance(context, Mapping) else None
+    kinds: Mapping[str, type[Adapter]] = adapter_kinds() if given is None else given
+    if name not in kinds:
+        near = get_close_matches(name, kinds, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"installed: {', '.join(sorted(kinds))}"
+        raise PydanticCustomError("unknown-adapter", "no adapter {name} is installed; {hint}", {"name": repr(name), "hint": hint})
+    return kinds[name]
+
+
+def _written(value: ModelSpec, info: SerializationInfo) -> Any:
+    return value.model_dump(
+        mode=info.mode,
+        by_alias=info.by_alias,
+        exclude_unset=info.exclude_unset,
+        exclude_defaults=info.exclude_defaults,
+        exclude_none=info.exclude_none,
+    )
+
+
+def _plan_kinds() -> Mapping[str, type[Plan]]:
+    from partsong.plans import PLANS
+
+    return PLANS
+
+
+PlanField = Annotated[Plan, OneKey("plan", _plan_kinds)]
+
+ModelField = Annotated[ModelSpec, _ByAdapter()]
+"""A model as the mesh file writes it: a mapping that its adapter's schema reads."""
+
+
+class StoreSpec(Frozen):
+    """Where the journal is kept."""
+
+    url: str | None = Field(default=None, examples=["sqlite:///partsong.db"])
+    """Address of the store, a relative path starting at the run's folder; None keeps one in each run's folder."""
+    cache: bool = False
+    """Whether completions of earlier runs in the same store answer again what was asked before."""
+
+
+class Mesh(Frozen):
+    """A mesh file: which models there are, how plans combine them, which rows go where."""
+
+    version: Literal[1]
+    """Version of the mesh file's format."""
+    models: Annotated[dict[Name, ModelField], Field(min_length=1)]
+    """Models by name."""
+    plans: dict[Name, PlanField] = {}
+    """Plans by name; models and plans share one set of names, and a plan may ask either."""
+    routes: tuple[RouteRule, ...] = ()
+    """Which model or plan a row goes to: the first rule that matches."""
+    store: StoreSpec = StoreSpec()
+    """Where the journal is kept."""
+    telemetry: TelemetrySpec = TelemetrySpec()
+    """Where traces and metrics go."""
+
+    @property
+    def concurrency(self) -> int:
+        """Rows worth having in flight: as many as all the workers it starts can call for at once."""
+        return sum(spec.workers.max * spec.concurrency for spec in self.models.values())
+
+    def router(self) -> Router:
+        """Return what decides where a row goes; the only plan there is, is the default of a mesh without a catch-all route."""
+        by_language = any(rule.when is not None and rule.when.language for rule in self.routes)
+        only = next(iter(self.plans)) if len(self.plans) == 1 else None
+        return Router([*self.models, *self.plans], self.routes, language_of=_detector() if by_language else None, only=only)
+
+    def pack(self) -> bytes:
+        """Return the mesh as bytes that `unpack` turns into an equal one, in this process or another."""
+        return self.model_dump_json(by_alias=True).encode()
+
+    @classmethod
+    def unpack(cls, packed: bytes, import_function: Callable[[str], Any] | None = None) -> "Mesh":
+        """Return the mesh that `pack` wrote; `import_function` finds the Python functions that plans name, as in load_mesh."""
+        return cls.model_validate_json(packed, context={"import_function": import_function})
+
+
+def _detector() -> LanguageOf | None:
+    """Return what names a text's language, if the package for it is installed."""
+    if find_spec("py3langid") is None:
+        return None
+    return lambda text: language(Task.of(text))[0]
