@@ -30,7 +30,7 @@ class Weighted(MergeRule):
     weights: dict[Name, NonNegativeFloat] = {}
     """Weight by member; one that is not named weighs 1."""
     accuracy: dict[Name, _Accuracy] = {}
-    """Share of right answers by member, in place of weights; one not named counts as the least accurate, one worse than chance as nothing."""
+    """Share of right answers by member, in place of weights; one not named counts as the least accurate, one worse than chance as 0."""
     options: Annotated[int, Field(ge=2)] = 2
     """How many answers a question has, for weights from accuracies."""
     answer_kind: KindField = Field(default=Label(), alias="kind")
