@@ -1,0 +1,175 @@
+"""Telemetry: one process's traces and metrics; off, it costs next to nothing."""
+
+import logging
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from partsong.contracts import Call
+from partsong.telemetry.attributes import Attribute, call_attributes, provider_name
+from partsong.telemetry.file import RotatingFile, SpanFile, own_file
+from partsong.telemetry.outbox import Outbox
+from partsong.telemetry.span import Span, TraceContext
+from partsong.telemetry.spec import TelemetrySpec
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
+
+    from partsong.telemetry.metrics import Metrics
+
+__all__ = ["Telemetry"]
+
+_METRICS_EVERY_S = 10.0
+_CLOSE_S = 5.0
+
+
+class Telemetry:
+    """Starts spans and counts; made by `start` or `off`. Never blocks, never fails what it watches."""
+
+    def __init__(
+        self,
+        spec: TelemetrySpec,
+        outboxes: tuple[Outbox, ...] = (),
+        meters: "MeterProvider | None" = None,
+        metrics: "Metrics | None" = None,
+    ) -> None:
+        self._spec = spec
+        self._outboxes = outboxes
+        self._meters = meters
+        self._metrics = metrics
+        self._on = bool(outboxes)
+        self._dice = random.Random()  # noqa: S311  ids, no secrets
+        self._threshold = round(spec.sample * (1 << 56))
+        self._closed = False
+
+    @classmethod
+    def off(cls) -> "Telemetry":
+        """Return telemetry that records nothing and hands trace contexts on."""
+        return cls(TelemetrySpec())
+
+    @classmethod
+    def start(cls, spec: TelemetrySpec, service: str, folder: Path) -> "Telemetry":
+        """Start what the mesh file asks for; `service` names the part (`worker-mini`), relative files go to the folder."""
+        if spec.file is None and spec.otlp is None:
+            return cls.off()
+        from partsong.telemetry.metrics import Metrics
+        from partsong.telemetry.otlp import SpanPost, meter_provider
+
+        _keep_quiet("opentelemetry")
+        release = _release()
+        resource = _resource(service, release)
+        outboxes: list[Outbox] = []
+        metric_file = None
+        if spec.file is not None:
+            traces = folder / spec.file
+            metric_file = RotatingFile(own_file(traces.with_name("metrics.jsonl"), service, os.getpid()), spec.rotate)
+            span_file = SpanFile(RotatingFile(own_file(traces, service, os.getpid()), spec.rotate), resource, release)
+            outboxes.append(Outbox(span_file, "trace file"))
+        if spec.otlp is not None:
+            outboxes.append(Outbox(SpanPost(spec.otlp, resource, release), "collector"))
+        meters = meter_provider(spec.otlp, metric_file, resource, _METRICS_EVERY_S)
+        telemetry = cls(spec, tuple(outboxes), meters, Metrics(meters.get_meter("partsong", release)))
+        telemetry.gauge("partsong.telemetry.dropped", "{span}", "Spans that could not be delivered.", lambda: telemetry.dropped_spans)
+        for outbox in outboxes:
+            outbox.start()
+        return telemetry
+
+    @property
+    def dropped_spans(self) -> int:
+        """Spans that could not be delivered so far."""
+        return sum(outbox.dropped for outbox in self._outboxes)
+
+    def span(self, name: str, parent: str | None, attributes: Mapping[str, Attribute] | None = None) -> Span:
+        """Return a span to enter, under the parent's W3C trace context; without one it starts a trace."""
+        if not self._on:
+            return Span.silent(parent or "")
+        context, parent_id = self._placed(parent)
+        return Span(name, context, parent_id, attributes, content=self._spec.content, on_end=self._ended)
+
+    def model_span(self, name: str, call: Call, adapter: str, model: str = "") -> Span:
+        """Return the span of one attempt at a model: `name` in the mesh file, `model` by the provider's name where that differs."""
+        if not self._on:
+            return Span.silent(call.traceparent)
+        model = model or name
+        context, parent_id = self._placed(call.traceparent)
+        base: dict[str, Attribute] = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": provider_name(adapter),
+            "gen_ai.request.model": model,
+            "partsong.model": name,
+        }
+        attributes = call_attributes(name, model, adapter, call, content=self._spec.content) if context.sampled else None
+
+        def ended(span: Span) -> None:
+            if self._metrics is not None:
+                self._metrics.called(span, base)
+            self._put(span)
+
+        return Span(f"chat {model}", context, parent_id, attributes, kind="client", content=self._spec.content, on_end=ended)
+
+    def gauge(
+        self, name: str, unit: str, description: str, read: Callable[[], float], attributes: Mapping[str, Attribute] | None = None
+    ) -> None:
+        """Report a level (a queue's depth), read each time metrics are sent, from another thread."""
+        if self._metrics is not None:
+            self._metrics.gauge(name, unit, description, read, attributes or {})
+
+    def close(self, timeout_s: float = _CLOSE_S) -> None:
+        """Deliver what waits, for at most this long; may be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        ends_s = time.monotonic() + timeout_s
+        for outbox in self._outboxes:
+            outbox.close(max(0.0, ends_s - time.monotonic()))
+        if self._meters is not None:
+            self._meters.shutdown(timeout_millis=max(100.0, (ends_s - time.monotonic()) * 1000))
+
+    def _placed(self, parent: str | None) -> tuple[TraceContext, str]:
+        above = TraceContext.parse(parent) if parent else None
+        span_id = f"{self._dice.getrandbits(64) | 1:016x}"
+        if above is not None:
+            return TraceContext(above.trace_id, span_id, above.sampled), above.span_id
+        trace = self._dice.getrandbits(128) | 1
+        return TraceContext(f"{trace:032x}", span_id, self._samples(trace)), ""
+
+    def _samples(self, trace: int) -> bool:
+        """Decide by the id's random 56 bits, as W3C trace context level 2 has it: every process would decide alike."""
+        return trace & ((1 << 56) - 1) < self._threshold
+
+    def _ended(self, span: Span) -> None:
+        if self._metrics is not None and span.reply is not None:
+            self._metrics.settled(span)
+        self._put(span)
+
+    def _put(self, span: Span) -> None:
+        if span.recording:
+            for outbox in self._outboxes:
+                outbox.put(span)
+
+
+def _keep_quiet(logger: str) -> None:
+    """Keep the exporters' complaints off the terminal unless the program logs; what was dropped is counted and said at the end."""
+    logging.getLogger(logger).addHandler(logging.NullHandler())
+
+
+def _resource(service: str, release: str) -> dict[str, Attribute]:
+    return {
+        "service.namespace": "partsong",
+        "service.name": service,
+        "service.instance.id": f"{socket.gethostname()}-{os.getpid()}",
+        "service.version": release,
+        "process.pid": os.getpid(),
+    }
+
+
+def _release() -> str:
+    try:
+        return version("partsong")
+    except PackageNotFoundError:
+        return "unknown"
