@@ -1,9 +1,10 @@
 """An adapter: one wire shape. Request out, reply in, errors mapped; retries, limits, time-outs and tracing are the worker's."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -55,11 +56,35 @@ class Adapter(ABC):
         """
 
 
-def adapter_kinds() -> dict[str, type[Adapter]]:
-    """Return every installed adapter class by its name (entry points of group `partsong.adapters`)."""
-    kinds = {point.name: point.load() for point in entry_points(group="partsong.adapters")}
+@cache
+def adapter_kinds() -> Mapping[str, type[Adapter]]:
+    """Return every installed adapter class by its name (entry points of group `partsong.adapters`), each loaded when it is first taken."""
+    kinds = _Installed({point.name: point for point in entry_points(group="partsong.adapters")})
     if not kinds:
         raise MeshError(
             "no-adapters", "no adapter is installed", remedy="install the package (`pip install partsong`), do not only copy its folder"
         )
     return kinds
+
+
+class _Installed(Mapping[str, type[Adapter]]):
+    def __init__(self, points: Mapping[str, EntryPoint]) -> None:
+        self._points = points
+
+    def __getitem__(self, name: str) -> type[Adapter]:
+        point = self._points[name]
+        try:
+            kind: type[Adapter] = point.load()
+        except (ImportError, AttributeError) as error:
+            remedy = f"install what {point.value} imports, or take its package off"
+            raise MeshError("adapter-broken", f"adapter {name!r} cannot be loaded: {error}", remedy=remedy) from error
+        return kind
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._points
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._points)
+
+    def __len__(self) -> int:
+        return len(self._points)

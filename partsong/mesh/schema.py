@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from partsong.adapters.adapter import Adapter, adapter_kinds
 from partsong.contracts import Frozen, ModelSpec, Name, Task
 from partsong.contracts.onekey import OneKey
+from partsong.errors import MeshError
 from partsong.plans.plan import Plan
 from partsong.routing.router import LanguageOf, Router
 from partsong.routing.rules import RouteRule
@@ -51,7 +52,11 @@ def _kind(name: str, context: Any) -> type[Adapter]:
         near = get_close_matches(name, kinds, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"installed: {', '.join(sorted(kinds))}"
         raise PydanticCustomError("unknown-adapter", "no adapter {name} is installed; {hint}", {"name": repr(name), "hint": hint})
-    return kinds[name]
+    try:
+        return kinds[name]
+    except MeshError as error:
+        broken = {"what": error.problems[0].what}
+        raise PydanticCustomError("adapter-broken", "{what}", broken) from None
 
 
 def _written(value: ModelSpec, info: SerializationInfo) -> Any:
