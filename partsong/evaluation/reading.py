@@ -4,25 +4,34 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from decimal import Decimal, DivisionByZero, InvalidOperation, localcontext
+from decimal import Decimal, localcontext
 from difflib import SequenceMatcher
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, JsonValue, NonNegativeInt
+from pydantic import Field, JsonValue
 
 from partsong.contracts import Frozen, Probability
 from partsong.contracts.onekey import OneKey
 
-__all__ = ["KINDS", "Exact", "Json", "Kind", "KindField", "Label", "Letter", "Number", "Text"]
+__all__ = ["KINDS", "Exact", "Grader", "Json", "Kind", "KindField", "Label", "Letter", "Number", "Text"]
 
 _LONGEST = 20_000
 """Characters looked at, from the end: a final answer stands there, and no answer may cost more than a few milliseconds to read."""
 
 
-class Kind(Frozen, ABC):
-    """What sort of answer a task has, and so when two answers say the same."""
+class Grader(Frozen, ABC):
+    """Says whether an answer is right; its fields are its entry in the mesh file."""
 
     kind: ClassVar[str]
+    """The key that names it in the mesh file: `number`."""
+
+    @abstractmethod
+    def right(self, text: str, value: JsonValue, reference: JsonValue) -> bool:
+        """Return whether an answer (its text, and its structured value if it has one) is what the reference asks for."""
+
+
+class Kind(Grader):
+    """What sort of answer a task has, and so when two answers say the same."""
 
     @abstractmethod
     def read(self, text: str, value: JsonValue = None) -> str | None:
@@ -31,6 +40,15 @@ class Kind(Frozen, ABC):
     def same(self, one: str, other: str) -> bool:
         """Return whether two normal forms count as one answer."""
         return one == other
+
+    def right(self, text: str, value: JsonValue, reference: JsonValue) -> bool:
+        """Return whether the answer says the same as the reference, or as one of them when it is a list."""
+        said = self.read(text, value)
+        wanted = reference if isinstance(reference, list) else [reference]
+        return said is not None and any((asked := self._read_reference(one)) is not None and self.same(said, asked) for one in wanted)
+
+    def _read_reference(self, reference: JsonValue) -> str | None:
+        return self.read(reference) if isinstance(reference, str) else self.read(json.dumps(reference), reference)
 
     @property
     def groups_exactly(self) -> bool:
@@ -106,7 +124,7 @@ class Number(Kind):
 
     kind = "number"
 
-    places: NonNegativeInt | None = None
+    places: Annotated[int, Field(ge=0, le=100)] | None = None
     """Decimal places that count; None compares twelve significant digits."""
 
     def read(self, text: str, value: JsonValue = None) -> str | None:
@@ -133,6 +151,11 @@ class Json(Kind):
             except (ValueError, RecursionError):
                 continue
         return None
+
+    def right(self, text: str, value: JsonValue, reference: JsonValue) -> bool:
+        """Return whether the answer is the reference's JSON value; a reference that is text is read as JSON where it can be."""
+        said = self.read(text, value)
+        return said is not None and said in (self._read_reference(reference), _canonical(reference))
 
 
 class Text(Kind):
@@ -175,7 +198,7 @@ KindField = Annotated[Kind, OneKey("kind of answer", KINDS)]
 
 _WRAPPING = " \t\r\n*_`\"'\u201c\u201d\u2018\u2019()[]{}<>.,:;!#"
 _WORD = re.compile(r"\w+")
-_ANSWER_MARK = re.compile(r"(?:answer|label|category|intent|sentiment)\s*(?:is|:|=)", re.IGNORECASE)
+_ANSWER_MARK = re.compile(r"(?:answer|label|category|intent|sentiment)[\"'*_]{0,3}\s*(?:is|:|=)", re.IGNORECASE)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -218,16 +241,18 @@ _NUMBER = re.compile(
     rf"(?:/(?P<under>\d+(?:\.\d+)?)(?![/\d]))?(?:\s?[x\u00d7*]\s?10\s?\^\s?\{{?(?P<power>[-+]?\d+)\}}?)?"
 )
 _LATEX_FRACTION = re.compile(r"\\[dt]?frac\{(\d+)\}\{(\d+)\}")
-_NUMBER_MARK = re.compile(r"\\boxed\{|####|answer\s*(?:is|:|=)", re.IGNORECASE)
+_NUMBER_MARK = re.compile(r"\\boxed\{|####|answer[\"'*_]{0,3}\s*(?:is|:|=)", re.IGNORECASE)
+_MARKS_TRIED = 8
 _LONGEST_NUMBER = 100
+_LARGEST_EXPONENT = 300
 _DIGITS_THAT_COUNT = 12
 
 
 def _marked_number(said: str) -> Decimal | None:
     """Return the first number after the last mark that has one behind it, else the text's last number."""
     said = _LATEX_FRACTION.sub(r" \1/\2 ", said).replace("**", " ").replace("{,}", ",")
-    for mark in reversed(list(_NUMBER_MARK.finditer(said))):
-        line = said[mark.end() :].lstrip().partition("\n")[0]
+    for mark in list(_NUMBER_MARK.finditer(said))[: -_MARKS_TRIED - 1 : -1]:
+        line = said[mark.end() : mark.end() + 2 * _LONGEST_NUMBER].lstrip().partition("\n")[0]
         if match := _NUMBER.search(line):
             return _decimal(match)
     last = None
@@ -246,7 +271,9 @@ def _decimal(match: re.Match[str]) -> Decimal | None:
                 number /= Decimal(match["under"])
             number += Decimal(match["whole"] or 0)
             number = number.scaleb(int(match["power"] or 0))
-        except (InvalidOperation, DivisionByZero):
+        except ArithmeticError:
+            return None
+        if number and abs(number.adjusted()) > _LARGEST_EXPONENT:
             return None
         return -number if match["sign"] else number
 
@@ -254,13 +281,12 @@ def _decimal(match: re.Match[str]) -> Decimal | None:
 def _plain(number: Decimal, places: int | None) -> str:
     with localcontext(prec=_DIGITS_THAT_COUNT):
         number = +number
-    if places is not None and number.adjusted() < _LONGEST_NUMBER:
-        with localcontext(prec=2 * _LONGEST_NUMBER + places):
+    if places is not None:
+        with localcontext(prec=_LARGEST_EXPONENT + places + 2):
             number = number.quantize(Decimal(1).scaleb(-places))
     if not number:
         return "0"
-    with localcontext(prec=2 * _LONGEST_NUMBER):
-        number = number.normalize()
+    number = number.normalize()
     return f"{number:f}" if abs(number.adjusted()) < 30 else f"{number:e}"
 
 

@@ -1,0 +1,115 @@
+"""Summary: what one plan (or model) did over many rows: how often right, at what cost, how fast, by which models."""
+
+from collections import Counter
+
+from pydantic import NonNegativeInt
+
+from partsong.contracts import Answer, Frozen, Probability, Route, RowRecord, Seconds, Usd
+from partsong.evaluation.intervals import Interval, wilson
+from partsong.evaluation.quantiles import Quantiles
+
+__all__ = ["PlanSummary", "Summing"]
+
+
+class PlanSummary(Frozen):
+    """One line of the table that a run prints."""
+
+    plan: str
+    """The plan or model whose rows these are."""
+    rows: NonNegativeInt
+    failed: NonNegativeInt
+    """Rows that ended in a failure."""
+    failures: dict[str, NonNegativeInt]
+    """Failed rows by code."""
+    graded: NonNegativeInt
+    """Rows with a reference to compare with; a failed one counts as wrong."""
+    right: NonNegativeInt
+    accuracy: Probability | None
+    """Share of graded rows that are right; None when none is graded."""
+    accuracy_interval: Interval | None
+    """95 % score interval (Wilson)."""
+    cost_usd: Usd
+    """US dollars of all calls, failed rows' too; what came from journal or cache counts what it cost when it was paid."""
+    usd_per_1000: Usd
+    """US dollars per 1,000 rows."""
+    cpu_s_per_1000: Seconds
+    """Processor seconds of embedded models per 1,000 rows."""
+    calls_per_row: float
+    prompt_tokens: NonNegativeInt
+    completion_tokens: NonNegativeInt
+    latency_p50_s: Seconds
+    """Of answered rows, within 1 %."""
+    latency_p95_s: Seconds
+    """Of answered rows, within 1 %."""
+    reached: dict[str, Probability]
+    """Share of rows that asked each model at least once, most asked first."""
+    routes: dict[str, NonNegativeInt]
+    """Rows by the reason of their route."""
+
+
+class Summing:
+    """Adds rows up one by one in flat memory; `summary` may be asked at any time."""
+
+    def __init__(self, plan: str) -> None:
+        self._plan = plan
+        self._rows = self._graded = self._right = self._calls = self._prompt_tokens = self._completion_tokens = 0
+        self._cost_usd = self._cpu_s = 0.0
+        self._failures: Counter[str] = Counter()
+        self._reached: Counter[str] = Counter()
+        self._routes: Counter[str] = Counter()
+        self._latency = Quantiles()
+
+    def add(self, record: RowRecord, right: bool | None = None) -> None:
+        """Add one row; `right` is None when there is nothing to compare it with."""
+        self._rows += 1
+        if right is not None:
+            self._graded += 1
+            self._right += right
+        if isinstance(record.reply, Answer):
+            self._latency.add(record.reply.latency_s)
+            self._add_route(record.reply.route)
+        else:
+            self._failures[record.reply.code] += 1
+        self._add_bill(record)
+
+    def _add_route(self, route: Route | None) -> None:
+        if route is not None and (route.reason in self._routes or len(self._routes) < _MOST_ROUTES):
+            self._routes[route.reason] += 1
+
+    def _add_bill(self, record: RowRecord) -> None:
+        bill = record.reply.bill
+        self._calls += len(bill)
+        self._reached.update({line.model for line in bill})
+        for line in bill:
+            self._cost_usd += line.cost_usd
+            self._cpu_s += line.cpu_s
+            self._prompt_tokens += line.usage.prompt_tokens
+            self._completion_tokens += line.usage.completion_tokens
+
+    def summary(self) -> PlanSummary:
+        """Return the sums so far."""
+        rows = max(1, self._rows)
+        return PlanSummary(
+            plan=self._plan,
+            rows=self._rows,
+            failed=self._failures.total(),
+            failures=dict(self._failures.most_common()),
+            graded=self._graded,
+            right=self._right,
+            accuracy=self._right / self._graded if self._graded else None,
+            accuracy_interval=wilson(self._right, self._graded) if self._graded else None,
+            cost_usd=self._cost_usd,
+            usd_per_1000=self._cost_usd / rows * 1000,
+            cpu_s_per_1000=self._cpu_s / rows * 1000,
+            calls_per_row=self._calls / rows,
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=self._completion_tokens,
+            latency_p50_s=self._latency.at(0.5),
+            latency_p95_s=self._latency.at(0.95),
+            reached={model: times / rows for model, times in self._reached.most_common()},
+            routes=dict(self._routes.most_common()),
+        )
+
+
+_MOST_ROUTES = 1000
+"""Reasons kept apart; a learned gate may word each row's differently."""
