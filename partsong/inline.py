@@ -20,7 +20,6 @@ from partsong.telemetry import Telemetry
 from partsong.work.caller import Caller, WorkerHandle
 from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
-from partsong.work.row import Shop
 from partsong.work.synthesizer import Synthesizer
 from partsong.work.worker import Worker
 
@@ -56,8 +55,7 @@ class InlineEngine:
         starts = await self._resources.enter_async_context(asyncio.TaskGroup())
         pools = {name: _InlinePool(name, spec, self, starts) for name, spec in self._mesh.models.items()}
         callers = {name: pool.caller for name, pool in pools.items()}
-        shop = Shop.of(self._mesh, callers, Synthesizer(), self._journal, self._telemetry, self._clock)
-        self._coordinator = Coordinator(shop, self._mesh.router())
+        self._coordinator = Coordinator.of(self._mesh, callers, Synthesizer(), self._journal, self._telemetry, self._clock)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -10,7 +10,6 @@ from partsong.contracts import Row, RowOutcome
 from partsong.wire import Codec
 from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
-from partsong.work.row import Shop
 from partsong_actors.journal import JournalClient, _JournalActor
 from partsong_actors.link import Link, Mailbox
 from partsong_actors.pool import PoolClient, _ModelPool
@@ -38,8 +37,8 @@ class _CoordinatorActor:
         clock = Clock()
         self._telemetry = setup.telemetry(mesh.telemetry, name)
         self._pools = PoolClient(pool, name, mesh.models, clock)
-        shop = Shop.of(mesh, self._pools.callers, SynthesizerClient(synthesizer), JournalClient(journal), self._telemetry, clock)
-        self._mailbox = Mailbox(Coordinator(shop, mesh.router()).answer, _ROWS, _OUTCOMES)
+        core = Coordinator.of(mesh, self._pools.callers, SynthesizerClient(synthesizer), JournalClient(journal), self._telemetry, clock)
+        self._mailbox = Mailbox(core.answer, _ROWS, _OUTCOMES)
         self._listening: asyncio.Task[None] | None = None
 
     @ray.method

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import ray
 
@@ -41,14 +41,13 @@ class RayEngine:
     ) -> None:
         """`folder` is where the mesh's relative paths start; `secrets` are the resolved keys by model."""
         self._mesh = mesh
-        self._setup = Setup(
-            mesh=mesh.pack(), folder=str(folder.resolve()), store_url=store_url, run_folder=str(run_folder.resolve())
-        )
+        self._setup = Setup(mesh=mesh.pack(), folder=str(folder.resolve()), store_url=store_url, run_folder=str(run_folder.resolve()))
         self._secrets = dict(secrets or {})
         self._telemetry = telemetry or Telemetry.off()
         self._shards = coordinators
         self._coordinators: list[RemoteCoordinator] = []
         self._journal: JournalClient | None = None
+        self._actors: list[Any] = []
 
     async def __aenter__(self) -> Self:
         shell = {"num_cpus": 0, "max_concurrency": _MANY}
@@ -63,12 +62,13 @@ class RayEngine:
             for n in range(self._shards)
         ]
         self._coordinators = [RemoteCoordinator(actor) for actor in actors]
+        self._actors = [*actors, self._pool_actor, self._synthesizer_actor, self._journal_actor]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         closing = [coordinator.close() for coordinator in self._coordinators]
         await asyncio.gather(*closing, self._pool_actor.close.remote(), self._journal_actor.close.remote(), return_exceptions=True)
-        for actor in (self._pool_actor, self._synthesizer_actor, self._journal_actor):
+        for actor in self._actors:
             ray.kill(actor)
 
     @property
@@ -94,4 +94,6 @@ class RayEngine:
                     await asyncio.sleep(2.0**lives)
                     held = await self.journal.calls(row.run, row.row, row.row)
                     row = row.model_copy(update={"held": tuple(held)})
-        raise EngineError("coordinator-lost", f"row {row.row} lost its coordinator three times", remedy="see Ray's logs; the run can be resumed")
+        raise EngineError(
+            "coordinator-lost", f"row {row.row} lost its coordinator three times", remedy="see Ray's logs; the run can be resumed"
+        )

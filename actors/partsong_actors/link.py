@@ -9,7 +9,7 @@ import itertools
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgpack
 from ray.exceptions import RayActorError
@@ -94,9 +94,9 @@ class Link(Generic[In, Out]):
             for number, reply in zip(numbers, replies, strict=True):
                 if future := self._pending.pop(number, None):
                     future.set_result(reply)
-            for number, *fault in faults:
+            for number, kind, code, what, remedy in faults:
                 if future := self._pending.pop(number, None):
-                    future.set_exception(_revived(fault))
+                    future.set_exception(_revived(kind, code, what, remedy))
 
     def _lost_if_failed(self, sent: "asyncio.Future[None]") -> None:
         if not sent.cancelled() and (error := sent.exception()) is not None:
@@ -182,8 +182,7 @@ def _parts(problem: Problem) -> tuple[str, str, str]:
     return problem.code, problem.what, problem.remedy
 
 
-def _revived(fault: Sequence[str]) -> PartsongError:
-    name, code, what, remedy = fault
+def _revived(name: str, code: str, what: str, remedy: str) -> PartsongError:
     kinds = {kind.__name__: kind for kind in PartsongError.__subclasses__()}
     return kinds.get(name, PartsongError)(code, what, remedy=remedy)
 
@@ -194,7 +193,7 @@ def _pack(numbers: Sequence[int], extra: Sequence[object], body: bytes) -> bytes
     return packed
 
 
-def _unpack(envelope: bytes) -> tuple[list[int], list[object], bytes]:
+def _unpack(envelope: bytes) -> tuple[list[int], list[Any], bytes]:
     try:
         numbers, extra, body = msgpack.unpackb(envelope)
     except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:

@@ -5,7 +5,7 @@ All pools of an engine live in one process: a pool is a few counters, a process 
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -141,7 +141,9 @@ class _ModelPool:
         self._failed[model] = (
             cause
             if isinstance(cause, PartsongError)
-            else EngineError("worker-start", f"no worker of {model} could start ({type(cause or error).__name__})", remedy="see Ray's worker log")
+            else EngineError(
+                "worker-start", f"no worker of {model} could start ({type(cause or error).__name__})", remedy="see Ray's worker log"
+            )
         )
         self._tell_all(_News(model, "failed", error=self._failed[model]))
 
@@ -197,12 +199,12 @@ class PoolClient:
                 caller.share.fail(news.error)
 
     def _link(self, worker: "ActorProxy[_ModelWorker]") -> RemoteWorker:
-        key = worker._actor_id.hex()  # type: ignore[attr-defined]
+        key = worker._actor_id.hex()  # type: ignore[union-attr]  # the one name that survives a handle's copies
         if key not in self._workers:
             self._workers[key] = RemoteWorker(worker)
         return self._workers[key]
 
-    def _exchange(self, model: str):  # type: ignore[no-untyped-def]
+    def _exchange(self, model: str) -> Callable[[int, int], None]:
         def exchange(want: int, give_back: int) -> None:
             self._wishes.put(_Wish(model, want, give_back))
 

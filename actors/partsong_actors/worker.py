@@ -28,9 +28,7 @@ class _ModelWorker:
     @ray.method
     async def open(self) -> None:
         """Return when the model takes calls."""
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._worker.open())
-        await asyncio.shield(self._opening)
+        await self._opened()
 
     @ray.method
     async def submit(self, caller: str, envelope: bytes) -> None:
@@ -48,8 +46,13 @@ class _ModelWorker:
         await self._worker.close()
         self._telemetry.close()
 
+    async def _opened(self) -> None:
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._worker.open())
+        await asyncio.shield(self._opening)
+
     async def _ask(self, call: Call) -> Completion | Failure:
-        await self.open()
+        await self._opened()
         return await self._worker.ask(call)
 
 

@@ -1,11 +1,13 @@
 """Language identification by character n-grams (py3langid, after Lui and Baldwin, ACL 2012), about a millisecond a text."""
 
+from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from partsong.contracts import Task
 
-__all__ = ["language"]
+__all__ = ["language", "language_detector"]
 
 
 def language(task: Task, among: tuple[str, ...] = ()) -> tuple[str, float]:
@@ -15,6 +17,13 @@ def language(task: Task, among: tuple[str, ...] = ()) -> tuple[str, float]:
     """
     code, probability = _identifier(tuple(among)).classify(str(task.metadata.get("text") or task.text))
     return str(code), min(1.0, float(probability))
+
+
+def language_detector() -> Callable[[str], str] | None:
+    """Return what names a text's language by its ISO 639-1 code; None when py3langid is not installed."""
+    if find_spec("py3langid") is None:
+        return None
+    return lambda text: str(_identifier(()).classify(text)[0])
 
 
 @cache

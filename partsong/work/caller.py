@@ -80,9 +80,7 @@ class Caller:
                 return Called(reply, attempt, now_s - began_s, lost_usd)
             await self.clock.sleep(wait_s)
 
-    async def _attempt(
-        self, task: Task, step: str, deadline_s: float, traceparent: str, shown: "_Shown | None"
-    ) -> Completion | Failure:
+    async def _attempt(self, task: Task, step: str, deadline_s: float, traceparent: str, shown: "_Shown | None") -> Completion | Failure:
         if not self._seats:
             return Failure(code=FailureCode.WORKER_LOST, message="the model has no worker left", where=self.name, retryable=True)
         seat = self._seats[choose([s.in_flight for s in self._seats], self.clock.dice)]

@@ -3,15 +3,22 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from partsong.contracts import Answer, Failure, FailureCode, Reply, Route, Row, RowOutcome, RowRecord
 from partsong.errors import PartsongError
+from partsong.journal.port import JournalPort
+from partsong.mesh import Mesh
 from partsong.plans.allowance import Allowance
 from partsong.plans.port import Step
 from partsong.routing.router import Router
-from partsong.telemetry import Span
+from partsong.specialists.language import language_detector
+from partsong.telemetry import Span, Telemetry
+from partsong.telemetry.attributes import Attribute
+from partsong.work.caller import Caller
+from partsong.work.clock import Clock
 from partsong.work.row import RowPort, RowWork, Shop
+from partsong.work.synthesizer import Merger
 
 __all__ = ["Coordinator"]
 
@@ -25,9 +32,16 @@ class Coordinator:
         self._shop = shop
         self._router = router
 
+    @classmethod
+    def of(
+        cls, mesh: Mesh, callers: Mapping[str, Caller], merger: Merger, journal: JournalPort, telemetry: Telemetry, clock: Clock
+    ) -> "Coordinator":
+        """Return the coordinator of a mesh's rows."""
+        return cls(Shop.of(mesh, callers, merger, journal, telemetry, clock), _router(mesh))
+
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
         """Answer one row; when this returns its calls and its record are durable."""
-        attributes = {"partsong.run": row.run, "partsong.row": row.row, "partsong.custom_id": row.task.id}
+        attributes: dict[str, Attribute] = {"partsong.run": row.run, "partsong.row": row.row, "partsong.custom_id": row.task.id}
         with self._shop.telemetry.span("row", row.traceparent, attributes) as span:
             reply = await self._answered(row, span, on_text)
             span.settled(reply)
@@ -72,6 +86,11 @@ class Coordinator:
             raw="",
             at_s=self._shop.clock.unix_s(),
         )
+
+
+def _router(mesh: Mesh) -> Router:
+    only = next(iter(mesh.plans)) if len(mesh.plans) == 1 else None
+    return Router([*mesh.plans, *mesh.models], mesh.routes, language_of=language_detector(), only=only)
 
 
 def _closed(reply: Reply, route: Route | Failure, work: RowWork, latency_s: float, trace_id: str) -> Reply:

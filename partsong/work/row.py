@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from partsong.contracts import (
     Answer,
@@ -34,6 +35,8 @@ from partsong.work.clock import Clock
 from partsong.work.synthesizer import Merger
 
 __all__ = ["RowPort", "RowWork", "Shop"]
+
+Outcome = Literal["answered", "failed", "journal", "cache"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,9 @@ class RowPort:
         plan = self.shop.plans.get(name)
         if plan is None:
             return await self._model(name, task, step, on_text)
-        with self.shop.telemetry.span(f"plan {name}", self.span.traceparent, {"partsong.plan": plan.kind, "partsong.step": step.path}) as span:
+        with self.shop.telemetry.span(
+            f"plan {name}", self.span.traceparent, {"partsong.plan": plan.kind, "partsong.step": step.path}
+        ) as span:
             reply = await plan.answer(task, step, RowPort(self.shop, self.work, span, on_text))
             span.settled(reply)
             return reply
@@ -223,11 +228,9 @@ def _worst_tokens(task: Task) -> Usage:
     return Usage(prompt_tokens=prompt, completion_tokens=task.sampling.max_tokens or 1024, estimated=True)
 
 
-def _line(model: str, step: Step, reply: Completion | Failure, *, outcome: str) -> BillLine:
+def _line(model: str, step: Step, reply: Completion | Failure, *, outcome: Outcome) -> BillLine:
     if isinstance(reply, Failure):
-        return BillLine.model_construct(
-            step=step.path, model=model, outcome=outcome, failure=reply.code, cost_usd=reply.cost_usd
-        )
+        return BillLine.model_construct(step=step.path, model=model, outcome=outcome, failure=reply.code, cost_usd=reply.cost_usd)
     return BillLine.model_construct(
         step=step.path,
         model=model,

@@ -53,5 +53,8 @@ class Worker:
         except Exception as error:  # noqa: BLE001  the outermost line of a worker: a broken adapter costs its call, not the process
             _log.exception("adapter %s of model %s raised", self._adapter.kind, self._name)
             return Failure(
-                code=FailureCode.WORKER_ERROR, message=f"the adapter raised {type(error).__name__}; see the log", where=self._name, sent="maybe"
+                code=FailureCode.WORKER_ERROR,
+                message=f"the adapter raised {type(error).__name__}; see the log",
+                where=self._name,
+                sent="maybe",
             )

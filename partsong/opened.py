@@ -1,0 +1,96 @@
+"""An open mesh: ask it, or stream rows through it; the same face over every engine."""
+
+import asyncio
+import itertools
+import os
+import tempfile
+import uuid
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from partsong.contracts import Reply, Row, Task
+from partsong.engine import Engine
+from partsong.inline import InlineEngine
+from partsong.journal.address import open_store
+from partsong.mesh import LoadedMesh, load_mesh, secrets_of
+from partsong.telemetry import Telemetry
+
+__all__ = ["OpenMesh", "inline_engine", "open_mesh"]
+
+
+class OpenMesh:
+    """A mesh that answers."""
+
+    def __init__(self, loaded: LoadedMesh, engine: Engine) -> None:
+        self.loaded = loaded
+        self._engine = engine
+        self._run = f"open-{uuid.uuid4().hex[:12]}"
+        self._rows = itertools.count()
+
+    async def ask(self, question: str | Task, *, use: str | None = None, on_text: Callable[[str], None] | None = None) -> Reply:
+        """Answer one question; `use` names a model or plan, else the mesh's routes choose.
+
+        `on_text` gets the answer's text as it comes, where the plan allows it (inline engine only).
+        """
+        row = next(self._rows)
+        task = Task.of(question, id=str(row)) if isinstance(question, str) else question
+        if use is not None:
+            task = task.model_copy(update={"use": use})
+        outcome = await self._engine.answer(Row(run=self._run, row=row, task=task), on_text)
+        return outcome.reply
+
+    async def stream(
+        self, questions: Iterable[str | Task] | AsyncIterable[str | Task], *, use: str | None = None, concurrency: int | None = None
+    ) -> AsyncIterator[Reply]:
+        """Answer many, yielding replies in the order of the questions; no more than `concurrency` are under way or waiting to be taken."""
+        window = concurrency or self._engine.concurrency
+        under_way: deque[asyncio.Task[Reply]] = deque()
+        try:
+            async for question in _each(questions):
+                under_way.append(asyncio.create_task(self.ask(question, use=use)))
+                if len(under_way) >= window:
+                    yield await under_way.popleft()
+            while under_way:
+                yield await under_way.popleft()
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+
+@asynccontextmanager
+async def inline_engine(loaded: LoadedMesh, folder: Path, *, secrets: Mapping[str, str]) -> AsyncIterator[InlineEngine]:
+    """Start the inline engine with its store and telemetry in the folder, or where the mesh file says."""
+    store = open_store(loaded.mesh.store.url or "sqlite:///journal.db", folder)
+    telemetry = Telemetry.start(loaded.mesh.telemetry, "partsong", folder)
+    try:
+        async with InlineEngine(loaded.mesh, store, folder=loaded.folder, secrets=secrets, telemetry=telemetry) as engine:
+            yield engine
+    finally:
+        telemetry.close()
+
+
+@asynccontextmanager
+async def open_mesh(path: str | Path, *, env: Mapping[str, str] | None = None) -> AsyncIterator[OpenMesh]:
+    """Open a mesh file in this process, without Ray. Without a `store` in it, the journal is temporary.
+
+    `env` is where secrets are looked up; the process's own environment when not given. Raises MeshError with every problem of the file.
+    """
+    surroundings = os.environ if env is None else env
+    loaded = load_mesh(path, env=surroundings)
+    secrets = secrets_of(loaded.mesh.models, surroundings, loaded.folder)
+    with tempfile.TemporaryDirectory(prefix="partsong-") as scratch:
+        folder = Path(scratch) if loaded.mesh.store.url is None else loaded.folder
+        async with inline_engine(loaded, folder, secrets=secrets) as engine:
+            yield OpenMesh(loaded, engine)
+
+
+async def _each(items: Iterable[str | Task] | AsyncIterable[str | Task]) -> AsyncIterator[str | Task]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item

@@ -1,0 +1,125 @@
+"""Link and mailbox: each reply by itself, none lost, losses told, cancellation carried over."""
+
+import asyncio
+
+import pytest
+from ray.exceptions import ActorUnavailableError
+
+from partsong.contracts import Answer, Task
+from partsong.errors import StoreError
+from partsong.wire import Codec
+from partsong_actors.link import Link, LinkLostError, Mailbox
+
+TASKS, ANSWERS = Codec(Task), Codec(Answer)
+
+
+class Actor:
+    """A mailbox in this process, reached through bytes alone; `broken` makes the next collect fail, `dead` all calls."""
+
+    def __init__(self, handle) -> None:
+        self.mailbox = Mailbox(handle, TASKS, ANSWERS)
+        self.lose_next_replies = False
+        self.dead = False
+
+    async def submit(self, caller: str, envelope: bytes) -> None:
+        if self.dead:
+            raise ActorUnavailableError("gone", b"\0" * 16)
+        self.mailbox.submit(caller, envelope)
+
+    async def collect(self, caller: str, received: int) -> bytes:
+        if self.dead:
+            raise ActorUnavailableError("gone", b"\0" * 16)
+        return await self.mailbox.collect(caller, received)
+
+
+def link_to(actor: Actor) -> Link[Task, Answer]:
+    return Link(actor, TASKS, ANSWERS)
+
+
+async def echo(task: Task) -> Answer:
+    return Answer(text=task.text)
+
+
+async def test_every_request_gets_its_own_reply():
+    link = link_to(Actor(echo))
+    replies = await asyncio.gather(*[link.request(Task.of(f"q{n}")) for n in range(100)])
+    assert [reply.text for reply in replies] == [f"q{n}" for n in range(100)]
+    assert link.pending == 0
+
+
+async def test_a_quick_reply_does_not_wait_for_a_slow_one_of_its_batch():
+    never = asyncio.Event()
+
+    async def handle(task: Task) -> Answer:
+        if task.text == "slow":
+            await never.wait()
+        return Answer(text=task.text)
+
+    link = link_to(Actor(handle))
+    slow = asyncio.create_task(link.request(Task.of("slow")))
+    quick = asyncio.create_task(link.request(Task.of("quick")))
+    assert (await asyncio.wait_for(quick, 1)).text == "quick"
+    slow.cancel()
+
+
+async def test_a_cancelled_request_stops_the_work_at_the_other_end():
+    stopped = asyncio.Event()
+
+    async def handle(task: Task) -> Answer:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            stopped.set()
+        return Answer(text="")
+
+    link = link_to(Actor(handle))
+    request = asyncio.create_task(link.request(Task.of("q")))
+    await asyncio.sleep(0.01)
+    request.cancel()
+    await asyncio.wait_for(stopped.wait(), 1)
+
+
+async def test_a_dead_actor_fails_every_request_under_way_and_a_later_one_may_succeed():
+    actor = Actor(echo)
+    actor.dead = True
+    link = link_to(actor)
+    with pytest.raises(LinkLostError):
+        await asyncio.wait_for(link.request(Task.of("q")), 1)
+    actor.dead = False
+    assert (await asyncio.wait_for(link.request(Task.of("q2")), 1)).text == "q2"
+
+
+async def test_an_error_of_the_family_arrives_as_it_was_and_any_other_without_its_words():
+    async def handle(task: Task) -> Answer:
+        if task.text == "store":
+            raise StoreError("store-full", "the disk is full", remedy="make room")
+        raise ValueError("sk-secret")
+
+    link = link_to(Actor(handle))
+    with pytest.raises(StoreError, match="the disk is full"):
+        await link.request(Task.of("store"))
+    with pytest.raises(Exception, match="ValueError") as other:
+        await link.request(Task.of("other"))
+    assert "sk-secret" not in str(other.value)
+
+
+async def test_replies_that_were_not_confirmed_are_given_again():
+    mailbox = Mailbox(echo, TASKS, ANSWERS)
+    link = Link(None, TASKS, ANSWERS)  # only for the shape of an envelope
+    sent: list[bytes] = []
+
+    class Recorder:
+        async def submit(self, caller: str, envelope: bytes) -> None:
+            sent.append(envelope)
+
+        async def collect(self, caller: str, received: int) -> bytes:
+            await asyncio.sleep(60)
+            return b""
+
+    link = Link(Recorder(), TASKS, ANSWERS)
+    request = asyncio.create_task(link.request(Task.of("q")))
+    await asyncio.sleep(0.01)
+    mailbox.submit("me", sent[0])
+    first = await mailbox.collect("me", 0)
+    assert await mailbox.collect("me", 0) == first
+    request.cancel()
