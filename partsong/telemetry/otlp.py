@@ -83,11 +83,11 @@ class _MetricFile(MetricExporter):
 
 def meter_provider(url: str | None, file: RotatingFile | None, resource: Mapping[str, Attribute], every_s: float) -> MeterProvider:
     """Return a provider that sends its metrics to the collector, the file, or both."""
-    exporters: list[MetricExporter] = []
-    if url is not None:
-        exporters.append(OTLPMetricExporter(f"{url.rstrip('/')}/v1/metrics", timeout=_TIMEOUT_S))
+    exporters: list[MetricExporter] = []  # the file first: at the end they take turns, and a slow collector may use up the time
     if file is not None:
         exporters.append(_MetricFile(file))
+    if url is not None:
+        exporters.append(OTLPMetricExporter(f"{url.rstrip('/')}/v1/metrics", timeout=_TIMEOUT_S))
     readers = [PeriodicExportingMetricReader(exporter, export_interval_millis=every_s * 1000) for exporter in exporters]
     return MeterProvider(readers, Resource.create(dict(resource)), shutdown_on_exit=False)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Telemetry"]
 
+_log = logging.getLogger(__name__)
+
 _METRICS_EVERY_S = 10.0
 _CLOSE_S = 5.0
 
@@ -128,7 +130,7 @@ class Telemetry:
         for outbox in self._outboxes:
             outbox.close(max(0.0, ends_s - time.monotonic()))
         if self._meters is not None:
-            self._meters.shutdown(timeout_millis=max(100.0, (ends_s - time.monotonic()) * 1000))
+            _shut_down(self._meters, max(0.1, ends_s - time.monotonic()))
 
     def _placed(self, parent: str | None) -> tuple[TraceContext, str]:
         above = TraceContext.parse(parent) if parent else None
@@ -151,6 +153,13 @@ class Telemetry:
         if span.recording:
             for outbox in self._outboxes:
                 outbox.put(span)
+
+
+def _shut_down(meters: "MeterProvider", timeout_s: float) -> None:
+    try:
+        meters.shutdown(timeout_millis=timeout_s * 1000)
+    except Exception:  # noqa: BLE001  the SDK raises a bare Exception when a reader was too slow
+        _log.warning("the last metrics were not delivered to the collector")
 
 
 def _keep_quiet(logger: str) -> None:

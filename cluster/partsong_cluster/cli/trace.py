@@ -1,0 +1,107 @@
+"""`partsong trace RUN ROW`: the tree of one row's spans with time bars."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from partsong.telemetry.tree import RowTrace, SpanNode, read_trace
+
+__all__ = ["drawn", "trace"]
+
+_BAR_CELLS = 28
+
+
+def trace(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN")],
+    row: Annotated[str, typer.Argument(help="The row's custom id, or its number.", metavar="ROW")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the tree as JSON.")] = False,
+) -> None:
+    """Draw what one row went through: plans, calls, retries, merges, with the time each took."""
+    found = read_trace(run, row)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+    else:
+        Console().print(drawn(found))
+
+
+def drawn(found: RowTrace) -> Group:
+    """Return the tree for the terminal."""
+    table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+    table.add_column("span", no_wrap=True, overflow="ellipsis", ratio=3)
+    table.add_column("", no_wrap=True, width=_BAR_CELLS)
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("", overflow="fold", ratio=3)
+    for root in found.roots:
+        _add(table, root, found.duration_s, guides="", last=True, is_root=True)
+    return Group(_headline(found), table)
+
+
+def _headline(found: RowTrace) -> Text:
+    name = found.custom_id or (f"row {found.row}" if found.row is not None else "row")
+    facts = [f"row {found.row}"] if found.custom_id and found.row is not None else []
+    facts += [_took(found.duration_s), f"trace {found.trace_id}"]
+    if found.earlier_traces:
+        facts.append(f"{found.earlier_traces} earlier, of an interrupted run")
+    return Text.assemble((_plain(name), "bold"), ("  " + " · ".join(facts), "dim"))
+
+
+def _add(table: Table, node: SpanNode, total_s: float, *, guides: str, last: bool, is_root: bool = False) -> None:
+    branch = "" if is_root else ("└─ " if last else "├─ ")
+    name = Text.assemble((guides + branch, "dim"), (_plain(node.name), "red" if node.error else ""))
+    table.add_row(name, _bar(node, total_s), _took(node.duration_s), _facts(node))
+    beneath = "" if is_root else guides + ("   " if last else "│  ")
+    for child in node.children:
+        _add(table, child, total_s, guides=beneath, last=child is node.children[-1])
+
+
+def _bar(node: SpanNode, total_s: float) -> Text:
+    if total_s <= 0:
+        return Text("━" * _BAR_CELLS, _colour(node))
+    begin = min(_BAR_CELLS - 1, int(node.start_s / total_s * _BAR_CELLS))
+    cells = max(1, round(node.duration_s / total_s * _BAR_CELLS))
+    return Text.assemble(" " * begin, ("━" * min(cells, _BAR_CELLS - begin), _colour(node)))
+
+
+def _colour(node: SpanNode) -> str:
+    if node.error:
+        return "red"
+    if node.attributes.get("partsong.cancelled"):
+        return "yellow"
+    return "cyan" if "gen_ai.request.model" in node.attributes else "blue"
+
+
+def _facts(node: SpanNode) -> Text:
+    told = node.attributes
+    facts: list[str] = []
+    answered_by, asked = told.get("gen_ai.response.model"), told.get("gen_ai.request.model")
+    if answered_by and answered_by != asked:
+        facts.append(str(answered_by))
+    if "gen_ai.usage.input_tokens" in told:
+        facts.append(f"{told['gen_ai.usage.input_tokens']} → {told.get('gen_ai.usage.output_tokens', 0)} tokens")
+    facts += [f"${cost:.6f}".rstrip("0").rstrip(".") for cost in [told.get("partsong.cost_usd")] if isinstance(cost, float) and cost]
+    attempts = told.get("partsong.attempts")
+    if isinstance(attempts, int) and attempts > 1:
+        facts.append(f"{attempts} attempts")
+    facts += [str(told[key]) for key in ("partsong.route", "partsong.stopped") if told.get(key)]
+    if told.get("partsong.cancelled"):
+        facts.append("cancelled")
+    line = Text(_plain(" · ".join(facts)), "dim")
+    if node.error:
+        code = told.get("error.type")
+        line.append((" · " if facts else "") + _plain(f"{code}: {node.error}" if code and code != node.error else node.error), "red")
+    return line
+
+
+def _took(seconds: float) -> str:
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} us"
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _plain(text: str) -> str:
+    """Return the text without what would steer the terminal."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)

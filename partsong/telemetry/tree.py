@@ -1,0 +1,187 @@
+"""Trace tree: the spans of one row, read back from a run's trace files and set under one another."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue
+
+from partsong.contracts import Frozen, Seconds
+from partsong.errors import Place, RunError
+
+__all__ = ["RowTrace", "SpanNode", "read_trace"]
+
+_NAME = re.compile(r".+\.jsonl(\.\d+)?")
+_SPANS_BEGIN = b'{"resourceSpans"'
+
+
+class SpanNode(Frozen):
+    """One span with what was done beneath it."""
+
+    name: str
+    span_id: str
+    service: str
+    """The part that did it: `coordinator`, `worker-mini`."""
+    start_s: float
+    """Seconds after the trace began."""
+    duration_s: Seconds
+    error: str = ""
+    """Why it failed; empty when it did not."""
+    attributes: dict[str, JsonValue] = {}
+    children: tuple["SpanNode", ...] = ()
+
+    def walk(self, depth: int = 0) -> "Iterator[tuple[int, SpanNode]]":
+        """Yield this span and all beneath it, each with its depth."""
+        yield depth, self
+        for child in self.children:
+            yield from child.walk(depth + 1)
+
+
+class RowTrace(Frozen):
+    """All that was recorded of one row's last passage through the engine."""
+
+    trace_id: str
+    custom_id: str
+    row: int | None
+    start_unix_s: float
+    duration_s: Seconds
+    roots: tuple[SpanNode, ...]
+    """Usually one; more when a span between was lost with its process."""
+    earlier_traces: int = 0
+    """Passages before this one, of a run that was resumed."""
+
+    def walk(self) -> Iterator[tuple[int, SpanNode]]:
+        """Yield every span with its depth, in the order of the tree."""
+        for root in self.roots:
+            yield from root.walk()
+
+
+def read_trace(run_folder: Path, row: str) -> RowTrace:
+    """Return the row's trace; `row` is its custom id or, when no row is called so, its number. RunError when there is none."""
+    files = _trace_files(run_folder)
+    if not files:
+        raise RunError(
+            "no-traces",
+            "no traces were recorded in this folder",
+            at=Place(str(run_folder)),
+            remedy="add `telemetry: {file: traces.jsonl}` to the mesh file and run again",
+        )
+    traces = _traces_of(files, row)
+    if not traces:
+        raise RunError(
+            "no-trace",
+            f"no trace of row {row!r}",
+            at=Place(str(run_folder)),
+            remedy="name a row by its custom id or number; with `telemetry.sample` below 1, and in files rotated away, some rows have none",
+        )
+    trace_id = max(traces, key=lambda trace: traces[trace])
+    spans = _distinct(span for span in _spans(files, [trace_id.encode()]) if span["traceId"] == trace_id)
+    return _tree(trace_id, spans, earlier_traces=len(traces) - 1)
+
+
+def _trace_files(folder: Path) -> Sequence[Path]:
+    named = (path for path in folder.glob("*.jsonl*") if _NAME.fullmatch(path.name) and path.is_file())
+    return sorted(path for path in named if _begins_with_spans(path))
+
+
+def _begins_with_spans(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_SPANS_BEGIN)) == _SPANS_BEGIN
+
+
+def _traces_of(files: Sequence[Path], row: str) -> Mapping[str, int]:
+    """Return the start of each trace of the row by trace id."""
+    by_id = _starts(files, "partsong.custom_id", {"stringValue": row})
+    return by_id if by_id or not row.isdecimal() else _starts(files, "partsong.row", {"intValue": str(int(row))})
+
+
+def _starts(files: Sequence[Path], key: str, value: Mapping[str, str]) -> Mapping[str, int]:
+    attribute = {"key": key, "value": value}
+    starts: dict[str, int] = {}
+    for span in _spans(files, [json.dumps(attribute, separators=(",", ":")).encode()]):
+        if attribute in span.get("attributes", ()):
+            start_ns = int(span["startTimeUnixNano"])
+            starts[span["traceId"]] = min(start_ns, starts.get(span["traceId"], start_ns))
+    return starts
+
+
+def _spans(files: Iterable[Path], needles: Sequence[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield the spans of all lines that hold the needles; a line torn by a crash is passed over."""
+    for path in files:
+        with path.open("rb") as lines:
+            for line in lines:
+                if all(needle in line for needle in needles):
+                    yield from _spans_of(line)
+
+
+def _spans_of(line: bytes) -> Iterator[dict[str, Any]]:
+    try:
+        batches = json.loads(line)["resourceSpans"]
+    except (ValueError, KeyError, TypeError):
+        return
+    for batch in batches:
+        service = _attributes(batch["resource"].get("attributes", ())).get("service.name", "")
+        for scope in batch["scopeSpans"]:
+            for span in scope["spans"]:
+                yield {**span, "service": service}
+
+
+def _distinct(spans: Iterable[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    return list({span["spanId"]: span for span in spans}.values())
+
+
+def _tree(trace_id: str, spans: Sequence[dict[str, Any]], earlier_traces: int) -> RowTrace:
+    begin_ns = min(int(span["startTimeUnixNano"]) for span in spans)
+    end_ns = max(int(span["endTimeUnixNano"]) for span in spans)
+    known = {span["spanId"] for span in spans}
+    beneath: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for span in sorted(spans, key=lambda span: int(span["startTimeUnixNano"])):
+        above = span.get("parentSpanId") or ""
+        beneath[above if above in known and above != span["spanId"] else ""].append(span)
+    everything = [_attributes(span.get("attributes", ())) for span in spans]
+    row = _first(everything, "partsong.row")
+    return RowTrace(
+        trace_id=trace_id,
+        custom_id=str(_first(everything, "partsong.custom_id") or ""),
+        row=row if isinstance(row, int) else None,
+        start_unix_s=begin_ns / 1e9,
+        duration_s=max(0, end_ns - begin_ns) / 1e9,
+        roots=tuple(_node(span, beneath, begin_ns) for span in beneath[""]),
+        earlier_traces=earlier_traces,
+    )
+
+
+def _first(everything: Iterable[Mapping[str, JsonValue]], key: str) -> JsonValue:
+    return next((attributes[key] for attributes in everything if key in attributes), None)
+
+
+def _node(span: Mapping[str, Any], beneath: Mapping[str, Sequence[dict[str, Any]]], begin_ns: int) -> SpanNode:
+    start_ns, end_ns = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
+    attributes = _attributes(span.get("attributes", ()))
+    status = span.get("status") or {}
+    failed = status.get("code") in (2, "STATUS_CODE_ERROR")
+    return SpanNode(
+        name=span["name"],
+        span_id=span["spanId"],
+        service=str(span["service"]),
+        start_s=(start_ns - begin_ns) / 1e9,
+        duration_s=max(0, end_ns - start_ns) / 1e9,
+        error=status.get("message") or str(attributes.get("error.type", "failed")) if failed else "",
+        attributes=attributes,
+        children=tuple(_node(child, beneath, begin_ns) for child in beneath.get(span["spanId"], ())),
+    )
+
+
+def _attributes(pairs: Iterable[Mapping[str, Any]]) -> dict[str, JsonValue]:
+    return {pair["key"]: _value(pair["value"]) for pair in pairs}
+
+
+def _value(value: Mapping[str, Any]) -> JsonValue:
+    if "intValue" in value:
+        return int(value["intValue"])
+    if "arrayValue" in value:
+        return [_value(item) for item in value["arrayValue"].get("values", ())]
+    return next(iter(value.values()), None)

@@ -1,0 +1,168 @@
+"""The trace of one row, read back from what several processes wrote, and drawn."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from partsong_cluster.cli.trace import drawn, trace
+from rich.console import Console
+from typer.testing import CliRunner
+
+from partsong.contracts import Answer, Call, Completion, Failure, FailureCode, Task, Timing, Usage
+from partsong.errors import RunError
+from partsong.telemetry import Telemetry, TelemetrySpec
+from partsong.telemetry.tree import RowTrace, read_trace
+
+PARIS = Completion(
+    text="Paris", model="mini-2024", usage=Usage(prompt_tokens=21, completion_tokens=3), cost_usd=0.0021, timing=Timing(total_s=0.1)
+)
+BUSY = Failure(code=FailureCode.OVERLOADED, message="the provider is busy", retryable=True)
+
+
+def run_row(coordinator: Telemetry, worker: Telemetry, row: int, custom_id: str) -> str:
+    """Send one row through a plan of one call with a retry, as two processes would."""
+    with coordinator.span("row", None, {"partsong.row": row, "partsong.custom_id": custom_id}) as top:
+        with coordinator.span("plan faq", top.traceparent) as plan, coordinator.span("call mini", plan.traceparent) as called:
+            for reply in (BUSY, PARIS):
+                call = Call(model="mini", task=Task.of("?"), step="faq/0", timeout_s=1, traceparent=called.traceparent)
+                with worker.model_span("mini", call, "openai") as attempt:
+                    attempt.completed(reply)
+            called.set({"partsong.attempts": 2})
+        with coordinator.span("journal", top.traceparent):
+            pass
+        top.settled(Answer(text="Paris", stopped="trusted"))
+    return top.trace_id
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run of three rows."""
+    coordinator, worker = (Telemetry.start(TelemetrySpec(file="traces.jsonl"), name, tmp_path) for name in ("coordinator", "worker-mini"))
+    for row, custom_id in enumerate(["first", "3", 'odd "id" \x1b[31m']):
+        run_row(coordinator, worker, row, custom_id)
+    coordinator.close()
+    worker.close()
+    return tmp_path
+
+
+def outline(found: RowTrace) -> list[str]:
+    return ["  " * depth + node.name for depth, node in found.walk()]
+
+
+def test_spans_of_several_processes_make_one_tree(folder: Path) -> None:
+    found = read_trace(folder, "first")
+    assert outline(found) == ["row", "  plan faq", "    call mini", "      chat mini", "      chat mini", "  journal"]
+    assert (found.custom_id, found.row, found.earlier_traces) == ("first", 0, 0)
+    [row] = found.roots
+    assert (row.start_s, row.duration_s) == (0.0, found.duration_s)
+    assert {node.service for _, node in found.walk()} == {"coordinator", "worker-mini"}
+
+
+def test_a_spans_facts_come_back(folder: Path) -> None:
+    attempts = [node for _, node in read_trace(folder, "first").walk() if node.name == "chat mini"]
+    assert [node.error for node in attempts] == ["the provider is busy", ""]
+    assert attempts[1].attributes["gen_ai.usage.input_tokens"] == 21
+    assert attempts[1].attributes["gen_ai.response.finish_reasons"] == ["stop"]
+    assert attempts[1].attributes["partsong.cost_usd"] == 0.0021
+
+
+def test_a_row_is_found_by_its_number_too(folder: Path) -> None:
+    assert read_trace(folder, "0").custom_id == "first"
+
+
+def test_a_custom_id_goes_before_a_number(folder: Path) -> None:
+    assert read_trace(folder, "3").row == 1
+
+
+def test_a_custom_id_may_hold_anything(folder: Path) -> None:
+    assert read_trace(folder, 'odd "id" \x1b[31m').row == 2
+
+
+def test_of_several_passages_the_last_is_shown(folder: Path) -> None:
+    again = Telemetry.start(TelemetrySpec(file="traces.jsonl"), "coordinator", folder)
+    trace_id = run_row(again, again, 0, "first")
+    again.close()
+    found = read_trace(folder, "first")
+    assert (found.trace_id, found.earlier_traces) == (trace_id, 1)
+
+
+def test_files_put_aside_are_read_too(folder: Path) -> None:
+    for path in folder.glob("traces-*.jsonl"):
+        path.replace(path.with_name(path.name + ".1"))
+    assert len(outline(read_trace(folder, "first"))) == 6
+
+
+def test_a_line_torn_by_a_crash_is_passed_over(folder: Path) -> None:
+    path = folder / f"traces-coordinator-{os.getpid()}.jsonl"
+    whole = path.read_text()
+    path.write_text(whole + whole[: len(whole) // 2])
+    assert len(outline(read_trace(folder, "first"))) == 6
+
+
+def test_spans_whose_parent_was_lost_are_shown_all_the_same(folder: Path) -> None:
+    whole = read_trace(folder, "first")
+    path = folder / f"traces-coordinator-{os.getpid()}.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        spans = line["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        spans[:] = [span for span in spans if span["name"] != "call mini"]
+    path.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+    found = read_trace(folder, "first")
+    assert len(outline(found)) == len(outline(whole)) - 1
+    assert [root.name for root in found.roots] == ["row", "chat mini", "chat mini"]
+
+
+def test_other_files_of_a_run_are_left_alone(folder: Path) -> None:
+    (folder / "output.jsonl").write_text('{"custom_id": "first"}\n')
+    (folder / "errors.jsonl").write_text("")
+    assert len(outline(read_trace(folder, "first"))) == 6
+
+
+def test_a_run_without_traces_says_how_to_turn_them_on(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"telemetry: \{file: traces.jsonl\}") as caught:
+        read_trace(tmp_path, "1")
+    assert caught.value.code == "no-traces"
+
+
+def test_an_unknown_row_is_named(folder: Path) -> None:
+    with pytest.raises(RunError, match="'nobody'") as caught:
+        read_trace(folder, "nobody")
+    assert caught.value.code == "no-trace"
+
+
+def test_a_trace_is_data_for_a_page(folder: Path) -> None:
+    found = read_trace(folder, "first")
+    assert RowTrace.model_validate_json(found.model_dump_json()) == found
+
+
+@pytest.fixture
+def console() -> Iterator[Console]:
+    with Path(os.devnull).open("w") as nowhere:
+        yield Console(record=True, width=140, force_terminal=False, file=nowhere)
+
+
+def test_the_drawing_shows_names_bars_times_costs_and_errors(folder: Path, console: Console) -> None:
+    console.print(drawn(read_trace(folder, "first")))
+    text = console.export_text()
+    assert "│  └─ call mini" in text
+    assert "━" in text
+    assert "21 → 3 tokens · $0.0021" in text
+    assert "2 attempts" in text
+    assert "overloaded: the provider is busy" in text
+    assert text.startswith("first  row 0 · ")
+
+
+def test_a_custom_id_cannot_steer_the_terminal(folder: Path, console: Console) -> None:
+    console.print(drawn(read_trace(folder, 'odd "id" \x1b[31m')))
+    assert "\x1b" not in console.export_text()
+
+
+def test_the_command_prints_the_tree_or_json(folder: Path) -> None:
+    app = typer.Typer()
+    app.command()(trace)
+    assert "call mini" in CliRunner().invoke(app, [str(folder), "first"]).output
+    printed = CliRunner().invoke(app, [str(folder), "first", "--json"]).output
+    assert json.loads(printed)["roots"][0]["children"][0]["name"] == "plan faq"
