@@ -23,7 +23,8 @@ class OneKey:
         self._given = kinds
 
     @property
-    def _kinds(self) -> Mapping[str, type[BaseModel]]:
+    def kinds(self) -> Mapping[str, type[BaseModel]]:
+        """The classes by the key that names them."""
         return self._given() if callable(self._given) else self._given
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -34,15 +35,15 @@ class OneKey:
         return core_schema.with_info_plain_validator_function(read, serialization=written)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        shapes = [_shape(kind, made, handler) for kind, made in self._kinds.items()]
-        alone = [kind for kind, made in self._kinds.items() if not any(f.is_required() for f in made.model_fields.values())]
+        shapes = [_shape(kind, made, handler) for kind, made in self.kinds.items()]
+        alone = [kind for kind, made in self.kinds.items() if not any(f.is_required() for f in made.model_fields.values())]
         return {"anyOf": [*shapes, {"enum": alone}] if alone else shapes}
 
     def _read(self, value: Any, context: Any) -> Any:
         kind, fields = self._opened(value)
-        if kind not in self._kinds:
+        if kind not in self.kinds:
             raise self._unknown(kind)
-        made = self._kinds[kind]
+        made = self.kinds[kind]
         bare: str = getattr(made, "bare", "")
         is_bare = bool(bare) and not isinstance(fields, Mapping | made)
         try:
@@ -60,12 +61,12 @@ class OneKey:
         raise PydanticCustomError(
             "one-key",
             "a {noun} is written as one key that names its kind, one of: {kinds}; here: {found}",
-            {"noun": self._noun, "kinds": ", ".join(self._kinds), "found": found},
+            {"noun": self._noun, "kinds": ", ".join(self.kinds), "found": found},
         )
 
     def _unknown(self, kind: str) -> PydanticCustomError:
-        near = get_close_matches(kind, self._kinds, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(self._kinds)}"
+        near = get_close_matches(kind, self.kinds, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(self.kinds)}"
         return PydanticCustomError(
             "unknown-kind", "no kind of {noun} is called {kind}; {hint}", {"noun": self._noun, "kind": repr(kind), "hint": hint}
         )

@@ -1,25 +1,29 @@
 """Check: everything that is wrong with a mesh, at once, each with its place and what to do."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from partsong.adapters.adapter import Adapter
-from partsong.errors import Problem
+from partsong.contracts import ModelSpec
+from partsong.errors import MeshError, PartsongError, Problem
 from partsong.mesh.document import Piece
 from partsong.mesh.explain import explained
 from partsong.mesh.prompt_files import reader
-from partsong.mesh.schema import Mesh
+from partsong.mesh.references import reference_errors, reference_warnings
+from partsong.mesh.schema import Mesh, ModelField
+from partsong.mesh.secrets import model_secret, resolve
+from partsong.mesh.sound import Sound
+from partsong.plans import Plan, PlanField
+from partsong.routing.rules import RouteRule
 
-__all__ = ["NO_IMPORTS", "Findings", "ImportFunction", "Look", "examined"]
+__all__ = ["Findings", "ImportFunction", "Look", "examined"]
 
-ImportFunction = Callable[[str], Any] | None
-"""Returns what `package.module:name` names; None leaves importing to the first use."""
-
-NO_IMPORTS: ImportFunction = None
+ImportFunction = Callable[[str], Any]
+"""Returns what `package.module:name` names, or raises MeshError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +31,17 @@ class Look:
     """How a mesh is looked at."""
 
     folder: Path
-    file: str
     env: Mapping[str, str]
     check_secrets: bool = True
-    import_function: ImportFunction = None
+    import_function: ImportFunction | None = None
+    """None leaves importing to the first use."""
     adapters: Mapping[str, type[Adapter]] | None = None
     """None: those that are installed."""
+
+    def context(self) -> dict[str, Any]:
+        """Return what the schema's validators look things up in."""
+        importing = None if self.import_function is None else _speaking(self.import_function)
+        return {"read_prompt": reader(self.folder), "import_function": importing, "adapters": self.adapters}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +51,95 @@ class Findings:
     mesh: Mesh | None
     """None when there are errors."""
     errors: tuple[Problem, ...] = ()
+    """What keeps the mesh from being used, in the order of the file."""
     warnings: tuple[Problem, ...] = field(default=())
+    """What is probably not meant."""
 
 
 def examined(root: Piece, look: Look) -> Findings:
     """Return the mesh that the tree describes, or all that is wrong with it."""
-    context = {"read_prompt": reader(look.folder), "import_function": look.import_function, "adapters": look.adapters}
+    context = look.context()
+    mesh: Mesh | None = None
+    errors: list[Problem] = []
     try:
         mesh = Mesh.model_validate(root.plain(), context=context)
     except ValidationError as error:
-        return Findings(None, explained(error, root), ())
-    return Findings(mesh)
+        errors += explained(error, root, look.adapters)
+    sound = _sound(root, context)
+    errors += reference_errors(sound)
+    if look.check_secrets:
+        errors += _secret_errors(sound, look)
+    if mesh is not None and not errors:
+        errors += _routing_errors(mesh, root)
+    if errors or mesh is None:
+        return Findings(None, _in_order(errors), _in_order(reference_warnings(sound)))
+    return Findings(mesh, warnings=_in_order(reference_warnings(sound)))
+
+
+def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.at.file, p.at.line, p.at.column) if p.at else ("", 0, 0)))
+
+
+def _sound(root: Piece, context: Mapping[str, Any]) -> Sound:
+    """Return the pieces that are right by themselves, so that what is wrong between them is found beside what is wrong within others."""
+    models = _valid(_entries(root, "models"), TypeAdapter(ModelField), context)
+    plans = _valid(_entries(root, "plans"), TypeAdapter(PlanField), context)
+    routes = _valid(_entries(root, "routes"), TypeAdapter(RouteRule), context)
+    return Sound(
+        root,
+        cast("dict[str, ModelSpec]", models),
+        cast("dict[str, Plan]", plans),
+        cast("dict[int, RouteRule]", routes),
+    )
+
+
+def _entries(root: Piece, section: str) -> Iterator[tuple[str | int, Piece]]:
+    content = root.fields[section].content if section in root.fields else None
+    if isinstance(content, dict):
+        yield from content.items()
+    elif isinstance(content, list):
+        yield from enumerate(content)
+
+
+def _valid(entries: Iterator[tuple[str | int, Piece]], schema: TypeAdapter[Any], context: Mapping[str, Any]) -> dict[str | int, Any]:
+    found: dict[str | int, Any] = {}
+    for key, piece in entries:
+        try:
+            found[key] = schema.validate_python(piece.plain(), context=dict(context))
+        except ValidationError:
+            continue  # explained already, with the whole
+    return found
+
+
+def _secret_errors(sound: Sound, look: Look) -> list[Problem]:
+    problems: list[Problem] = []
+    for name, spec in sound.models.items():
+        if (ref := model_secret(spec)) is None:
+            continue
+        try:
+            resolve(ref, look.env, look.folder, sound.place("models", name, "api_key", "env" if ref.env else "file"))
+        except MeshError as error:
+            problems += error.problems
+    return problems
+
+
+def _routing_errors(mesh: Mesh, root: Piece) -> list[Problem]:
+    try:
+        mesh.router()
+    except MeshError as error:
+        at = replace(root.fields["routes"].spot, field="routes")
+        return [replace(problem, at=at) for problem in error.problems]
+    return []
+
+
+def _speaking(import_function: ImportFunction) -> ImportFunction:
+    """Return the function with its errors turned into the kind that a validator may raise."""
+
+    def importing(path: str) -> Any:
+        try:
+            return import_function(path)
+        except PartsongError as error:
+            problem = error.problems[0]
+            raise ValueError(f"{problem.what}; {problem.remedy}" if problem.remedy else problem.what) from None
+
+    return importing

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from partsong.errors import MeshError, Problem
-from partsong.mesh.check import NO_IMPORTS, Findings, ImportFunction, Look, examined
+from partsong.mesh.check import Findings, ImportFunction, Look, examined
 from partsong.mesh.compose import Composed, composed_file, composed_text
 from partsong.mesh.content import content_hash
 from partsong.mesh.document import Piece
@@ -31,7 +31,7 @@ class LoadedMesh:
 
 
 def load_mesh(
-    path: str | Path, *, env: Mapping[str, str], check_secrets: bool = True, import_function: ImportFunction = NO_IMPORTS
+    path: str | Path, *, env: Mapping[str, str], check_secrets: bool = True, import_function: ImportFunction | None = None
 ) -> LoadedMesh:
     """Read a mesh file and all it names; MeshError carries every problem found.
 
@@ -40,19 +40,18 @@ def load_mesh(
     are imported on first use.
     """
     at = Path(path)
-    return _loaded(composed_file(at), Look(at.parent, str(at), env, check_secrets, import_function))
+    return _loaded(composed_file(at), Look(at.parent, env, check_secrets, import_function))
 
 
 def load_text(
-    text: str, folder: Path, *, env: Mapping[str, str], check_secrets: bool = True, import_function: ImportFunction = NO_IMPORTS
+    text: str, folder: Path, *, env: Mapping[str, str], check_secrets: bool = True, import_function: ImportFunction | None = None
 ) -> LoadedMesh:
     """Read a mesh from its text, as if it stood in a file of the folder; see load_mesh."""
-    name = "<text>"
-    return _loaded(composed_text(text, folder, name), Look(folder, name, env, check_secrets, import_function))
+    return _loaded(composed_text(text, folder, "<text>"), Look(folder, env, check_secrets, import_function))
 
 
 def check_mesh(
-    path: str | Path, *, env: Mapping[str, str], check_secrets: bool = True, import_function: ImportFunction = NO_IMPORTS
+    path: str | Path, *, env: Mapping[str, str], check_secrets: bool = True, import_function: ImportFunction | None = None
 ) -> Findings:
     """Return everything that is wrong with a mesh file; unlike load_mesh it does not raise."""
     at = Path(path)
@@ -60,7 +59,7 @@ def check_mesh(
         composed = composed_file(at)
     except MeshError as error:
         return Findings(None, error.problems, ())
-    return examined(composed.root, Look(at.parent, str(at), env, check_secrets, import_function))
+    return examined(composed.root, Look(at.parent, env, check_secrets, import_function))
 
 
 def _loaded(composed: Composed, look: Look) -> LoadedMesh:

@@ -11,9 +11,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from partsong.adapters.adapter import Adapter, adapter_kinds
 from partsong.contracts import Frozen, ModelSpec, Name, Task
-from partsong.contracts.onekey import OneKey
 from partsong.errors import MeshError
-from partsong.plans.plan import Plan
+from partsong.plans import PlanField
 from partsong.routing.router import LanguageOf, Router
 from partsong.routing.rules import RouteRule
 from partsong.specialists.language import language
@@ -68,14 +67,6 @@ def _written(value: ModelSpec, info: SerializationInfo) -> Any:
         exclude_none=info.exclude_none,
     )
 
-
-def _plan_kinds() -> Mapping[str, type[Plan]]:
-    from partsong.plans import PLANS
-
-    return PLANS
-
-
-PlanField = Annotated[Plan, OneKey("plan", _plan_kinds)]
 
 ModelField = Annotated[ModelSpec, _ByAdapter()]
 """A model as the mesh file writes it: a mapping that its adapter's schema reads."""

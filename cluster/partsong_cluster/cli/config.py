@@ -1,0 +1,138 @@
+"""`partsong config`: check a mesh file, show what it comes to, print its JSON Schema."""
+
+import json
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from partsong.adapters.python import imported
+from partsong.errors import MeshError, Problem
+from partsong.mesh import Findings, check_mesh, load_mesh
+from partsong.mesh.show import as_yaml, json_schema, shown
+
+__all__ = ["app"]
+
+PROBLEMS_FOUND = 1
+
+app = typer.Typer(
+    name="config",
+    help="Check a mesh file, show what it comes to, print its JSON Schema.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+MeshFile = Annotated[Path, typer.Argument(metavar="FILE", help="The mesh file.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")]
+
+
+@app.command(
+    epilog="Examples:  partsong config check mesh.yaml  |  partsong config check mesh.yaml --json  |  "
+    "partsong config check mesh.yaml --no-secrets   (on a machine that has no keys)"
+)
+def check(
+    file: MeshFile,
+    as_json: AsJson = False,
+    secrets: Annotated[bool, typer.Option(help="Look whether environment variables and secret files are there.")] = True,
+) -> None:
+    """Report everything that is wrong with a mesh file at once: what, where, what to do.
+
+    Python functions that plans name are imported. Exit code 0: it can be used (there may be warnings); 1: it has problems; 2: wrong usage.
+    """
+    found = check_mesh(file, env=os.environ, check_secrets=secrets, import_function=partial(imported, folder=file.parent))
+    if as_json:
+        typer.echo(json.dumps(_facts(file, found), indent=2))
+    else:
+        _print_findings(Console(highlight=False, soft_wrap=True), file, found)
+    if found.errors:
+        raise typer.Exit(PROBLEMS_FOUND)
+
+
+@app.command(
+    epilog="Examples:  partsong config show mesh.yaml  |  partsong config show mesh.yaml --defaults  |  "
+    "partsong config show mesh.yaml --json | jq .models"
+)
+def show(
+    file: MeshFile,
+    defaults: Annotated[bool, typer.Option("--defaults", help="Also what is not written and has a default.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the effective file: `extends` and `include` composed, secrets as references or masked.
+
+    Exit code 0: printed; 1: the file has problems, which are listed on standard error; 2: wrong usage.
+    """
+    try:
+        loaded = load_mesh(file, env={}, check_secrets=False)
+    except MeshError as error:
+        _print_findings(Console(stderr=True, highlight=False, soft_wrap=True), file, Findings(None, error.problems))
+        raise typer.Exit(PROBLEMS_FOUND) from None
+    plain = shown(loaded, defaults=defaults)
+    typer.echo(json.dumps(plain, indent=2, ensure_ascii=False) if as_json else as_yaml(plain), nl=as_json)
+
+
+@app.command(
+    epilog="Example:  partsong config schema > mesh.schema.json   and in the mesh file:  # yaml-language-server: $schema=mesh.schema.json"
+)
+def schema() -> None:
+    """Print the JSON Schema of mesh files, by which editors complete and check them."""
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def _facts(file: Path, found: Findings) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "ok": not found.errors,
+        "errors": [_fact(problem) for problem in found.errors],
+        "warnings": [_fact(problem) for problem in found.warnings],
+    }
+
+
+def _fact(problem: Problem) -> dict[str, Any]:
+    at = problem.at
+    place = {} if at is None else {"file": at.file, "line": at.line, "column": at.column, "field": at.field}
+    return {"code": problem.code, "what": problem.what, **place, "remedy": problem.remedy}
+
+
+def _print_findings(console: Console, file: Path, found: Findings) -> None:
+    for severity, colour, problems in (("error", "red", found.errors), ("warning", "yellow", found.warnings)):
+        for problem in problems:
+            console.print(_block(severity, colour, problem))
+    console.print(_verdict(file, found))
+
+
+def _block(severity: str, colour: str, problem: Problem) -> Text:
+    text = Text.assemble((severity, f"bold {colour}"), " ", (_plain(problem.what), "bold"), (f"  [{problem.code}]", "dim"))
+    if problem.at is not None:
+        text.append(f"\n  {_plain(str(problem.at))}", "dim")
+    if problem.remedy:
+        text.append(f"\n  {_plain(problem.remedy)}")
+    return text.append("\n")
+
+
+def _verdict(file: Path, found: Findings) -> Text:
+    counts = " and ".join(
+        _counted(len(problems), noun) for problems, noun in ((found.errors, "error"), (found.warnings, "warning")) if problems
+    )
+    if found.mesh is None:
+        return Text(f"{file}: {counts}")
+    has = ", ".join(_counted(len(part), noun) for part, noun in _parts(found) if part)
+    return Text(f"{file}: good ({has})" + (f", with {counts}" if counts else ""))
+
+
+def _parts(found: Findings) -> Sequence[tuple[Sequence[object], str]]:
+    assert found.mesh is not None, "asked only of a mesh that can be used"
+    return [(list(found.mesh.models), "model"), (list(found.mesh.plans), "plan"), (found.mesh.routes, "route")]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _plain(text: str) -> str:
+    """Return the text without what would steer the terminal."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
