@@ -223,7 +223,10 @@ def _within(inner: tuple[str, ...], outer: tuple[str, ...]) -> bool:
 
 _LETTER_PATTERNS = (
     re.compile(r"\\boxed\{\s*(?:\\text\{)?\s*\(?([A-Za-z])\b"),
-    re.compile(r"(?i:answer)\W{0,5}(?:\s(?i:is|would be|should be)\b)?[\s:=*_`\"'(\[]{0,8}(?:(?i:option)\s+)?([A-Z])(?![\w'])(?!\s+[a-z])"),
+    re.compile(
+        r"(?i:answer)\W{0,5}(?:\s(?i:is|would be|should be)\b)?[\s:=*_`\"'(\[]{0,8}(?:(?i:option)\s+)?"
+        r"([A-Z])(?![\w'])(?!(?<=[AI])\s+(?!because|since)[a-z])"  # "the answer is A because", but not "the answer is A tree"
+    ),
     re.compile(r"\(([A-Z])\)|\[([A-Z])\]|\*\*\(?([A-Z])[).:]?\*\*"),
     re.compile(r"\A[\s*(\[]*([A-Z])[).:\]*](?=\s|\*|$)"),
     re.compile(r"^[\s*(\[]*([A-Z])[.:)\]*]*\s*\Z", re.MULTILINE),
@@ -273,8 +276,10 @@ def _decimal(match: re.Match[str]) -> Decimal | None:
             number = number.scaleb(int(match["power"] or 0))
         except ArithmeticError:
             return None
-        if number and abs(number.adjusted()) > _LARGEST_EXPONENT:
+        if number and number.adjusted() > _LARGEST_EXPONENT:
             return None
+        if number.adjusted() < -_LARGEST_EXPONENT:
+            return Decimal(0)
         return -number if match["sign"] else number
 
 

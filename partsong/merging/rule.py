@@ -46,7 +46,7 @@ class MergeRule(Frozen, ABC):
         return iter(())
 
     def weight(self, source: str) -> float:
-        """Return what a reply of this member weighs: what `decided` wants to know of a missing one."""
+        """Return what a reply of this member weighs, times its candidate's own weight: what `decided` wants to know of a missing one."""
         return 1.0
 
     def decided(self, candidates: Sequence[Candidate], missing: Sequence[float]) -> bool:

@@ -28,7 +28,7 @@ class Weighted(MergeRule):
     kind = "weighted"
 
     weights: dict[Name, NonNegativeFloat] = {}
-    """Weight by member; one that is not named weighs 1."""
+    """Weight by member, times the weight its ensemble gives it; one that is not named weighs 1."""
     accuracy: dict[Name, _Accuracy] = {}
     """Share of right answers by member, in place of weights; one not named counts as the least accurate, one worse than chance as 0."""
     options: Annotated[int, Field(ge=2)] = 2
@@ -63,4 +63,4 @@ class Weighted(MergeRule):
         return elected(self._weighed(candidates), self.answer_kind)
 
     def _weighed(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        return [c.model_copy(update={"weight": self.weight(c.source)}) for c in candidates]
+        return [c.model_copy(update={"weight": max(0.0, c.weight) * self.weight(c.source)}) for c in candidates]

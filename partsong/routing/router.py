@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from partsong.contracts import Failure, FailureCode, Route, Task
 from partsong.errors import MeshError
-from partsong.routing.rules import Condition, RouteRule
+from partsong.routing.rules import RouteRule
 
 __all__ = ["Decider", "LanguageOf", "Router"]
 
@@ -64,7 +64,7 @@ class Router:
 
     def _default(self) -> Route | Failure:
         for number, rule in enumerate(self.rules, 1):
-            if rule.when is None or rule.when == Condition():
+            if rule.when is None:
                 return Route(use=rule.use, reason=f"rule {number}: default")
         if self.only is not None or len(self.names) == 1:
             return Route(use=self.only or self.names[0], reason="the only one there is")

@@ -1,17 +1,16 @@
 """Rules: which rows a route takes, by what the task contains."""
 
-import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PositiveInt, model_validator
+from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from partsong.contracts import Frozen, Name, PartType, Task
 from partsong.routing.code import looks_like_code
 
 __all__ = ["Condition", "RouteRule"]
-
-_LONGEST_MATCHED = 10_000
 
 
 def _listed(value: object) -> object:
@@ -20,10 +19,19 @@ def _listed(value: object) -> object:
 
 def _pattern(value: str) -> str:
     try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+        _found_by(value)
+    except SchemaError as error:
+        raise ValueError(f"{value!r} is no regular expression that can be used here: {error}") from None
     return value
+
+
+@lru_cache(maxsize=1024)
+def _found_by(pattern: str) -> Callable[[str], bool]:
+    """Return whether the pattern is found in a text, in time linear in its length: Rust's regex, which pydantic brings, never backtracks.
+
+    With Python's `re` a row could hang its coordinator (`(a+)+$`); the price is that look-around and back references are refused.
+    """
+    return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")).isinstance_python
 
 
 PartTypes = Annotated[tuple[PartType, ...], BeforeValidator(_listed), Field(min_length=1)]
@@ -45,7 +53,7 @@ class Condition(Frozen):
     language: Languages | None = None
     """ISO 639-1: `de`, `[zh, ja]`; needs a language detector."""
     matches: Annotated[str, AfterValidator(_pattern)] | None = None
-    """Regular expression, searched in the first 10,000 characters of user text."""
+    """Regular expression searched in the user text; no look-around, no back references (Rust's syntax, linear time)."""
     metadata: dict[str, JsonValue] = {}
     """Value by key of the row's metadata; a list takes any of its values."""
     urgency: Urgencies | None = None
@@ -55,6 +63,14 @@ class Condition(Frozen):
     """Whether the task brings tools."""
     answer_schema: bool | None = Field(default=None, alias="schema")
     """Whether the task carries a JSON Schema for its answer."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Condition":
+        if not self.model_fields_set:
+            raise ValueError("a condition says something; leave `when` out to take every row")
+        if self.longer_than is not None and self.shorter_than is not None and self.shorter_than <= self.longer_than + 1:
+            raise ValueError(f"no text is longer than {self.longer_than} and shorter than {self.shorter_than} characters")
+        return self
 
     def unmet(self, task: Task, language_of: Callable[[str], str]) -> bool:
         """Return whether anything that is given does not hold; the language is asked for only when all else holds."""
@@ -70,7 +86,7 @@ class Condition(Frozen):
         yield self.answer_schema is not None and self.answer_schema != (task.answer_schema is not None)
         yield any(not _among(task.metadata.get(key), wanted) for key, wanted in self.metadata.items())
         yield self.code is not None and self.code != _has_code(task)
-        yield self.matches is not None and re.search(self.matches, task.text[:_LONGEST_MATCHED]) is None
+        yield self.matches is not None and not _found_by(self.matches)(task.text)
 
     def __str__(self) -> str:
         given = self.model_dump(by_alias=True, exclude_defaults=True)
