@@ -1,5 +1,6 @@
 """`partsong trace RUN ROW`: the tree of one row's spans with time bars."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,8 @@ from partsong.telemetry.tree import RowTrace, SpanNode, read_trace
 __all__ = ["drawn", "trace"]
 
 _BAR_CELLS = 28
+_NARROW_BAR_CELLS = 14
+_NARROW_COLUMNS = 110
 
 
 def trace(
@@ -25,18 +28,20 @@ def trace(
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
     else:
-        Console().print(drawn(found))
+        console = Console()
+        console.print(drawn(found, _NARROW_BAR_CELLS if console.width < _NARROW_COLUMNS else _BAR_CELLS))
 
 
-def drawn(found: RowTrace) -> Group:
+def drawn(found: RowTrace, bar_cells: int = _BAR_CELLS) -> Group:
     """Return the tree for the terminal."""
     table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
     table.add_column("span", no_wrap=True, overflow="ellipsis", ratio=3)
-    table.add_column("", no_wrap=True, width=_BAR_CELLS)
+    table.add_column("", no_wrap=True, width=bar_cells)
     table.add_column("took", justify="right", no_wrap=True)
     table.add_column("", overflow="fold", ratio=3)
     for root in found.roots:
-        _add(table, root, found.duration_s, guides="", last=True, is_root=True)
+        for name, node in _branches(root):
+            table.add_row(name, _bar(node, found.duration_s, bar_cells), _took(node.duration_s), _facts(node))
     return Group(_headline(found), table)
 
 
@@ -49,21 +54,20 @@ def _headline(found: RowTrace) -> Text:
     return Text.assemble((_plain(name), "bold"), ("  " + " · ".join(facts), "dim"))
 
 
-def _add(table: Table, node: SpanNode, total_s: float, *, guides: str, last: bool, is_root: bool = False) -> None:
-    branch = "" if is_root else ("└─ " if last else "├─ ")
-    name = Text.assemble((guides + branch, "dim"), (_plain(node.name), "red" if node.error else ""))
-    table.add_row(name, _bar(node, total_s), _took(node.duration_s), _facts(node))
-    beneath = "" if is_root else guides + ("   " if last else "│  ")
+def _branches(node: SpanNode, guides: str = "", branch: str = "", beneath: str = "") -> Iterator[tuple[Text, SpanNode]]:
+    """Yield the span and all beneath it, each with its name behind the lines of the tree."""
+    yield Text.assemble((guides + branch, "dim"), (_plain(node.name), "red" if node.error else "")), node
     for child in node.children:
-        _add(table, child, total_s, guides=beneath, last=child is node.children[-1])
+        last = child is node.children[-1]
+        yield from _branches(child, guides + beneath, "└─ " if last else "├─ ", "   " if last else "│  ")
 
 
-def _bar(node: SpanNode, total_s: float) -> Text:
+def _bar(node: SpanNode, total_s: float, cells: int) -> Text:
     if total_s <= 0:
-        return Text("━" * _BAR_CELLS, _colour(node))
-    begin = min(_BAR_CELLS - 1, int(node.start_s / total_s * _BAR_CELLS))
-    cells = max(1, round(node.duration_s / total_s * _BAR_CELLS))
-    return Text.assemble(" " * begin, ("━" * min(cells, _BAR_CELLS - begin), _colour(node)))
+        return Text("━" * cells, _colour(node))
+    begin = min(cells - 1, int(node.start_s / total_s * cells))
+    length = max(1, round(node.duration_s / total_s * cells))
+    return Text.assemble(" " * begin, ("━" * min(length, cells - begin), _colour(node)))
 
 
 def _colour(node: SpanNode) -> str:

@@ -6,12 +6,13 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from partsong.contracts import Completion
 from partsong.errors import StoreError, WireError
 from partsong.journal.journal import Journal
 from partsong.journal.sqlite import SqliteStore
@@ -107,6 +108,35 @@ async def test_what_comes_during_a_transaction_shares_the_next_one(path: Path) -
         store.gate.set()
         await asyncio.gather(*first, *rest)
     assert store.transactions == [1, 50]
+
+
+async def test_lookups_that_come_together_are_one_query(path: Path) -> None:
+    class Counting(SqliteStore):
+        queries = 0
+
+        def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
+            self.queries += 1
+            return super().cached(ask_hashes)
+
+    calls, unknown = [call_record(row) for row in range(50)], b"never asked....."
+    store = Counting.open(path)
+    async with Journal(store) as journal:
+        await journal.append(calls)
+        found = await asyncio.gather(*(journal.cached([call.ask_hash, unknown]) for call in calls))
+    assert found == [{call.ask_hash: call.reply} for call in calls]
+    assert isinstance(store, Counting)
+    assert store.queries == 1
+
+
+async def test_a_lookup_that_fails_fails_its_callers_alone(path: Path) -> None:
+    async with Journal(SqliteStore.open(path)) as journal:
+        await journal.append([call_record(1)])
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("update calls set record = x'01ff'")
+        with pytest.raises(StoreError) as caught:
+            await journal.cached([call_record(1).ask_hash])
+        assert caught.value.code == "store-bad-record"
+        assert await journal.cached([b"never asked....."]) == {}
 
 
 async def test_a_full_queue_makes_appends_wait(path: Path) -> None:
