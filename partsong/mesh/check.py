@@ -12,6 +12,7 @@ from partsong.contracts import ModelSpec
 from partsong.errors import MeshError, PartsongError, Problem
 from partsong.mesh.document import Piece
 from partsong.mesh.explain import explained
+from partsong.mesh.fit import trust_warnings
 from partsong.mesh.prompt_files import reader
 from partsong.mesh.references import reference_errors, reference_warnings
 from partsong.mesh.schema import Mesh, ModelField
@@ -71,9 +72,8 @@ def examined(root: Piece, look: Look) -> Findings:
         errors += _secret_errors(sound, look)
     if mesh is not None and not errors:
         errors += _routing_errors(mesh, root)
-    if errors or mesh is None:
-        return Findings(None, _in_order(errors), _in_order(reference_warnings(sound)))
-    return Findings(mesh, warnings=_in_order(reference_warnings(sound)))
+    warnings = [*reference_warnings(sound), *trust_warnings(sound)]
+    return Findings(None if errors else mesh, _in_order(errors), _in_order(warnings))
 
 
 def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
