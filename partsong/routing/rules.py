@@ -21,7 +21,8 @@ def _pattern(value: str) -> str:
     try:
         _found_by(value)
     except SchemaError as error:
-        raise ValueError(f"{value!r} is no regular expression that can be used here: {error}") from None
+        why = str(error).strip().splitlines()[-1].removeprefix("error: ")  # the lines before it draw the place
+        raise ValueError(f"{value!r} is no regular expression that can be used here: {why}") from None
     return value
 
 

@@ -29,6 +29,8 @@ from partsong.evaluation.reading import KINDS, Exact, Json, Label, Letter, Numbe
         ("#### 18\n(see 20)", "18"),
         ("The answer is 18, because 20 - 2 = 18, and not 3.", "18"),
         ('{"reasoning": "2 + 2", "answer": "4"} Note 7.', "4"),
+        ("Answer: 5 * 3 = 15 apples", "15"),
+        ("So the answer is x = 7, since 7 = 3 + 4.", "7"),
         ("50%", "50"),
         (".5", "0.5"),
         ("0.000", "0"),
@@ -120,6 +122,13 @@ def test_texts_are_the_same_from_a_similarity_on():
     assert Text(at_least=0.5).same("the cat sat", "the cat sits")
     assert not Text(at_least=0.6).same("the cat sat", "the cat sits")
     assert Text(similarity="characters").same("猫坐在垫子上", "猫坐在垫上")
+
+
+@given(st.sampled_from(["words", "characters"]), st.text(), st.text())
+def test_similarity_is_symmetric_and_between_0_and_1(similarity, one, other):
+    text = Text(similarity=similarity)
+    assert 0.0 <= text.alike(one, other) == text.alike(other, one) <= 1.0
+    assert text.same(one, one)
 
 
 @given(st.sampled_from(sorted(KINDS)), st.text())
