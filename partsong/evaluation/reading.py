@@ -5,6 +5,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from decimal import Decimal, localcontext
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
@@ -83,10 +84,11 @@ class Label(Kind):
         said = value if isinstance(value, str) else text
         if not self.among:
             return " ".join(said.casefold().split()).strip(_WRAPPING) or None
-        words = _words(said[-_LONGEST:])
-        named = {label: _words(label) for label in self.among}
-        whole = [label for label, spelt in named.items() if spelt == words]
-        return whole[0] if whole else _named_in(said[-_LONGEST:], named)
+        said = said[-_LONGEST:]
+        words, named = _words(said), _spelt(self.among)
+        bare = said.strip().casefold()
+        whole = [label for label, spelt in named.items() if label.casefold() == bare or (spelt and spelt == words)]
+        return whole[0] if whole else _named_in(said, named)
 
 
 class Letter(Kind):
@@ -209,6 +211,11 @@ def _neighbours(text: str) -> set[str]:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(text.casefold().replace("_", " ")))
+
+
+@lru_cache(maxsize=64)
+def _spelt(labels: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    return {label: _words(label) for label in labels}
 
 
 def _named_in(said: str, named: Mapping[str, tuple[str, ...]]) -> str | None:

@@ -107,6 +107,11 @@ def test_without_a_list_the_whole_text_is_the_label():
     assert Label().read(" ... ") is None
 
 
+def test_labels_may_be_signs():
+    assert Label(among=("+", "-")).read(" - ") == "-"
+    assert Label(among=("+", "-")).read("?") is None
+
+
 def test_exact_keeps_case():
     assert Exact().read(" Ab \n") == "Ab"
 
