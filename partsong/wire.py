@@ -3,8 +3,7 @@
 Nothing but this module's own WireError comes out of reading bytes, whatever they are, and no error repeats what they hold.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -38,20 +37,28 @@ class Codec(Generic[T]):
     def _adapter(self) -> TypeAdapter[list[T]]:
         return TypeAdapter(list[self._kind])  # type: ignore[name-defined]
 
-    def _plain(self, items: Sequence[T]) -> list[object]:
-        plain = self._adapter.dump_python(list(items), warnings="error")
-        assert isinstance(plain, list)
-        return plain
-
     def pack(self, items: Sequence[T]) -> bytes:
-        """Return the items as bytes; a value that cannot travel (nested past 250 levels) is a WireError."""
-        with _packing():
-            return _HEAD + _packed(self._plain(items))
+        """Return the items as bytes; a value that would not come back (of a wrong type, nested past 250 levels) is a WireError."""
+        try:
+            return _HEAD + _packed(self._adapter.dump_python(list(items), warnings="error"))
+        except _UNPACKABLE:
+            return self._packed_with_care(items)
 
     def pack_each(self, items: Sequence[T]) -> list[bytes]:
         """Return every item as a message of its own, as `pack([item])` would."""
-        with _packing():
-            return [_HEAD_OF_ONE + _packed(plain) for plain in self._plain(items)]
+        try:
+            return [_HEAD_OF_ONE + _packed(plain) for plain in self._adapter.dump_python(list(items), warnings="error")]
+        except _UNPACKABLE:
+            return [self._packed_with_care([item]) for item in items]
+
+    def _packed_with_care(self, items: Sequence[T]) -> bytes:
+        """Pack what was built without checks (a list for a tuple, an integer for a float) if it can be read back."""
+        try:
+            message = _HEAD + _packed(self._adapter.dump_python(list(items), warnings="none"))
+        except _UNPACKABLE as error:
+            raise _invalid("a value cannot be packed", error) from None
+        self.unpack(message)
+        return message
 
     def unpack(self, data: bytes) -> list[T]:
         """Return the items of packed bytes; what is not ours, of another version or cut short is a WireError."""
@@ -62,15 +69,9 @@ class Codec(Generic[T]):
             raise WireError("wire-invalid", f"a message does not hold what was expected: {_outline(error)}", remedy=_REMEDY) from None
 
 
+_UNPACKABLE = (ValueError, TypeError, RecursionError, OverflowError)
+
 _REMEDY = "run the same version of Partsong in every process"
-
-
-@contextmanager
-def _packing() -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, TypeError, RecursionError, OverflowError) as error:
-        raise _invalid("a value cannot be packed", error) from None
 
 
 def _packed(plain: object) -> bytes:
@@ -96,7 +97,7 @@ def _unpacked(data: bytes) -> object:
     body = memoryview(data)[1:]
     try:
         return msgpack.unpackb(body, ext_hook=_restored, unicode_errors="surrogatepass")
-    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+    except _UNPACKABLE as error:
         if _ends_early(body):
             raise WireError("wire-truncated", f"a message of {len(data)} bytes ends early", remedy="send it again") from None
         raise _invalid("a message is no msgpack", error) from None

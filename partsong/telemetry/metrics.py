@@ -1,18 +1,47 @@
 """Metrics: calls, tokens, cost, latency and queue depth, by OpenTelemetry's metrics API."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from partsong.contracts import Completion
 from partsong.telemetry.attributes import Attribute
 from partsong.telemetry.span import Span
 
-__all__ = ["Metrics"]
+__all__ = ["DROPPED_SPANS", "METRICS", "Metric", "Metrics"]
 
 _SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
 _TOKENS = [float(4**power) for power in range(14)]
 """Bounds as the GenAI conventions advise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One line of the reference page."""
+
+    name: str
+    unit: str
+    description: str
+
+
+CALL_DURATION = Metric(
+    "gen_ai.client.operation.duration",
+    "s",
+    "Duration of one attempt at a model, as a histogram; its count is the number of calls. Failed ones carry error.type.",
+)
+TOKEN_USAGE = Metric("gen_ai.client.token.usage", "{token}", "Tokens of one call, as a histogram, by gen_ai.token.type (input, output).")
+COST = Metric("partsong.cost", "{USD}", "US dollars of all calls, by the mesh file's prices.")
+STEP_DURATION = Metric(
+    "partsong.step.duration",
+    "s",
+    "Duration of a row, a plan or a merge (partsong.step.kind), as a histogram; its count is how many came to an end. "
+    "Failed ones carry error.type.",
+)
+DROPPED_SPANS = Metric("partsong.telemetry.dropped", "{span}", "Spans that could not be delivered.")
+
+METRICS = (CALL_DURATION, TOKEN_USAGE, COST, STEP_DURATION, DROPPED_SPANS)
+"""What every process reports; queue depths come from whoever has a queue, by `Telemetry.gauge`."""
 
 
 class Metrics:
@@ -20,25 +49,10 @@ class Metrics:
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
-        self._call_s = meter.create_histogram(
-            "gen_ai.client.operation.duration",
-            "s",
-            "Duration of one attempt at a model; its count is the number of calls. Failed ones carry error.type.",
-            explicit_bucket_boundaries_advisory=_SECONDS,
-        )
-        self._tokens = meter.create_histogram(
-            "gen_ai.client.token.usage",
-            "{token}",
-            "Tokens of one call, by gen_ai.token.type.",
-            explicit_bucket_boundaries_advisory=_TOKENS,
-        )
-        self._cost = meter.create_counter("partsong.cost", "{USD}", "US dollars of all calls, by the mesh file's prices.")
-        self._step_s = meter.create_histogram(
-            "partsong.step.duration",
-            "s",
-            "Duration of a row, a plan or a merge (partsong.step.kind); its count is how many were settled. Failed ones carry error.type.",
-            explicit_bucket_boundaries_advisory=_SECONDS,
-        )
+        self._call_s = _histogram(meter, CALL_DURATION, _SECONDS)
+        self._tokens = _histogram(meter, TOKEN_USAGE, _TOKENS)
+        self._cost = meter.create_counter(COST.name, COST.unit, COST.description)
+        self._step_s = _histogram(meter, STEP_DURATION, _SECONDS)
 
     def called(self, span: Span, base: Mapping[str, Attribute]) -> None:
         """Count one attempt at a model."""
@@ -63,3 +77,7 @@ class Metrics:
             yield Observation(read(), dict(attributes))
 
         self._meter.create_observable_gauge(name, [observe], unit, description)
+
+
+def _histogram(meter: Meter, metric: Metric, bounds: Sequence[float]) -> Histogram:
+    return meter.create_histogram(metric.name, metric.unit, metric.description, explicit_bucket_boundaries_advisory=bounds)

@@ -59,7 +59,7 @@ class Telemetry:
         """Start what the mesh file asks for; `service` names the part (`worker-mini`), relative files go to the folder."""
         if spec.file is None and spec.otlp is None:
             return cls.off()
-        from partsong.telemetry.metrics import Metrics
+        from partsong.telemetry.metrics import DROPPED_SPANS, Metrics
         from partsong.telemetry.otlp import SpanPost, meter_provider
 
         _keep_quiet("opentelemetry")
@@ -76,7 +76,7 @@ class Telemetry:
             outboxes.append(Outbox(SpanPost(spec.otlp, resource, release), "collector"))
         meters = meter_provider(spec.otlp, metric_file, resource, _METRICS_EVERY_S)
         telemetry = cls(spec, tuple(outboxes), meters, Metrics(meters.get_meter("partsong", release)))
-        telemetry.gauge("partsong.telemetry.dropped", "{span}", "Spans that could not be delivered.", lambda: telemetry.dropped_spans)
+        telemetry.gauge(DROPPED_SPANS.name, DROPPED_SPANS.unit, DROPPED_SPANS.description, lambda: telemetry.dropped_spans)
         for outbox in outboxes:
             outbox.start()
         return telemetry

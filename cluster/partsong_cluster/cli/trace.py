@@ -84,8 +84,9 @@ def _facts(node: SpanNode) -> Text:
     answered_by, asked = told.get("gen_ai.response.model"), told.get("gen_ai.request.model")
     if answered_by and answered_by != asked:
         facts.append(str(answered_by))
-    if "gen_ai.usage.input_tokens" in told:
-        facts.append(f"{told['gen_ai.usage.input_tokens']} → {told.get('gen_ai.usage.output_tokens', 0)} tokens")
+    prompt_tokens, completion_tokens = told.get("gen_ai.usage.input_tokens"), told.get("gen_ai.usage.output_tokens")
+    if prompt_tokens or completion_tokens:
+        facts.append(f"{prompt_tokens or 0} → {completion_tokens or 0} tokens")
     facts += [f"${cost:.6f}".rstrip("0").rstrip(".") for cost in [told.get("partsong.cost_usd")] if isinstance(cost, float) and cost]
     attempts = told.get("partsong.attempts")
     if isinstance(attempts, int) and attempts > 1:

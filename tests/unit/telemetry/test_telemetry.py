@@ -17,6 +17,7 @@ from partsong.contracts import Answer, BillLine, Call, Completion, Failure, Fail
 from partsong.telemetry import Telemetry, TelemetrySpec
 from partsong.telemetry.attributes import SCHEMA_URL
 from partsong.telemetry.file import RotatingFile
+from partsong.telemetry.metrics import METRICS
 from partsong.telemetry.outbox import Outbox
 from partsong.telemetry.span import Span, TraceContext
 from partsong.telemetry.spec import Rotation
@@ -459,6 +460,7 @@ def test_calls_tokens_cost_latency_and_queue_depth_are_counted_for_every_row(tmp
     [depth] = receiver.metrics["partsong.pool.waiting"].gauge.data_points
     assert (attributes(depth), depth.as_double) == ({"partsong.model": "mini"}, 3.0)
     assert receiver.metrics["partsong.telemetry.dropped"].gauge.data_points[0].as_int == 0
+    assert receiver.metrics.keys() == {*(metric.name for metric in METRICS), "partsong.pool.waiting"}
 
 
 def test_metrics_are_written_to_a_file_beside_the_traces(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import partsong.contracts
 from partsong.contracts import (
     Answer,
+    BillLine,
     Call,
     CallRecord,
     Completion,
@@ -131,6 +132,21 @@ def test_a_value_of_the_wrong_type_is_refused_when_packed_without_being_shown() 
     wrong = Task.of("x").model_copy(update={"metadata": {"key": object()}, "id": {"secret"}})
     with pytest.raises(WireError) as caught:
         TASKS.pack([wrong])
+    assert "secret" not in str(caught.value)
+
+
+def test_what_was_built_without_checks_is_packed_if_it_can_be_read_back() -> None:
+    line = BillLine.model_construct(step="a", model="m", cost_usd=0, failure=FailureCode.TIMEOUT)
+    loose = Answer(text="x").model_copy(update={"bill": [line], "latency_s": 1})
+    strict = Answer(text="x", bill=(BillLine(step="a", model="m", failure="timeout"),), latency_s=1.0)
+    assert REPLIES.unpack(REPLIES.pack([loose])) == [strict]
+    assert REPLIES.pack_each([loose, loose]) == [REPLIES.pack([loose])] * 2
+
+
+def test_what_could_not_be_read_back_is_refused_when_packed_naming_the_field_alone() -> None:
+    wrong = RowOutcome.model_construct(row="secret", custom_id="a", reply=Answer(text="x"))  # type: ignore[arg-type]
+    with pytest.raises(WireError, match=r"int_parsing at 0\.row") as caught:
+        Codec[RowOutcome](RowOutcome).pack([wrong])
     assert "secret" not in str(caught.value)
 
 
