@@ -35,11 +35,17 @@ def _found_by(pattern: str) -> Callable[[str], bool]:
     return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")).isinstance_python
 
 
-PartTypes = Annotated[tuple[PartType, ...], BeforeValidator(_listed), Field(min_length=1)]
+PartTypes = Annotated[
+    tuple[PartType, ...], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=PartType | tuple[PartType, ...])
+]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
-Languages = Annotated[tuple[Language, ...], BeforeValidator(_listed), Field(min_length=1)]
+Languages = Annotated[
+    tuple[Language, ...], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=Language | tuple[Language, ...])
+]
 Urgency = Literal["low", "normal", "high"]
-Urgencies = Annotated[tuple[Urgency, ...], BeforeValidator(_listed), Field(min_length=1)]
+Urgencies = Annotated[
+    tuple[Urgency, ...], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=Urgency | tuple[Urgency, ...])
+]
 
 
 class Condition(Frozen):
