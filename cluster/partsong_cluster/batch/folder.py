@@ -1,0 +1,140 @@
+"""Run folder: one run's place on disk; what it was started with, and the one process that works in it."""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError
+
+from partsong.contracts import Frozen
+from partsong.errors import Place, RunError
+from partsong_cluster.batch.disk import disk_errors, replace_file
+
+__all__ = ["MANIFEST", "SNAPSHOT", "Manifest", "RunFolder"]
+
+MANIFEST = "run.json"
+SNAPSHOT = "mesh.json"
+LEDGER = "ledger.db"
+
+_LOCK = "run.lock"
+_MOST_NAMED = 8
+
+
+class Manifest(Frozen):
+    """What a run was started with (`run.json`)."""
+
+    version: Literal[1] = 1
+    """Of this file's format."""
+    run: str
+    """The run's name in the journal."""
+    mesh: str
+    """The mesh file, as it was named."""
+    mesh_hash: str
+    """Over all in the mesh that answers depend on."""
+    input: str
+    """INPUT, as it was named."""
+    input_hash: str
+    """Over the input's content, see `places.fingerprint`."""
+    use: str | None = None
+    """The model or plan that `--plan` or `--model` named for all rows."""
+    started_s: float
+    """Unix time."""
+    partsong: str = Field(description="Version of Partsong that started it.")
+
+
+@dataclass(slots=True)
+class RunFolder:
+    """A run's folder, claimed by this process until `release` or its end."""
+
+    path: Path
+    _lock: int
+
+    @classmethod
+    def claim(cls, path: Path) -> Self:
+        """Make the folder if need be and become the one process that works in it; RunError names the other."""
+        with disk_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(lock, 500, 0).decode(errors="replace").strip() or "another process"
+            os.close(lock)
+            what = f"{holder} works in this folder"
+            raise RunError(
+                "run-locked", what, at=Place(str(path)), remedy="wait until it has finished, stop it, or name another folder"
+            ) from None
+        with disk_errors(path):
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        return cls(path, lock)
+
+    def release(self) -> None:
+        """Let another process work here. The lock's file stays: deleting it could let in two."""
+        os.close(self._lock)
+
+    def manifest(self) -> Manifest | None:
+        """Return what the run here was started with; None when there is no run yet."""
+        path = self.path / MANIFEST
+        if not path.exists():
+            return None
+        with disk_errors(path):
+            raw = path.read_bytes()
+        try:
+            return Manifest.model_validate_json(raw)
+        except ValidationError as error:
+            what = f"{MANIFEST} cannot be read ({error.error_count()} problems)"
+            remedy = "restore it, name another folder, or start again with --fresh"
+            raise RunError("run-manifest", what, at=Place(str(path)), remedy=remedy) from None
+
+    def begin(self, manifest: Manifest, snapshot: str) -> None:
+        """Write down what the run is started with; the snapshot is the mesh as JSON, without secrets."""
+        replace_file(self.path / SNAPSHOT, snapshot.encode())
+        replace_file(self.path / MANIFEST, manifest.model_dump_json(indent=2).encode() + b"\n")
+
+    def changes(self, before: Manifest, now: Manifest, snapshot: str) -> Sequence[str]:
+        """Return in words what differs from how the run was started."""
+        changes = []
+        if before.mesh_hash != now.mesh_hash:
+            changes.append(f"the mesh: {self._mesh_changes(snapshot)}")
+        if before.input_hash != now.input_hash:
+            renamed = f" (was {before.input}, is {now.input})" if before.input != now.input else ""
+            changes.append(f"the input{renamed}")
+        if before.use != now.use:
+            changes.append(f"--plan or --model: was {before.use or 'not given'}, is {now.use or 'not given'}")
+        return changes
+
+    def empty(self) -> None:
+        """Delete what an earlier run wrote; the journal is not touched."""
+        names = (MANIFEST, SNAPSHOT, "output.jsonl", "errors.jsonl", "output.parquet", "summary.json", "report.html")
+        with disk_errors(self.path):
+            for name in (*names, LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm"):
+                (self.path / name).unlink(missing_ok=True)
+
+    def _mesh_changes(self, snapshot: str) -> str:
+        try:
+            before = json.loads((self.path / SNAPSHOT).read_bytes())
+        except (OSError, ValueError):
+            return "it is not what it was"
+        named = [f"{path} (was {_short(old)}, is {_short(new)})" for path, old, new in _differences(before, json.loads(snapshot), "")]
+        if len(named) > _MOST_NAMED:
+            named[_MOST_NAMED:] = [f"and {len(named) - _MOST_NAMED} more"]
+        return ", ".join(named) or "a file that it names (a prompt, weights, recorded outcomes)"
+
+
+def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif old != new:
+        yield path, old, new
+
+
+def _short(value: Any) -> str:
+    text = "missing" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,105 @@
+"""Ledger: what the reading of a run must remember: ids, how far all rows are done, the tally. One SQLite file in the run's folder.
+
+Ids are kept as 16-byte hashes with their row, on disk: memory stays flat over any number of rows, and rows read again after a resume
+are not their own duplicates. Two of 100 million ids share a hash with probability 1.5e-23. Ids and position are committed together,
+so that the position is never ahead of the ids; after a power cut both may be older, which costs reading some rows again, no more.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from partsong.errors import Place, RunError
+from partsong_cluster.batch.position import Position
+
+__all__ = ["Ledger"]
+
+_SCHEMA = """
+create table if not exists ids (hash blob primary key, row integer not null) without rowid, strict;
+create table if not exists facts (name text primary key, fact text not null) without rowid, strict;
+"""
+
+
+class Ledger:
+    """May be used from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        with self._opened():
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.execute("pragma journal_mode = wal")
+            self._db.execute("pragma synchronous = normal")
+            self._db.execute("pragma cache_size = -16384")  # KiB
+            self._db.executescript(_SCHEMA)
+            self._db.execute("begin")
+
+    def first_row(self, id: str, row: int) -> int:
+        """Enter the id and return the first row that has it: this one, or an earlier one."""
+        key = blake2b(id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        with self._opened():
+            if self._db.execute("insert or ignore into ids values (?, ?)", (key, row)).rowcount:
+                return row
+            found: int = self._db.execute("select row from ids where hash = ?", (key,)).fetchone()[0]
+            return found
+
+    def position(self) -> Position:
+        """Return the position before which every row is done."""
+        return Position(**(self._fact("position") or {}))
+
+    def keep_position(self, position: Position) -> None:
+        """Keep the position, with all ids entered so far."""
+        self._keep("position", asdict(position))
+
+    def tally(self) -> tuple[int, Any]:
+        """Return the tally and the journal's place that it goes up to; 0 and None if there is none."""
+        seq, tally = self._fact("tally") or (0, None)
+        return seq, tally
+
+    def keep_tally(self, seq: int, tally: Any) -> None:
+        """Keep the tally of all rows up to this place of the journal."""
+        self._keep("tally", [seq, tally])
+
+    def start_reading_again(self) -> None:
+        """Forget ids and position (of an input that has changed)."""
+        with self._opened():
+            self._db.execute("delete from ids")
+            self._db.execute("delete from facts where name = 'position'")
+            self._commit()
+
+    def close(self) -> None:
+        """Keep what is entered and let go of the file; may be called again."""
+        with self._opened():
+            if self._db.in_transaction:
+                self._db.execute("commit")
+            self._db.close()
+
+    def _fact(self, name: str) -> Any:
+        with self._opened():
+            found = self._db.execute("select fact from facts where name = ?", (name,)).fetchone()
+        return from_json(found[0]) if found else None
+
+    def _keep(self, name: str, fact: Any) -> None:
+        with self._opened():
+            self._db.execute("insert or replace into facts values (?, ?)", (name, to_json(fact).decode()))
+            self._commit()
+
+    def _commit(self) -> None:
+        self._db.execute("commit")
+        self._db.execute("begin")
+
+    @contextmanager
+    def _opened(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                remedy = "make room or make the folder writable, and run the same command again: it continues"
+                raise RunError("ledger", f"the run's ledger cannot be used: {error}", at=Place(str(self._path)), remedy=remedy) from None

@@ -1,0 +1,254 @@
+"""Run: the loop of a batch: rows are read, answered a bounded number at a time, and published; it can stop and go on at any row."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from partsong.contracts import CallRecord, Failure, FailureCode, Reply, Row, RowRecord, Task
+from partsong.engine import Engine
+from partsong.errors import InputError, PartsongError
+from partsong.journal.store import RunInfo
+from partsong_cluster.batch.aside import aside
+from partsong_cluster.batch.budget import Budget
+from partsong_cluster.batch.frontier import Frontier
+from partsong_cluster.batch.ingest import Ingest, InputRules
+from partsong_cluster.batch.ledger import Ledger
+from partsong_cluster.batch.output import Output
+from partsong_cluster.batch.places import InputFile
+from partsong_cluster.batch.position import BadRow, Read
+from partsong_cluster.batch.publisher import Publisher
+from partsong_cluster.batch.stop import Outcome, Stop
+from partsong_cluster.batch.tally import Tally, paid_usd
+
+__all__ = ["BatchRun", "Limits", "RunInput", "Watcher"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a session of a run may do."""
+
+    rows: int | None = None
+    """Rows of the input, counted from its start."""
+    budget_usd: float | None = None
+    """US dollars of the whole run, earlier sessions included."""
+    deadline_s: float | None = None
+    """Seconds from the session's start."""
+    concurrency: int | None = None
+    """Rows in flight; None takes the engine's own number."""
+    grace_s: float = 30.0
+    """How long rows in flight may go on after the first Ctrl-C."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInput:
+    """What is to be read, and how."""
+
+    files: Sequence[InputFile]
+    rules: InputRules
+    use: str | None = None
+    """The model or plan of all rows, whatever they say themselves."""
+
+
+class Watcher(Protocol):
+    """Whoever shows how a run is doing."""
+
+    def show(self, tally: Tally, in_flight: int, fraction: float | None) -> None:
+        """Show the state; `fraction` is the share of the input that is done, where that is known."""
+        ...
+
+
+def _nothing(_task: Task) -> float:
+    return 0.0
+
+
+class BatchRun:
+    """One session of one run."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        info: RunInfo,
+        folder: Path,
+        ledger: Ledger,
+        input: RunInput,
+        limits: Limits,
+        stop: Stop,
+        watcher: Watcher,
+        estimate_usd: Callable[[Task], float] = _nothing,
+    ) -> None:
+        """`estimate_usd` is the most that a row is thought to cost."""
+        self._engine = engine
+        self._info = info
+        self._ledger = ledger
+        self._input = input
+        self._limits = limits
+        self._stop = stop
+        self._watcher = watcher
+        self._estimate_usd = estimate_usd
+        self.publisher = Publisher(Output(folder, info.run, engine.journal), engine.journal, ledger, self._on_published)
+        self._ingest = Ingest(input.files, input.rules, ledger.first_row, ledger.position())
+        self._frontier = Frontier(ledger.position())
+        self._window = limits.concurrency or engine.concurrency
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._change = asyncio.Event()
+        """A row is finished, rows are published, or stopping is asked for."""
+        self._reading_error: InputError | None = None
+        self._budget = Budget(float("inf"))
+
+    async def work(self) -> Outcome:
+        """Answer and publish rows until the input ends or something stops it; PartsongError when it cannot go on."""
+        self._stop.listen(self._change.set)
+        resumed = await self._begin()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.publisher.work())
+                outcome = await self._feed(group, resumed=resumed)
+                outcome = await self._drained(outcome)
+                self.publisher.finish()
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from errors
+        finally:
+            self.publisher.close()
+            self._ledger.keep_position(self._frontier.low)
+        if self._reading_error is not None:
+            raise self._reading_error
+        return outcome
+
+    @property
+    def tally(self) -> Tally:
+        """What the run has come to, as far as it is in the output files."""
+        return self.publisher.tally
+
+    async def _begin(self) -> bool:
+        """Bring journal, files and tally together; return whether there is an earlier session to go on from."""
+        journal, run = self._engine.journal, self._info.run
+        resumed = await journal.run(run) is not None
+        await journal.begin(self._info)
+        await self.publisher.begin()
+        if self._limits.budget_usd is not None:
+            self._budget = Budget(self._limits.budget_usd, self.tally.cost_usd)
+        return resumed
+
+    async def _feed(self, group: asyncio.TaskGroup, *, resumed: bool) -> Outcome:
+        """Hand rows to the engine, a bounded number at a time; return why no more are handed out."""
+        while self._stop.why is None:
+            block = await self._block()
+            if not block:
+                break
+            done, held = await self._known(block) if resumed else (frozenset[int](), {})
+            for read in block:
+                if self._limits.rows is not None and read.at.row >= self._limits.rows:
+                    return Outcome.COMPLETE
+                if read.at.row in done:
+                    self._frontier.skip(read)
+                elif why := await self._handed_out(read, held.get(read.at.row, []), group):
+                    return why
+            self._ledger.keep_position(self._frontier.low)
+        return self._stop.why or Outcome.COMPLETE
+
+    async def _block(self) -> Sequence[Read]:
+        """Return the next rows; none at the input's end, or when stopping is asked for meanwhile."""
+        reading = asyncio.ensure_future(aside(self._ingest.block))
+        asked = asyncio.ensure_future(self._stop.asked())
+        try:
+            await asyncio.wait((reading, asked), return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() else ()
+        except InputError as error:
+            self._reading_error = error
+            return ()
+        finally:
+            reading.cancel()
+            asked.cancel()
+
+    async def _known(self, block: Sequence[Read]) -> tuple[frozenset[int], dict[int, list[CallRecord]]]:
+        """Return what the journal has of these rows: those that are done, and the calls of those that are half done."""
+        journal, run, first, last = self._engine.journal, self._info.run, block[0].at.row, block[-1].at.row
+        done = await journal.done(run, first, last)
+        held: dict[int, list[CallRecord]] = {}
+        for call in await journal.calls(run, first, last):
+            held.setdefault(call.row, []).append(call)
+        return done, held
+
+    async def _handed_out(self, read: Read, held: Sequence[CallRecord], group: asyncio.TaskGroup) -> Outcome | None:
+        """Wait for room and start the row; return why not, when stopping comes first."""
+        estimate_usd = 0.0 if isinstance(read.task, BadRow) else self._estimate_usd(read.task)
+        while self._stop.why is None:
+            if len(self._tasks) < self._window and self.publisher.has_room:
+                if self._budget.admit(read.at.row, estimate_usd):
+                    self._start(read, held, group)
+                    return None
+                if not self._tasks:
+                    return Outcome.BUDGET
+            self._change.clear()
+            await self._change.wait()
+        return self._stop.why
+
+    def _start(self, read: Read, held: Sequence[CallRecord], group: asyncio.TaskGroup) -> None:
+        self._frontier.enter(read)
+        task = group.create_task(self._row(read, held))
+        self._tasks.add(task)
+        task.add_done_callback(self._row_over)
+
+    async def _row(self, read: Read, held: Sequence[CallRecord]) -> None:
+        reply = await self._bad(read, read.task) if isinstance(read.task, BadRow) else await self._answer(read, read.task, held)
+        self._frontier.settle(read.at.row)
+        self._budget.settle(read.at.row, paid_usd(reply))
+        self.publisher.row_finished()
+
+    def _row_over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._change.set()
+
+    async def _answer(self, read: Read, task: Task, held: Sequence[CallRecord]) -> Reply:
+        if self._input.use is not None:
+            task = task.model_copy(update={"use": self._input.use})
+        row = Row(run=self._info.run, row=read.at.row, task=task, held=tuple(held), line=read.at.line, source=read.file)
+        return (await self._engine.answer(row)).reply
+
+    async def _bad(self, read: Read, bad: BadRow) -> Reply:
+        failure = Failure(code=FailureCode.BAD_ROW, message=bad.reason, where=f"{read.file}:{read.at.line}")
+        record = RowRecord(
+            run=self._info.run,
+            row=read.at.row,
+            custom_id=bad.id,
+            reply=failure,
+            line=read.at.line,
+            source=read.file,
+            raw=bad.raw,
+            at_s=time.time(),
+        )
+        await self._engine.journal.append([record])
+        return failure
+
+    async def _drained(self, outcome: Outcome) -> Outcome:
+        """Wait for the rows in flight, as long as stopping allows; return how the session ended."""
+        loop = asyncio.get_running_loop()
+        until = None
+        while self._tasks and not self._stop.at_once:
+            if self._stop.why is not None and until is None:
+                until = loop.time() + self._limits.grace_s
+            self._change.clear()
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._change.wait()
+            except TimeoutError:
+                break
+        if not self._tasks:
+            return outcome
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        return self._stop.why or outcome
+
+    def _on_published(self) -> None:
+        self._watcher.show(self.tally, len(self._tasks), self._ingest.fraction(self._frontier.low))
+        self._change.set()
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that says most: Partsong's own before anybody else's."""
+    leaves = [_first(error) if isinstance(error, BaseExceptionGroup) else error for error in errors.exceptions]
+    return next((leaf for leaf in leaves if isinstance(leaf, PartsongError)), leaves[0])

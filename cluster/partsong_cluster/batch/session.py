@@ -1,0 +1,134 @@
+"""Session: one `partsong run`: the folder claimed, the run begun or found again, the engine started, rows worked, the summary written."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from partsong.contracts import Task
+from partsong.engine import Engine
+from partsong.errors import Place, RunError
+from partsong.journal.store import RunInfo
+from partsong.mesh import LoadedMesh
+from partsong_cluster.batch.folder import LEDGER, Manifest, RunFolder
+from partsong_cluster.batch.ingest import InputRules
+from partsong_cluster.batch.ledger import Ledger
+from partsong_cluster.batch.places import FileKind, fingerprint, input_files
+from partsong_cluster.batch.run import BatchRun, Limits, RunInput, Watcher
+from partsong_cluster.batch.stop import Outcome, Stop
+from partsong_cluster.batch.summary import summary, write_summary
+
+__all__ = ["RunOrder", "Session"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """What a user asks for."""
+
+    mesh: str
+    """The mesh file, as it was named."""
+    input: str
+    folder: Path
+    input_kind: FileKind | None = None
+    rules: InputRules = field(default_factory=InputRules)
+    use: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    fresh: bool = False
+    accept_changes: bool = False
+    output_format: Literal["jsonl", "parquet"] = "jsonl"
+
+
+StartEngine = Callable[[], AbstractAsyncContextManager[Engine]]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Works at a run until it is done or something stops it."""
+
+    order: RunOrder
+    loaded: LoadedMesh
+    start_engine: StartEngine
+    watcher: Watcher
+    stop: Stop
+    estimate_usd: Callable[[Task], float]
+
+    async def work(self) -> dict[str, Any]:
+        """Return the run's summary, which stands in its folder too."""
+        files = input_files(self.order.input, self.order.input_kind)
+        input_hash = await asyncio.to_thread(fingerprint, files)
+        folder = RunFolder.claim(self.order.folder)
+        try:
+            manifest, forgotten = self._manifest(folder, input_hash)
+            async with self.start_engine() as engine:
+                if forgotten is not None:
+                    await engine.journal.forget(forgotten)
+                ledger = Ledger(folder.path / LEDGER)
+                try:
+                    return await self._worked(engine, manifest, folder.path, ledger, RunInput(files, self.order.rules, self.order.use))
+                finally:
+                    ledger.close()
+        finally:
+            folder.release()
+
+    async def _worked(self, engine: Engine, manifest: Manifest, folder: Path, ledger: Ledger, rows: RunInput) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        if self.order.limits.deadline_s is not None:
+            loop.call_later(self.order.limits.deadline_s, lambda: self.stop.ask(Outcome.DEADLINE, at_once=True))
+        info = RunInfo(manifest.run, manifest.mesh_hash, manifest.input_hash, manifest.started_s)
+        run = BatchRun(engine, info, folder, ledger, rows, self.order.limits, self.stop, self.watcher, self.estimate_usd)
+        outcome = await run.work()
+        run.tally.sessions += 1
+        run.tally.duration_s += loop.time() - began_s
+        run.publisher.keep_tally()
+        if self.order.output_format == "parquet" and outcome is Outcome.COMPLETE:
+            from partsong_cluster.batch.parquet_output import write_parquet
+
+            await asyncio.to_thread(write_parquet, folder)
+        content = summary(manifest, outcome, run.tally)
+        write_summary(folder, content)
+        return content
+
+    def _manifest(self, folder: RunFolder, input_hash: str) -> tuple[Manifest, str | None]:
+        """Return what the run was started with, and the name of an earlier run whose records are to be forgotten."""
+        now = Manifest(
+            run=uuid.uuid4().hex[:12],
+            mesh=self.order.mesh,
+            mesh_hash=self.loaded.hash,
+            input=self.order.input,
+            input_hash=input_hash,
+            use=self.order.use,
+            started_s=time.time(),
+            partsong=version("partsong"),
+        )
+        snapshot = self.loaded.mesh.model_dump_json(by_alias=True, exclude_defaults=True, indent=2) + "\n"
+        before = folder.manifest()
+        if before is not None and not self.order.fresh:
+            return self._continued(folder, before, now, snapshot), None
+        folder.empty()
+        folder.begin(now, snapshot)
+        return now, None if before is None else before.run
+
+    def _continued(self, folder: RunFolder, before: Manifest, now: Manifest, snapshot: str) -> Manifest:
+        changes = folder.changes(before, now, snapshot)
+        if not changes:
+            return before
+        if not self.order.accept_changes:
+            raise RunError(
+                "run-changed",
+                f"since this run was started, there has changed {'; and '.join(changes)}",
+                at=Place(str(folder.path)),
+                remedy="--fresh starts again; --accept-changes goes on and leaves finished rows as they are; or name another folder",
+            )
+        if before.input_hash != now.input_hash:
+            ledger = Ledger(folder.path / LEDGER)
+            ledger.start_reading_again()
+            ledger.close()
+        changed = now.model_copy(update={"run": before.run, "started_s": before.started_s})
+        folder.begin(changed, snapshot)
+        return changed
