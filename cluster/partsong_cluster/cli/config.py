@@ -48,7 +48,7 @@ def check(
     if as_json:
         typer.echo(json.dumps(_facts(file, found), indent=2))
     else:
-        _print_findings(Console(highlight=False, soft_wrap=True), file, found)
+        _print_findings(Console(highlight=False, soft_wrap=True), str(file), found)
     if found.errors:
         raise typer.Exit(PROBLEMS_FOUND)
 
@@ -69,8 +69,7 @@ def show(
     try:
         loaded = load_mesh(file, env={}, check_secrets=False)
     except MeshError as error:
-        _print_findings(Console(stderr=True, highlight=False, soft_wrap=True), file, Findings(None, error.problems))
-        raise typer.Exit(PROBLEMS_FOUND) from None
+        raise _refused(str(file), error) from None
     plain = shown(loaded, defaults=defaults)
     typer.echo(json.dumps(plain, indent=2, ensure_ascii=False) if as_json else as_yaml(plain), nl=as_json)
 
@@ -79,8 +78,20 @@ def show(
     epilog="Example:  partsong config schema > mesh.schema.json   and in the mesh file:  # yaml-language-server: $schema=mesh.schema.json"
 )
 def schema() -> None:
-    """Print the JSON Schema of mesh files, by which editors complete and check them."""
-    typer.echo(json.dumps(json_schema(), indent=2))
+    """Print the JSON Schema of mesh files, by which editors complete and check them.
+
+    Exit code 0: printed; 1: an installed adapter cannot be loaded.
+    """
+    try:
+        typer.echo(json.dumps(json_schema(), indent=2))
+    except MeshError as error:
+        raise _refused("schema", error) from None
+
+
+def _refused(subject: str, error: MeshError) -> typer.Exit:
+    """Print the problems on standard error; return how to exit."""
+    _print_findings(Console(stderr=True, highlight=False, soft_wrap=True), subject, Findings(None, error.problems))
+    return typer.Exit(PROBLEMS_FOUND)
 
 
 def _facts(file: Path, found: Findings) -> dict[str, Any]:
@@ -98,11 +109,11 @@ def _fact(problem: Problem) -> dict[str, Any]:
     return {"code": problem.code, "what": problem.what, **place, "remedy": problem.remedy}
 
 
-def _print_findings(console: Console, file: Path, found: Findings) -> None:
+def _print_findings(console: Console, subject: str, found: Findings) -> None:
     for severity, colour, problems in (("error", "red", found.errors), ("warning", "yellow", found.warnings)):
         for problem in problems:
             console.print(_block(severity, colour, problem))
-    console.print(_verdict(file, found))
+    console.print(_verdict(subject, found))
 
 
 def _block(severity: str, colour: str, problem: Problem) -> Text:
@@ -114,14 +125,14 @@ def _block(severity: str, colour: str, problem: Problem) -> Text:
     return text.append("\n")
 
 
-def _verdict(file: Path, found: Findings) -> Text:
+def _verdict(subject: str, found: Findings) -> Text:
     counts = " and ".join(
         _counted(len(problems), noun) for problems, noun in ((found.errors, "error"), (found.warnings, "warning")) if problems
     )
     if found.mesh is None:
-        return Text(f"{file}: {counts}")
+        return Text(f"{_plain(subject)}: {counts}")
     has = ", ".join(_counted(len(part), noun) for part, noun in _parts(found) if part)
-    return Text(f"{file}: good ({has})" + (f", with {counts}" if counts else ""))
+    return Text(f"{_plain(subject)}: good ({has})" + (f", with {counts}" if counts else ""))
 
 
 def _parts(found: Findings) -> Sequence[tuple[Sequence[object], str]]:
