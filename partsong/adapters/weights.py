@@ -23,8 +23,8 @@ __all__ = ["KNOWN", "FileSource", "HubSource", "IndexSource", "Source", "Weights
 _CHUNK_BYTES = 1 << 20
 _PIP_TIMEOUT_S = 900
 
-Progress = Callable[[int, int, str], None]
-"""Called with bytes written so far, bytes in all, and what is being done."""
+Progress = Callable[[int, str], None]
+"""Called with the bytes written so far and what is being done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def _fetched(weights: Weights, source: Source, temp: Path, folder: Path, progres
         nonlocal doing
         doing = what or doing
         if progress is not None:
-            progress(done_bytes, weights.size_bytes, doing)
+            progress(done_bytes, doing)
 
     total = hashlib.sha256()
     partial = temp / "weights.partial"
