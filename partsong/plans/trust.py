@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PrivateAttr, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, ValidationInfo, model_validator
 
 from partsong.contracts import Answer, Candidate, Failure, Frozen, Name, Task
 from partsong.contracts.onekey import OneKey
@@ -242,7 +242,11 @@ class AgreesWith(TrustRule):
     kind: ClassVar[str] = "agrees_with"
     bare: ClassVar[str] = "models"
 
-    models: Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
+    models: Annotated[
+        tuple[Name, ...],
+        Field(min_length=1),
+        BeforeValidator(lambda given: (given,) if isinstance(given, str) else given, json_schema_input_type=Name | tuple[Name, ...]),
+    ]
     """The models or plans asked beside the tier's own."""
     agreement: Threshold = 1.0
     """Share of all votes, the tier's own included, that must be for its answer."""
@@ -342,8 +346,16 @@ class Regex(TrustRule):
         return _passed(found, f"{'matches' if found else 'does not match'} {self.pattern}")
 
 
+def _any_schema(shape: dict[str, Any]) -> None:
+    """Say for editors what stands right under `schema`."""
+    shape.clear()
+    shape |= {"type": "object", "description": "The JSON Schema that a trusted answer satisfies."}
+
+
 class Schema(TrustRule):
     """Trust an answer that is JSON and satisfies a JSON Schema."""
+
+    model_config = ConfigDict(json_schema_extra=_any_schema)
 
     kind: ClassVar[str] = "schema"
 
