@@ -51,8 +51,9 @@ class Ensemble(Plan):
     tolerate: NonNegativeInt | None = None
     """Most members that may fail; None leaves it to the quorum."""
     early: bool = True
-    """Stop, and cancel the rest, once no missing member can change the outcome; the missing then count as if they disagreed. Say false where
-    a larger share of the votes is wanted than decides the outcome (`trust: {agreement: 1.0}`)."""
+    """Stop, and cancel the rest, once no missing member can change the outcome; the missing then count as if they disagreed.
+
+    Say false where a larger share of the votes is wanted than decides the outcome (`trust: {agreement: 1.0}`)."""
 
     @model_validator(mode="after")
     def _possible(self) -> "Ensemble":
@@ -60,6 +61,8 @@ class Ensemble(Plan):
             raise ValueError(f"a quorum of {self.quorum} can never be met by {len(self.members)} members")
         if self.tolerate is not None and self.tolerate >= len(self.members):
             raise ValueError(f"tolerating {self.tolerate} failures of {len(self.members)} members would leave none to answer")
+        if isinstance(self.merge, Majority) and any(member.weight != 1.0 for member in self.members):
+            raise ValueError("majority counts every member once, so their `weight` would never matter; say `merge: weighted`")
         return self
 
     async def answer(self, task: Task, step: Step, port: Port) -> Reply:

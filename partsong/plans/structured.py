@@ -15,7 +15,7 @@ from referencing.exceptions import Unresolvable
 
 from partsong.contracts import Answer, Failure, FailureCode, Message, Reply, Task, TextPart
 
-__all__ = ["InvalidAnswerError", "parsed", "schema_problem", "validated"]
+__all__ = ["InvalidAnswerError", "parsed", "repair", "schema_problem", "validated"]
 
 _SHOWN_CHARS = 300
 """How much of an error the model is shown: small models lose the thread in more."""
@@ -59,7 +59,7 @@ async def validated(reply: Reply, task: Task, ask_again: Callable[[Task], Awaita
     first = _with_value(reply, task.answer_schema)
     if isinstance(first, Answer):
         return first
-    again = await ask_again(_repair(task, reply.text, str(first)))
+    again = await ask_again(repair(task, reply.text, str(first)))
     if isinstance(again, Failure) or again.tool_calls:
         return again
     second = _with_value(again, task.answer_schema)
@@ -73,7 +73,8 @@ def _with_value(answer: Answer, schema: Mapping[str, JsonValue]) -> Answer | Inv
         return error
 
 
-def _repair(task: Task, wrong: str, problem: str) -> Task:
+def repair(task: Task, wrong: str, problem: str) -> Task:
+    """Return the task of a repair: the conversation so far, the answer that was wrong, and what was wrong with it."""
     told = f"That answer is not valid: {problem}. Answer again with corrected JSON only, no other words."
     turns = (_message("assistant", wrong), _message("user", told))
     return task.model_copy(update={"messages": (*task.messages, *turns)})
