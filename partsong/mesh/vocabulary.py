@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from partsong.adapters.adapter import Adapter, adapter_kinds
 from partsong.contracts import ModelSpec
 from partsong.contracts.onekey import OneKey
+from partsong.errors import MeshError
 from partsong.mesh.document import Piece
 from partsong.mesh.schema import Mesh
 
@@ -73,7 +74,10 @@ class Vocabulary:
         if made is not ModelSpec or piece is None or (named := piece.step("adapter")) is None:
             return made
         name = named.content
-        return self._adapters[name].Spec if isinstance(name, str) and name in self._adapters else made
+        try:
+            return self._adapters[name].Spec if isinstance(name, str) and name in self._adapters else made
+        except MeshError:  # cannot be loaded, which is a problem of its own
+            return made
 
 
 class OneKeyed:

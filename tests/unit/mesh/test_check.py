@@ -2,6 +2,9 @@
 
 import pytest
 
+from partsong.mesh.check import Look, examined
+from partsong.mesh.compose import composed_file
+
 MODELS = """\
 version: 1
 models:
@@ -108,7 +111,7 @@ def test_a_good_mesh_has_no_findings(folder):
             "bad-prompt",
             "7:63",
             "plans.p.cascade.0.trust.verifier.prompt",
-            "No such file",
+            "there is no such file",
         ),
         (
             "plans:\n  p: {cascade: [{ask: a, trust: {verifier: {model: b, prompt: '{{ x'}}}, {ask: b}]}",
@@ -215,6 +218,12 @@ def test_a_prompt_file_beside_the_mesh_is_read_into_it(folder):
     assert found.mesh.plans["p"].tiers[0].trust.prompt.text == "Is {{ answer }} right?"
 
 
+def test_a_missing_prompt_file_is_named_with_the_nearest_there_is(folder):
+    folder.write("verify.j2", "Is {{ answer }} right?")
+    found = folder.check(MODELS + "plans:\n  p: {cascade: [{ask: a, trust: {verifier: {model: b, prompt: verfy.j2}}}, {ask: c}]}\n")
+    assert [p.remedy for p in found.errors] == ["did you mean 'verify.j2'?"]
+
+
 def test_a_link_may_not_lead_a_prompt_out_of_the_folder(folder, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside") / "secret.txt"
     outside.write_text("secret")
@@ -255,3 +264,22 @@ def test_what_is_probably_not_meant_is_a_warning(folder, lines, code, at):
     assert found.errors == ()
     assert found.mesh is not None
     assert (code, at) in [(code, at) for code, at, _ in folder.spots(found.warnings)]
+
+
+def test_a_route_on_language_needs_a_detector(folder, monkeypatch):
+    text = MODELS + "routes: [{when: {language: de}, use: a}, {use: b}]\n"
+    assert folder.check(text).errors == ()
+    monkeypatch.setattr("partsong.mesh.schema.find_spec", lambda name: None)
+    assert folder.spots(folder.check(text).errors) == [("no-language-detector", "6:1", "routes")]
+
+
+def test_an_adapter_that_cannot_be_loaded_is_a_problem_of_its_models(folder):
+    from partsong.errors import MeshError
+
+    class Broken(dict):
+        def __getitem__(self, name):
+            raise MeshError("adapter-broken", f"adapter {name!r} cannot be loaded: no module")
+
+    path = folder.write("mesh.yaml", MODELS)
+    found = examined(composed_file(path).root, Look(folder.path, {}, adapters=Broken(echo=None)))
+    assert folder.spots(found.errors)[0] == ("adapter-broken", "3:16", "models.a.adapter")
