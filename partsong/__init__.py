@@ -10,7 +10,7 @@ from partsong.contracts import Answer, Completion, Failure, FailureCode, Message
 from partsong.errors import MeshError, PartsongError
 from partsong.mesh import Mesh, load_mesh
 from partsong.opened import OpenMesh
-from partsong.opened import open_mesh as open
+from partsong.opened import open_mesh as open  # noqa: A004  it reads `partsong.open(...)`
 
 __all__ = [
     "Answer",

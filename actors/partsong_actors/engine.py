@@ -83,8 +83,11 @@ class RayEngine:
         """See Engine.concurrency."""
         return self._mesh.concurrency
 
-    async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:  # noqa: ARG002  text is not streamed between actors
-        """See Engine.answer. A coordinator that dies costs nothing but time: the row starts again from what the journal holds of it."""
+    async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
+        """See Engine.answer; text is not streamed between actors.
+
+        A coordinator that dies costs nothing but time: the row starts again from what the journal holds of it.
+        """
         with self._telemetry.span("submit", row.traceparent, {"partsong.row": row.row}) as span:
             row = row.model_copy(update={"traceparent": span.traceparent})
             for lives in range(3):

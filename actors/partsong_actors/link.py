@@ -61,7 +61,7 @@ class Link(Generic[In, Out]):
         return len(self._pending)
 
     async def request(self, item: In) -> Out:
-        """Return the actor's reply; cancelled, the actor is told to stop the work. Raises LinkLostError, or the PartsongError of the actor."""
+        """Return the actor's reply; cancelled, the actor is told to stop. Raises LinkLostError, or the actor's own PartsongError."""
         number = next(self._ids)
         future: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
         self._pending[number] = future
@@ -146,7 +146,7 @@ class Mailbox(Generic[In, Out]):
             outcome: Out | PartsongError = await self._handle(item)
         except PartsongError as error:
             outcome = error
-        except Exception as error:  # the outermost line of an actor: reported to the one who asked, without the payload
+        except Exception as error:  # noqa: BLE001  the outermost line of an actor: told to the one who asked, without the payload
             _log.exception("an actor's work raised")
             outcome = PartsongError("internal", f"an actor raised {type(error).__name__}", remedy="its log has the traceback")
         finally:

@@ -18,8 +18,8 @@ class RemoteWorker:
         self._actor = actor
         self._link: Link[Call, Completion | Failure] = Link(self, CALLS, REPLIES)
 
-    async def ask(self, call: Call, on_text: Callable[[str], None] | None = None) -> Completion | Failure:  # noqa: ARG002  text is not streamed between actors
-        """See WorkerHandle.ask."""
+    async def ask(self, call: Call, on_text: Callable[[str], None] | None = None) -> Completion | Failure:
+        """See WorkerHandle.ask; text is not streamed between actors."""
         try:
             return await self._link.request(call)
         except LinkLostError:

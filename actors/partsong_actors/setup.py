@@ -6,7 +6,6 @@ from partsong.adapters.adapter import Surroundings, adapter_kinds
 from partsong.contracts import Frozen
 from partsong.mesh import Mesh
 from partsong.telemetry import Telemetry, TelemetrySpec
-from partsong.work.clock import Clock
 from partsong.work.worker import Worker
 
 __all__ = ["Setup"]

@@ -14,6 +14,7 @@ __all__ = ["RayOrigin", "ray_runtime"]
 RayOrigin = Literal["joined", "started"]
 
 _CURRENT = Path("/tmp/ray/ray_current_cluster")  # noqa: S108  Ray's own place; only `ray start` writes it
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "partsong"}
 _STORE_BYTES = 256 * 2**20
 """Object store of a Ray of our own: messages go by value, so it stays all but empty."""
 
@@ -24,8 +25,8 @@ async def ray_runtime(address: str | None = None) -> AsyncIterator[RayOrigin]:
 
     A cluster that another program started for itself (`ray.init()`) is not joined: it would end with that program.
     """
-    target = address or os.environ.get("RAY_ADDRESS") or ("auto" if _CURRENT.exists() else None)
-    origin = await asyncio.to_thread(_init, target, optional=address is None and "RAY_ADDRESS" not in os.environ)
+    named = address or os.environ.get("RAY_ADDRESS")
+    origin = await asyncio.to_thread(_joined_or_started, named)
     try:
         yield origin
     finally:
@@ -34,28 +35,36 @@ async def ray_runtime(address: str | None = None) -> AsyncIterator[RayOrigin]:
         await asyncio.to_thread(ray.shutdown)
 
 
-def _init(target: str | None, *, optional: bool) -> RayOrigin:
-    import ray
-
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "partsong"}
-    if target is not None:
+def _joined_or_started(named: str | None) -> RayOrigin:
+    if named is not None:
+        _join(named)
+        return "joined"
+    if _CURRENT.exists():
         try:
-            ray.init(address=target, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            if not optional:
-                raise EngineError(
-                    "ray-unreachable",
-                    f"no Ray answers at {target}: {error}"[:500],
-                    remedy="check the address; `ray status` shows whether it runs",
-                ) from error
+            _join("auto")
+        except EngineError:
+            pass  # left behind by a cluster that is gone
         else:
             return "joined"
-    try:
-        ray.init(address="local", include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise EngineError(
-            "ray-start",
-            f"Ray cannot start on this machine: {error}"[:500],
-            remedy="see /tmp/ray/session_latest/logs; --engine inline needs no Ray",
-        ) from error
+    _start()
     return "started"
+
+
+def _join(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, **_QUIET)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        what = f"no Ray answers at {address}: {error}"[:500]
+        raise EngineError("ray-unreachable", what, remedy="check the address; `ray status` shows whether it runs") from error
+
+
+def _start() -> None:
+    import ray
+
+    try:
+        ray.init(address="local", include_dashboard=False, object_store_memory=_STORE_BYTES, **_QUIET)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        what = f"Ray cannot start on this machine: {error}"[:500]
+        raise EngineError("ray-start", what, remedy="see /tmp/ray/session_latest/logs; --engine inline needs no Ray") from error

@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 
-from partsong.contracts import Answer, Failure, FailureCode, Reply, Route, Row, RowOutcome, RowRecord
+from partsong.contracts import Failure, FailureCode, Reply, Route, Row, RowOutcome, RowRecord
 from partsong.errors import PartsongError
 from partsong.journal.port import JournalPort
 from partsong.mesh import Mesh
@@ -98,5 +98,5 @@ def _closed(reply: Reply, route: Route | Failure, work: RowWork, latency_s: floa
     bill = tuple(work.bill)
     if isinstance(reply, Failure):
         return reply.model_copy(update={"bill": bill})
-    assert isinstance(route, Route) and isinstance(reply, Answer)
+    assert isinstance(route, Route)
     return reply.model_copy(update={"bill": bill, "route": route, "latency_s": latency_s, "trace_id": trace_id})

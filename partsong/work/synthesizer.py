@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from partsong.contracts import FailureCode, Failure, MergeWork, Reply
+from partsong.contracts import Failure, FailureCode, MergeWork, Reply
 from partsong.merging import merge_rule
 
 __all__ = ["Merger", "Synthesizer"]
