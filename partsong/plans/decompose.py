@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
 
@@ -179,11 +179,9 @@ class Decompose(Plan):
         return {"type": "object", "properties": {"parts": chosen}, "required": ["parts"], "additionalProperties": False}
 
     def _graph(self, reply: Answer) -> Sequence[Subtask]:
-        value = parsed(reply.text, self._schema()) if reply.value is None else reply.value
-        if self.parts:
-            assert isinstance(value, dict) and isinstance(value["parts"], list)
-            return self._chosen([str(id) for id in value["parts"]])
-        return self._ordered(subtasks(value), limit=self.max_subtasks)
+        text = reply.text if reply.value is None else json.dumps(reply.value)
+        value: Any = parsed(text, self._schema())
+        return self._chosen(value["parts"]) if self.parts else self._ordered(subtasks(value), limit=self.max_subtasks)
 
     def _chosen(self, ids: Sequence[str]) -> Sequence[Subtask]:
         """Return the chosen parts and all they need."""
@@ -191,9 +189,9 @@ class Decompose(Plan):
         wanted: set[str] = set()
         ahead = list(ids)
         while ahead:
-            id = ahead.pop()
-            ahead += () if id in wanted else by_id[id].needs
-            wanted.add(id)
+            part_id = ahead.pop()
+            ahead += () if part_id in wanted else by_id[part_id].needs
+            wanted.add(part_id)
         return self._ordered([self._subtask(part) for part in self.parts if part.id in wanted], limit=len(self.parts))
 
     def _subtask(self, part: PartSpec) -> Subtask:
@@ -210,8 +208,8 @@ class Decompose(Plan):
         reply = await self._written(work, results)
         if isinstance(reply, Failure):
             return reply
-        words = f"{len(results)} of {len(graph)} subtasks done: {', '.join(f'{id} by {work.workers[id]}' for id in results)}"
-        candidates = tuple(Candidate(source=f"{id} by {work.workers[id]}", text=text) for id, text in results.items())
+        words = f"{len(results)} of {len(graph)} subtasks done: {', '.join(f'{done} by {work.workers[done]}' for done in results)}"
+        candidates = tuple(Candidate(source=f"{done} by {work.workers[done]}", text=text) for done, text in results.items())
         return reply.model_copy(update={"candidates": candidates, "stopped": words, "votes": {}, "tiers": ()})
 
     async def _written(self, work: "_Work", results: Mapping[str, str]) -> Reply:
@@ -291,18 +289,15 @@ class _Work:
 def _joined(results: Mapping[str, str], schema: Mapping[str, JsonValue] | None) -> Reply:
     """Return the results under each other; as a JSON object by id where the task wants JSON."""
     if schema is None:
-        return Answer(text="\n\n".join(f"## {id}\n{text}" for id, text in results.items()))
+        return Answer(text="\n\n".join(f"## {done}\n{text}" for done, text in results.items()))
     text = json.dumps(dict(results), ensure_ascii=False)
     try:
         return Answer(text=text, value=parsed(text, schema))
     except InvalidAnswerError as error:
-        return Failure(
-            code=FailureCode.INVALID_ANSWER, message=f"the results do not satisfy the JSON Schema: {error}; name a `compose` model"
-        )
+        message = f"the results do not satisfy the task's JSON Schema: {error}; name a `compose` model"
+        return Failure(code=FailureCode.INVALID_ANSWER, message=message)
 
 
 def _bad_plan(problem: str) -> Failure:
-    message = (
-        f"the planner's subtasks cannot be used, also after one repair: {problem}; name a plan under `otherwise`, or a stronger planner"
-    )
+    message = f"the planner's subtasks cannot be used, also after one repair: {problem}; name an `otherwise`, or a stronger planner"
     return Failure(code=FailureCode.BAD_PLAN, message=message, sent="yes")

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationError
 
 from partsong.contracts import Frozen
 
@@ -41,12 +42,11 @@ def graph_schema(kinds: Sequence[str], limit: int) -> dict[str, JsonValue]:
     return {"type": "object", "properties": {"subtasks": nodes}, "required": ["subtasks"], "additionalProperties": False}
 
 
-def subtasks(value: JsonValue) -> list[Subtask]:
-    """Return the subtasks of a planner's answer that satisfies the schema; raises BadPlanError."""
+def subtasks(value: Mapping[str, Any]) -> list[Subtask]:
+    """Return the subtasks of a planner's answer that satisfies `graph_schema`; raises BadPlanError."""
     try:
-        nodes = value["subtasks"]  # type: ignore[call-overload,index]
-        return [Subtask.model_validate(node) for node in nodes]  # type: ignore[union-attr]
-    except (KeyError, TypeError, ValueError) as error:
+        return [Subtask.model_validate(node) for node in value["subtasks"]]
+    except ValidationError as error:
         raise BadPlanError("every subtask needs an id, a kind, a prompt and its needs, none of them empty") from error
 
 
@@ -68,11 +68,11 @@ def ordered(nodes: Sequence[Subtask], *, limit: int, max_depth: int, kinds: Coll
         raise BadPlanError(f"subtasks need each other in a circle: {' -> '.join(error.args[1])}") from error
     if (depth := max(_depths(order, by_id).values())) > max_depth:
         raise BadPlanError(f"subtasks wait for each other {depth} deep; at most {max_depth}")
-    return [by_id[id] for id in order]
+    return [by_id[name] for name in order]
 
 
 def _depths(order: Sequence[str], by_id: Mapping[str, Subtask]) -> Mapping[str, int]:
     depths: dict[str, int] = {}
-    for id in order:
-        depths[id] = 1 + max((depths[need] for need in by_id[id].needs), default=0)
+    for name in order:
+        depths[name] = 1 + max((depths[need] for need in by_id[name].needs), default=0)
     return depths
