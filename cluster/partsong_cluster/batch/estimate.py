@@ -1,0 +1,77 @@
+"""Estimate: the most that a row can cost by the mesh file's prices, before any call is made."""
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
+
+from partsong.contracts import Failure, ModelSpec, Route, Task, Usage
+from partsong.errors import MeshError, Place
+from partsong.mesh import Mesh
+
+__all__ = ["ASSUMED_COMPLETION_TOKENS", "Estimator"]
+
+ASSUMED_COMPLETION_TOKENS = 1024
+"""Where a row sets no `max_tokens`."""
+
+_CHARACTERS_A_TOKEN = 4
+
+
+class Estimator:
+    """Counts every model that a route may ask as asked once for each time its plans name it, retries left out."""
+
+    def __init__(self, mesh: Mesh, use: str | None = None) -> None:
+        """`use` is the model or plan of all rows, where one is given."""
+        self._mesh = mesh
+        self._use = use
+        self._router = mesh.router()
+        self._known: dict[str, Counter[str]] = {}
+
+    def route(self, task: Task) -> Route | Failure:
+        """Return where the row would go."""
+        return self._router.decide(task if self._use is None else task.model_copy(update={"use": self._use}))
+
+    def most_usd(self, task: Task) -> float:
+        """Return the most that the row is thought to cost; 0 when it goes nowhere."""
+        route = self.route(task)
+        if isinstance(route, Failure) or self._is_free:
+            return 0.0
+        usage = self.usage(task)
+        return sum(count * self._call_usd(name, usage) for name, count in self.calls(route.use).items())
+
+    def usage(self, task: Task) -> Usage:
+        """Return what one call of the row is thought to take at most."""
+        characters = sum(len(message.text) for message in task.messages)
+        completion_tokens = task.sampling.max_tokens or ASSUMED_COMPLETION_TOKENS
+        return Usage(prompt_tokens=characters // _CHARACTERS_A_TOKEN + 1, completion_tokens=completion_tokens, estimated=True)
+
+    def calls(self, name: str) -> Mapping[str, int]:
+        """Return how often each model may be asked when this model or plan answers one row."""
+        if name not in self._known:
+            plan = self._mesh.plans.get(name)
+            self._known[name] = Counter({name: 1}) if plan is None else sum((Counter(self.calls(n)) for n in plan.asks()), Counter())
+        return self._known[name]
+
+    def check_priced(self) -> None:
+        """Raise MeshError when a model that may be asked has no price: a budget could not hold."""
+        names = self.calls(self._use) if self._use is not None else self._mesh.models
+        for name in names:
+            if self._mesh.models[name].price is None:
+                raise MeshError(
+                    "no-price",
+                    f"{name} has no price, so that --budget could not hold",
+                    at=Place("", field=f"models.{name}.price"),
+                    remedy="give it `price: {input: ..., output: ...}` in US dollars per million tokens; zeros when it is free",
+                )
+
+    @cached_property
+    def _is_free(self) -> bool:
+        return all(_call_usd(spec, Usage(prompt_tokens=1, completion_tokens=1)) == 0 for spec in self._mesh.models.values())
+
+    def _call_usd(self, name: str, usage: Usage) -> float:
+        """Return the model's or its dearest fallback's."""
+        spec = self._mesh.models[name]
+        return max(_call_usd(self._mesh.models[model], usage) for model in (name, *spec.fallbacks))
+
+
+def _call_usd(spec: ModelSpec, usage: Usage) -> float:
+    return spec.price.cost_usd(usage) if spec.price else 0.0

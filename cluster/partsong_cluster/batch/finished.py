@@ -1,0 +1,42 @@
+"""Finished rows: what a run's folder holds, read back from its journal without disturbing a run at work."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic_core import from_json
+
+from partsong.contracts import RowRecord
+from partsong.errors import Place, RunError
+from partsong.journal.address import open_store
+from partsong_cluster.batch.folder import MANIFEST, SNAPSHOT, Manifest
+
+__all__ = ["JOURNAL_URL", "finished_rows", "manifest_of"]
+
+JOURNAL_URL = "sqlite:///journal.db"
+"""The store of a mesh that names none, in the run's folder."""
+
+_ROWS_A_STEP = 256
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """Return what the run in the folder was started with."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise RunError(
+            "no-run", "there is no run in this folder", at=Place(str(folder)), remedy="name a folder that `partsong run -o` made"
+        )
+    return Manifest.model_validate_json(path.read_bytes())
+
+
+def finished_rows(folder: Path) -> Iterator[RowRecord]:
+    """Yield the run's finished rows in the order they finished."""
+    manifest = manifest_of(folder)
+    mesh = from_json((folder / SNAPSHOT).read_bytes())
+    store = open_store(mesh.get("store", {}).get("url") or JOURNAL_URL, folder, read_only=True)
+    try:
+        seq = 0
+        while found := store.rows(manifest.run, seq, _ROWS_A_STEP):
+            for seq, record in found:  # noqa: B007  the last one's place starts the next step
+                yield record
+    finally:
+        store.close()

@@ -1,0 +1,47 @@
+"""The command line: `partsong COMMAND`, a file a command."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from partsong.errors import PartsongError
+from partsong_cluster.cli.exit_codes import ExitCode, code_of_error
+
+__all__ = ["main"]
+
+_DEBUG = "--debug"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code; the entry point of `partsong`. Only `--debug` lets a traceback through."""
+    from partsong_cluster.cli.app import app
+
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        app([argument for argument in given if argument != _DEBUG], prog_name="partsong")
+    except PartsongError as error:
+        if _DEBUG in given:
+            raise
+        _print_error(error)
+        sys.exit(code_of_error(error))
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.DONE)
+    except Exception as error:
+        if _DEBUG in given:
+            raise
+        print(f"internal: {type(error).__name__}: {error}\n  please report it; --debug shows where", file=sys.stderr)  # noqa: T201  the shell's outermost line
+        sys.exit(ExitCode.INTERNAL)
+
+
+def _print_error(error: PartsongError) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for problem in error.problems:
+        console.print(Text.assemble((problem.code, "bold red"), ": ", (problem.what, "bold")))
+        if problem.at is not None:
+            console.print(Text(f"  at {problem.at}", "dim"))
+        if problem.remedy:
+            console.print(Text(f"  {problem.remedy}"))

@@ -1,0 +1,49 @@
+"""The application: every command mounted at its name."""
+
+from typing import Annotated
+
+import typer
+
+from partsong_cluster.cli import config, models
+from partsong_cluster.cli.ask import EXAMPLES as ASK_EXAMPLES
+from partsong_cluster.cli.ask import ask
+from partsong_cluster.cli.compare import EXAMPLES as COMPARE_EXAMPLES
+from partsong_cluster.cli.compare import compare
+from partsong_cluster.cli.run import EXAMPLES as RUN_EXAMPLES
+from partsong_cluster.cli.run import run
+from partsong_cluster.cli.trace import trace
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="partsong",
+    help="Many voices, one answer: combine several AI models, on a laptop or a Ray cluster.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"partsong {version('partsong')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")] = False,
+) -> None:
+    """Combine several AI models into one better answer."""
+
+
+app.command(epilog=RUN_EXAMPLES)(run)
+app.command(epilog=ASK_EXAMPLES)(ask)
+app.command(epilog=COMPARE_EXAMPLES)(compare)
+app.command(epilog="Examples:  partsong trace out q17  |  partsong trace out 17 --json")(trace)
+app.add_typer(config.app)
+app.add_typer(models.app)

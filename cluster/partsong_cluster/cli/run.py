@@ -1,0 +1,199 @@
+"""`partsong run MESH INPUT -o DIR`: a batch, over Ray or in this process, in a folder that can always be resumed."""
+
+import asyncio
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from partsong.adapters.python import imported
+from partsong.contracts import Task
+from partsong.engine import Engine
+from partsong.errors import MeshError
+from partsong.mesh import LoadedMesh, load_mesh, secrets_of
+from partsong.units import duration_s, size_bytes
+from partsong_cluster.batch.as_task import Columns, Shape
+from partsong_cluster.batch.dry_run import dry_run
+from partsong_cluster.batch.estimate import Estimator
+from partsong_cluster.batch.ingest import InputRules
+from partsong_cluster.batch.places import FileKind, input_files
+from partsong_cluster.batch.progress import Progress, progress_on
+from partsong_cluster.batch.run import Limits, RunInput
+from partsong_cluster.batch.session import RunOrder, Session
+from partsong_cluster.batch.stop import Outcome, Stop, on_signals
+from partsong_cluster.cli.exit_codes import code_of_summary
+from partsong_cluster.cli.show_run import forecast_shown, summary_shown
+from partsong_cluster.engines import EngineKind, open_engine
+
+__all__ = ["EXAMPLES", "run"]
+
+EXAMPLES = (
+    "Examples:  partsong run mesh.yaml questions.jsonl -o out  |  partsong run mesh.yaml 's3://bucket/*.parquet' -o out --budget 5  |  "
+    "partsong run mesh.yaml tickets.csv -o out --id-column ticket --prompt-column text --limit 100 --dry-run"
+)
+
+
+Format = Literal["jsonl", "parquet"]
+
+
+def _duration_s(text: str) -> float:
+    return float(duration_s(text) if not text.replace(".", "", 1).isdigit() else text)
+
+
+def _size_bytes(text: str) -> int:
+    return int(size_bytes(text) if not text.isdigit() else text)
+
+
+Mesh = Annotated[Path, typer.Argument(help="The mesh file.", metavar="MESH", show_default=False)]
+Input = Annotated[
+    str, typer.Argument(help="JSONL, CSV or Parquet: a file, folder, glob, URL, or `-`; gz too.", metavar="INPUT", show_default=False)
+]
+Folder = Annotated[Path | None, typer.Option("--output", "-o", help="The run's folder; a run in it is continued.", metavar="DIR")]
+Use = Annotated[str | None, typer.Option("--plan", "--model", help="The plan or model that answers every row.", metavar="NAME")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only so many rows, from the input's start.", metavar="ROWS")]
+Budget = Annotated[float | None, typer.Option(min=0.0, help="Stop before the run has cost more.", metavar="USD")]
+Deadline = Annotated[
+    float | None, typer.Option(parser=_duration_s, help="Stop after so long: 90s, 2h. What is left is done next time.", metavar="TIME")
+]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Rows in flight; default: what the workers take.", metavar="ROWS")]
+EngineName = Annotated[EngineKind, typer.Option(help="Where the work is done: over Ray, or in this process.")]
+Address = Annotated[str | None, typer.Option(help="The Ray cluster; default: one that runs here, else a new one.", metavar="ADDRESS")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show where rows would go and what that could cost; call nothing.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Forget the run in the folder and start again.")]
+AcceptChanges = Annotated[
+    bool, typer.Option("--accept-changes", help="Continue though mesh or input changed; finished rows stay as they are.")
+]
+InputFormat = Annotated[FileKind | None, typer.Option(help="What INPUT holds; default: by its name, JSONL for `-`.")]
+IdColumn = Annotated[str, typer.Option(help="The field that names a row.", metavar="FIELD")]
+PromptColumn = Annotated[str, typer.Option(help="The field that holds the prompt.", metavar="FIELD")]
+MaxRow = Annotated[int, typer.Option(parser=_size_bytes, help="Longer rows are refused: 512kB, 10MB.", metavar="SIZE")]
+OutputFormat = Annotated[Format, typer.Option("--format", help="Parquet is written beside the JSONL, at the end.")]
+Grace = Annotated[float, typer.Option(parser=_duration_s, help="How long rows in flight may go on after Ctrl-C.", metavar="TIME")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")]
+
+
+def run(
+    mesh: Mesh,
+    input: Input,
+    folder: Folder = None,
+    use: Use = None,
+    limit: Limit = None,
+    budget: Budget = None,
+    deadline: Deadline = None,
+    concurrency: Concurrency = None,
+    engine: EngineName = "ray",
+    address: Address = None,
+    dry: DryRun = False,
+    fresh: Fresh = False,
+    accept_changes: AcceptChanges = False,
+    input_format: InputFormat = None,
+    id_column: IdColumn = "id",
+    prompt_column: PromptColumn = "prompt",
+    max_row: MaxRow = 10_000_000,
+    output_format: OutputFormat = "jsonl",
+    grace: Grace = 30.0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answer every row of INPUT, and write output.jsonl, errors.jsonl, summary.json and report.html to DIR.
+
+    The same command continues a run that was stopped; what was paid is not paid again.
+
+    Exit code 0: every row is answered; 3: complete, some rows failed; 4: stopped by --budget; 5: by --deadline; 130: by Ctrl-C;
+    2: command line, mesh file or input cannot be used; 6: the folder cannot be used; 7: the engine cannot; 1: a fault of ours.
+    """
+    loaded = load_mesh(mesh, env=os.environ, check_secrets=not dry, import_function=partial(imported, folder=mesh.parent))
+    names = frozenset({*loaded.mesh.models, *loaded.mesh.plans})
+    _check_use(use, names)
+    rules = InputRules(Shape(Columns(id_column, prompt_column), names), max_row)
+    estimator = Estimator(loaded.mesh, use)
+    if dry:
+        forecast = dry_run(RunInput(input_files(input, input_format), rules, use), estimator, limit)
+        typer.echo(forecast.model_dump_json(indent=2)) if as_json else Console(highlight=False).print(forecast_shown(forecast))
+        return
+    if folder is None:
+        raise typer.BadParameter("name the run's folder", param_hint="-o DIR")
+    if budget is not None:
+        estimator.check_priced()
+    order = RunOrder(
+        mesh=str(mesh),
+        input=input,
+        folder=folder,
+        input_kind=input_format,
+        rules=rules,
+        use=use,
+        limits=Limits(limit, budget, deadline, concurrency, grace),
+        fresh=fresh,
+        accept_changes=accept_changes,
+        output_format=output_format,
+    )
+    console = Console(stderr=True, highlight=False)
+    progress = progress_on(console, quiet=quiet or as_json)
+    estimate_usd = estimator.most_usd if budget is not None else _nothing
+    summary = asyncio.run(_worked(order, loaded, _EngineChoice(engine, address), progress, estimate_usd))
+    _print_end(summary, folder, as_json=as_json, quiet=quiet)
+    raise typer.Exit(code_of_summary(summary))
+
+
+def _print_end(summary: Mapping[str, Any], folder: Path, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2))
+    elif not quiet:
+        Console(highlight=False).print(summary_shown(summary, folder))
+    if summary["outcome"] != Outcome.COMPLETE and not quiet:
+        again = shlex.join(["partsong", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
+        typer.echo(f"To go on:  {again}", err=True)
+
+
+async def _worked(
+    order: RunOrder, loaded: LoadedMesh, choice: "_EngineChoice", progress: Progress, estimate_usd: Callable[[Task], float]
+) -> dict[str, Any]:
+    stop = Stop()
+
+    def interrupted() -> None:
+        if stop.why is None:
+            progress.say(f"Stopping: rows in flight get {order.limits.grace_s:g} s to finish; Ctrl-C again stops at once.")
+        stop.ask(Outcome.INTERRUPTED)
+
+    def start_engine() -> AbstractAsyncContextManager[Engine]:
+        if choice.kind == "ray":
+            progress.say("Starting Ray; this takes some seconds.")
+        return open_engine(
+            choice.kind,
+            loaded,
+            order.folder,
+            secrets=secrets_of(loaded.mesh.models, os.environ, loaded.folder),
+            address=choice.address,
+        )
+
+    with progress, on_signals(interrupted):
+        return await Session(order, loaded, start_engine, progress, stop, estimate_usd).work()
+
+
+@dataclass(frozen=True, slots=True)
+class _EngineChoice:
+    kind: EngineKind
+    address: str | None
+
+
+def _nothing(_task: Task) -> float:
+    return 0.0
+
+
+def _check_use(use: str | None, names: frozenset[str]) -> None:
+    if use is not None and use not in names:
+        from difflib import get_close_matches
+
+        near = get_close_matches(use, names, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(names))}"
+        raise MeshError("unknown-name", f"no model or plan is called {use!r}", remedy=remedy)
