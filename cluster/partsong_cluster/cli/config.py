@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from partsong.adapters.python import imported
-from partsong.errors import MeshError, Problem
+from partsong.errors import Problem
 from partsong.mesh import Findings, check_mesh, load_mesh
 from partsong.mesh.show import as_yaml, json_schema, shown
 
@@ -64,12 +64,9 @@ def show(
 ) -> None:
     """Print the effective file: `extends` and `include` composed, secrets as references or masked.
 
-    Exit code 0: printed; 1: the file has problems, which are listed on standard error; 2: wrong usage.
+    Exit code 0: printed; 2: the file has problems, which are listed on standard error, or wrong usage.
     """
-    try:
-        loaded = load_mesh(file, env={}, check_secrets=False)
-    except MeshError as error:
-        raise _refused(str(file), error) from None
+    loaded = load_mesh(file, env={}, check_secrets=False)
     plain = shown(loaded, defaults=defaults)
     typer.echo(json.dumps(plain, indent=2, ensure_ascii=False) if as_json else as_yaml(plain), nl=as_json)
 
@@ -78,20 +75,8 @@ def show(
     epilog="Example:  partsong config schema > mesh.schema.json   and in the mesh file:  # yaml-language-server: $schema=mesh.schema.json"
 )
 def schema() -> None:
-    """Print the JSON Schema of mesh files, by which editors complete and check them.
-
-    Exit code 0: printed; 1: an installed adapter cannot be loaded.
-    """
-    try:
-        typer.echo(json.dumps(json_schema(), indent=2))
-    except MeshError as error:
-        raise _refused("schema", error) from None
-
-
-def _refused(subject: str, error: MeshError) -> typer.Exit:
-    """Print the problems on standard error; return how to exit."""
-    _print_findings(Console(stderr=True, highlight=False, soft_wrap=True), subject, Findings(None, error.problems))
-    return typer.Exit(PROBLEMS_FOUND)
+    """Print the JSON Schema of mesh files, by which editors complete and check them."""
+    typer.echo(json.dumps(json_schema(), indent=2))
 
 
 def _facts(file: Path, found: Findings) -> dict[str, Any]:

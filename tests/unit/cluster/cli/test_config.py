@@ -8,6 +8,8 @@ from partsong_cluster.cli.config import app
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+from partsong.errors import MeshError
+
 GOOD = """\
 version: 1
 models:
@@ -121,10 +123,11 @@ def test_show_with_defaults_says_all_there_is(run):
     assert shown["plans"]["vote"]["ensemble"]["quorum"] == 1
 
 
-def test_show_puts_problems_on_standard_error_and_exits_with_1(run):
-    result = run("show", "mesh.yaml", text=GOOD.replace("use: vote", "use: votes"))
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "did you mean 'vote'?" in result.stderr
+def test_show_of_a_file_with_problems_prints_nothing_and_raises_them_all(run):
+    result = run("show", "mesh.yaml", text=GOOD.replace("use: vote", "use: votes").replace("ask:", "aks:"))
+    assert result.stdout == ""
+    assert isinstance(result.exception, MeshError)
+    assert result.exception.problems[0].remedy == "did you mean 'vote'?"
 
 
 def test_the_json_schema_takes_good_files_and_refuses_wrong_ones(run):
