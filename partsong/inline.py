@@ -1,6 +1,7 @@
 """The inline engine: every core wired in this one process; starts at once, needs no Ray."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -24,6 +25,8 @@ from partsong.work.synthesizer import Synthesizer
 from partsong.work.worker import Worker
 
 __all__ = ["InlineEngine"]
+
+_log = logging.getLogger(__name__)
 
 
 class InlineEngine:
@@ -52,8 +55,9 @@ class InlineEngine:
 
     async def __aenter__(self) -> Self:
         self._journal = await self._resources.enter_async_context(Journal(self._store))
-        starts = await self._resources.enter_async_context(asyncio.TaskGroup())
-        pools = {name: _InlinePool(name, spec, self, starts) for name, spec in self._mesh.models.items()}
+        pools = {name: _InlinePool(name, spec, self) for name, spec in self._mesh.models.items()}
+        for pool in pools.values():
+            self._resources.push_async_callback(pool.close)
         callers = {name: pool.caller for name, pool in pools.items()}
         self._coordinator = Coordinator.of(self._mesh, callers, Synthesizer(), self._journal, self._telemetry, self._clock)
         return self
@@ -92,11 +96,11 @@ class InlineEngine:
 class _InlinePool:
     """Carries out what a pool decides: grants go straight to the one caller, workers start as tasks."""
 
-    def __init__(self, name: str, spec: ModelSpec, engine: InlineEngine, starts: asyncio.TaskGroup) -> None:
+    def __init__(self, name: str, spec: ModelSpec, engine: InlineEngine) -> None:
         self._name = name
         self._spec = spec
         self._engine = engine
-        self._starts = starts
+        self._starts: set[asyncio.Task[None]] = set()
         self._pool = Pool(spec.workers, spec.concurrency)
         self._workers: list[WorkerHandle] = []
         self._begun = False
@@ -121,15 +125,31 @@ class _InlinePool:
                 case KeepIdle(keep=keep):
                     self.caller.share.keep_idle(keep)
                 case _:
-                    self._starts.create_task(self._start())
+                    start = asyncio.create_task(self._start())
+                    self._starts.add(start)
+                    start.add_done_callback(self._starts.discard)
 
     async def _start(self) -> None:
         try:
             self._workers.append(await self._engine.start_worker(self._name, self._spec))
-        except PartsongError as error:
-            if not self._workers:
-                self.caller.share.fail(error)
-            self._carry_out(self._pool.worker_gone(was_ready=False))
+        except Exception as error:  # noqa: BLE001  an adapter may raise anything while it opens: who waits must hear of it
+            self._fail(error)
             return
         self.caller.use(self._workers)
         self._carry_out(self._pool.worker_ready())
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, PartsongError):
+            _log.error("a worker of %s did not start", self._name, exc_info=error)
+            what = f"no worker of {self._name} could start: its adapter raised {type(error).__name__}"
+            error = EngineError("worker-start", what, remedy="see the log")
+        if not self._workers:
+            self.caller.share.fail(error)
+        self._carry_out(self._pool.worker_gone(was_ready=False))
+
+    async def close(self) -> None:
+        """Stop workers that are still starting."""
+        starts = list(self._starts)
+        for start in starts:
+            start.cancel()
+        await asyncio.gather(*starts, return_exceptions=True)

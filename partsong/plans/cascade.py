@@ -23,7 +23,9 @@ class Tier(Frozen):
 
     async def verdict(self, asked: Asked) -> Verdict:
         """Return whether the answer ends the cascade."""
-        return _LAST if self.trust is None else await self.trust.judge(asked)
+        if self.trust is None:
+            return Verdict(trusted=True, confidence=asked.answer.confidence, reason="last tier")
+        return await self.trust.judge(asked)
 
 
 class Cascade(Plan):
@@ -77,7 +79,6 @@ class Cascade(Plan):
                 yield from tier.trust.asks()
 
 
-_LAST = Verdict(trusted=True, confidence=None, reason="last tier")
 _NOBODY_ASKED = Failure(code=FailureCode.INTERNAL, message="a cascade without tiers")
 
 
