@@ -41,9 +41,11 @@ def _options(
     """Combine several AI models into one better answer."""
 
 
-app.command(epilog=RUN_EXAMPLES)(run)
+app.command(short_help="Answer every row of a file; stop and continue at will.", epilog=RUN_EXAMPLES)(run)
 app.command(epilog=ASK_EXAMPLES)(ask)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
-app.command(epilog="Examples:  partsong trace out q17  |  partsong trace out 17 --json")(trace)
+app.command(short_help="Draw what one row went through.", epilog="Examples:  partsong trace out q17  |  partsong trace out 17 --json")(
+    trace
+)
 app.add_typer(config.app)
 app.add_typer(models.app)

@@ -45,12 +45,24 @@ EXAMPLES = (
 Format = Literal["jsonl", "parquet"]
 
 
-def _duration_s(text: str) -> float:
-    return float(duration_s(text) if not text.replace(".", "", 1).isdigit() else text)
+def _duration_s(given: str | float) -> float:
+    return _number(given, duration_s)
 
 
-def _size_bytes(text: str) -> int:
-    return int(size_bytes(text) if not text.isdigit() else text)
+def _size_bytes(given: str | int) -> int:
+    return int(_number(given, size_bytes))
+
+
+def _number(given: str | float, read: Callable[[str], Any]) -> float:
+    """Return the quantity, with a unit or without (seconds, bytes)."""
+    try:
+        return float(given)
+    except ValueError:
+        pass
+    try:
+        return float(read(str(given)))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 Mesh = Annotated[Path, typer.Argument(help="The mesh file.", metavar="MESH", show_default=False)]
