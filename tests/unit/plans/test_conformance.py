@@ -2,25 +2,21 @@
 
 import json
 
-from pydantic import TypeAdapter
+from plan_builders import plan
 
-from partsong.plans import PLANS, Plan, PlanField
+from partsong.plans import PLANS
 from partsong.testing.plan_conformance import PlanConformance
 from partsong.testing.scripted import said
 
 
-def plan(entry) -> Plan:
-    return TypeAdapter(PlanField).validate_python(entry)
-
-
 class TestDirect(PlanConformance):
     def plan(self):
-        return plan({"direct": "mini"})
+        return plan("direct", "mini")
 
 
 class TestCascade(PlanConformance):
     def plan(self):
-        return plan({"cascade": [{"ask": "mini", "trust": {"logprob": 0.9}}, {"ask": "large"}]})
+        return plan("cascade", [{"ask": "mini", "trust": {"logprob": 0.9}}, {"ask": "large"}])
 
     def models(self):
         return {"mini": said("no", logprobs=[-3.0]), "large": "yes"}
@@ -28,32 +24,32 @@ class TestCascade(PlanConformance):
 
 class TestCascadeByVerifier(PlanConformance):
     def plan(self):
-        return plan({"cascade": [{"ask": "mini", "trust": {"verifier": "judge"}}, {"ask": "large"}]})
+        return plan("cascade", [{"ask": "mini", "trust": {"verifier": "judge"}}, {"ask": "large"}])
 
 
 class TestCascadeBySamples(PlanConformance):
     def plan(self):
-        return plan({"cascade": [{"ask": "mini", "trust": {"samples": 4}}, {"ask": "large"}]})
+        return plan("cascade", [{"ask": "mini", "trust": {"samples": 4}}, {"ask": "large"}])
 
 
 class TestCascadeByAgreement(PlanConformance):
     def plan(self):
-        return plan({"cascade": [{"ask": "mini", "trust": {"agrees_with": ["other"]}}, {"ask": "large"}]})
+        return plan("cascade", [{"ask": "mini", "trust": {"agrees_with": ["other"]}}, {"ask": "large"}])
 
 
 class TestEnsemble(PlanConformance):
     def plan(self):
-        return plan({"ensemble": {"members": ["a", "b", "c", "a"], "merge": "majority", "quorum": 2}})
+        return plan("ensemble", {"members": ["a", "b", "c", "a"], "merge": "majority", "quorum": 2})
 
 
 class TestPipeline(PlanConformance):
     def plan(self):
-        return plan({"pipeline": [{"ask": "a", "check": {"regex": "yes"}}, {"ask": "b", "prompt": "Say {{ previous }}"}]})
+        return plan("pipeline", [{"ask": "a", "check": {"regex": "yes"}}, {"ask": "b", "prompt": "Say {{ previous }}"}])
 
 
 class TestDecompose(PlanConformance):
     def plan(self):
-        return plan({"decompose": {"planner": "p", "workers": {"text": "w", "code": "c"}, "compose": "z", "otherwise": "o"}})
+        return plan("decompose", {"planner": "p", "workers": {"text": "w", "code": "c"}, "compose": "z", "otherwise": "o"})
 
     def models(self):
         nodes = [
@@ -66,7 +62,7 @@ class TestDecompose(PlanConformance):
 
 class TestLayers(PlanConformance):
     def plan(self):
-        return plan({"layers": {"proposers": ["a", "b", "a"], "rounds": 2, "aggregator": "z"}})
+        return plan("layers", {"proposers": ["a", "b", "a"], "rounds": 2, "aggregator": "z"})
 
 
 def test_every_plan_is_known_by_its_own_kind():
