@@ -15,6 +15,8 @@ from partsong_cluster.cli.trace import trace
 
 __all__ = ["app"]
 
+_TRACE_EXAMPLES = "Examples:  partsong trace out q17  |  partsong trace out 17 --json"
+
 app = typer.Typer(
     name="partsong",
     help="Many voices, one answer: combine several AI models, on a laptop or a Ray cluster.",
@@ -44,8 +46,6 @@ def _options(
 app.command(short_help="Answer every row of a file; stop and continue at will.", epilog=RUN_EXAMPLES)(run)
 app.command(epilog=ASK_EXAMPLES)(ask)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
-app.command(short_help="Draw what one row went through.", epilog="Examples:  partsong trace out q17  |  partsong trace out 17 --json")(
-    trace
-)
+app.command(short_help="Draw what one row went through.", epilog=_TRACE_EXAMPLES)(trace)
 app.add_typer(config.app)
 app.add_typer(models.app)
