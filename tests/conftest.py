@@ -2,7 +2,9 @@
 
 import os
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_AUTH_MODE"] = "token"  # the same for every Ray of the suite, whatever lies in the user's home
+os.environ["RAY_AUTH_TOKEN"] = "0123456789abcdef" * 4
 
 
 def pytest_addoption(parser):

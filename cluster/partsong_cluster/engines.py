@@ -30,25 +30,18 @@ async def open_engine(
         async with inline_engine(loaded, folder, secrets=secrets) as engine:
             yield engine
         return
-    from partsong_actors.engine import RayEngine
-
     from partsong_cluster.ray_runtime import ray_runtime
 
-    store_url = loaded.mesh.store.url or "sqlite:///journal.db"
     telemetry = Telemetry.start(loaded.mesh.telemetry, "driver", folder)
     try:
-        async with (
-            ray_runtime(address),
-            RayEngine(
-                loaded.mesh,
-                store_url,
-                folder,
-                folder=loaded.folder,
-                secrets=secrets,
-                telemetry=telemetry,
-                coordinators=coordinators,
-            ) as engine,
-        ):
-            yield engine
+        async with ray_runtime(address):
+            from partsong_actors.engine import RayEngine  # imports Ray, which the runtime prepares for
+
+            store_url = loaded.mesh.store.url or "sqlite:///journal.db"
+            started = RayEngine(
+                loaded.mesh, store_url, folder, folder=loaded.folder, secrets=secrets, telemetry=telemetry, coordinators=coordinators
+            )
+            async with started as engine:
+                yield engine
     finally:
         telemetry.close()

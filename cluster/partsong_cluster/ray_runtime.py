@@ -14,6 +14,7 @@ __all__ = ["RayOrigin", "ray_runtime"]
 RayOrigin = Literal["joined", "started"]
 
 _CURRENT = Path("/tmp/ray/ray_current_cluster")  # noqa: S108  Ray's own place; only `ray start` writes it
+_TOKEN = Path("~/.ray/auth_token")
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "partsong"}
 _STORE_BYTES = 256 * 2**20
 """Object store of a Ray of our own: messages go by value, so it stays all but empty."""
@@ -25,6 +26,8 @@ async def ray_runtime(address: str | None = None) -> AsyncIterator[RayOrigin]:
 
     A cluster that another program started for itself (`ray.init()`) is not joined: it would end with that program.
     """
+    if _TOKEN.expanduser().exists():  # then `ray start` demands the token, and a driver sends it only if told so before Ray is imported
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     named = address or os.environ.get("RAY_ADDRESS")
     origin = await asyncio.to_thread(_joined_or_started, named)
     try:
