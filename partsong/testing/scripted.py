@@ -56,6 +56,8 @@ class ScriptedPort:
     limits: Constraints = field(default_factory=Constraints)
     asked: list[Ask] = field(default_factory=list)
     """Every model call, in the order they began."""
+    said: dict[str, Reply] = field(default_factory=dict)
+    """What each call came to, by its step."""
     cancelled: list[str] = field(default_factory=list)
     """The names of models whose call was cancelled."""
     is_final: bool = True
@@ -113,7 +115,8 @@ class ScriptedPort:
                 self.cancelled.append(ask.name)
                 raise
         self._allowance.spend(BillLine(step=ask.step, model=ask.name))
-        return line if isinstance(line, Failure) else _as_told(line, ask)
+        reply = self.said[ask.step] = line if isinstance(line, Failure) else _as_told(line, ask)
+        return reply
 
     async def _line(self, ask: Ask) -> Line:
         await asyncio.sleep(0)  # a model never answers within the same turn of the loop
