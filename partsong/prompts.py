@@ -114,20 +114,18 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**"})
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        if not (isinstance(left, int | float) and isinstance(right, int | float)):
-            if operator == "*" and len(_sized(left)) * abs(_count(right)) + len(_sized(right)) * abs(_count(left)) > PROMPT_LIMIT_CHARS:
-                raise ValueError("a product is too large")
-        elif operator == "**" and abs(right) > 64:
-            raise ValueError("a power is too large")
+        if _size_of(operator, left, right) > PROMPT_LIMIT_CHARS:
+            raise ValueError("a product or power is too large")
         return super().call_binop(context, operator, left, right)
 
 
-def _sized(value: Any) -> Any:
-    return value if hasattr(value, "__len__") else ""
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+def _size_of(operator: str, left: Any, right: Any) -> int:
+    """Return how large the result can be: bits of a number, items of a text or list."""
+    if isinstance(left, int) and isinstance(right, int):
+        return left.bit_length() * abs(right) if operator == "**" else left.bit_length() + right.bit_length()
+    if isinstance(left, int) and hasattr(right, "__len__"):
+        left, right = right, left
+    return len(left) * abs(right) if isinstance(right, int) and hasattr(left, "__len__") else 0
 
 
 @lru_cache(maxsize=1)
