@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,8 +27,7 @@ async def ray_runtime(address: str | None = None) -> AsyncIterator[RayOrigin]:
 
     A cluster that another program started for itself (`ray.init()`) is not joined: it would end with that program.
     """
-    if _TOKEN.expanduser().exists():  # then `ray start` demands the token, and a driver sends it only if told so before Ray is imported
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    _send_the_token()
     named = address or os.environ.get("RAY_ADDRESS")
     origin = await asyncio.to_thread(_joined_or_started, named)
     try:
@@ -36,6 +36,12 @@ async def ray_runtime(address: str | None = None) -> AsyncIterator[RayOrigin]:
         import ray
 
         await asyncio.to_thread(ray.shutdown)
+
+
+def _send_the_token() -> None:
+    """Where `~/.ray/auth_token` is, `ray start` demands it; a driver sends it only if told so before Ray is imported."""
+    if "ray" not in sys.modules and _TOKEN.expanduser().exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _joined_or_started(named: str | None) -> RayOrigin:
