@@ -14,6 +14,7 @@ from pydantic_core import from_json
 from partsong.contracts import Constraints, Duration, Frozen, Message, Sampling, Task, TextPart, Usd
 from partsong_cluster.batch import openai_request
 from partsong_cluster.batch.position import BadRowError
+from partsong_cluster.batch.record import json_kind
 
 __all__ = ["Columns", "Shape", "as_task", "row_id"]
 
@@ -82,7 +83,7 @@ def _of_openai(fields: Mapping[str, Any], id: str, shape: Shape) -> Task:
     if method != "POST":
         raise BadRowError(f"method is {method!r}, not POST")
     if not isinstance(body, dict):
-        raise BadRowError("body is no JSON object")
+        raise BadRowError(f"body is {json_kind(body)}, not an object")
     if body.get("n", 1) != 1:
         raise BadRowError("body.n is not 1: one row gets one answer")
     model = body.get("model")
@@ -105,7 +106,7 @@ _PLAIN_FIELDS = frozenset({"messages", "system", "use", "constraints", "schema",
 def _of_plain(fields: Mapping[str, Any], id: str, columns: Columns) -> Task:
     metadata = fields.get("metadata") or {}
     if not isinstance(metadata, dict):
-        raise BadRowError("metadata is no JSON object")
+        raise BadRowError(f"metadata is {json_kind(metadata)}, not an object")
     return Task(
         id=id,
         messages=_messages(fields, columns),
@@ -124,7 +125,7 @@ def _messages(fields: Mapping[str, Any], columns: Columns) -> tuple[Message, ...
     if prompt is None:
         raise BadRowError(f"no prompt: there is no field {columns.prompt!r} (fields: {_named(fields)}); --prompt-column names another")
     if not isinstance(prompt, str):
-        raise BadRowError(f"{columns.prompt} is a {type(prompt).__name__}, not text")
+        raise BadRowError(f"{columns.prompt} is {json_kind(prompt)}, not text")
     if not prompt.strip():
         raise BadRowError(f"{columns.prompt} is empty")
     user = Message(role="user", parts=(TextPart(text=prompt),))
@@ -136,7 +137,7 @@ def _messages(fields: Mapping[str, Any], columns: Columns) -> tuple[Message, ...
 
 def _id(given: object) -> str:
     if isinstance(given, bool) or not isinstance(given, str | int):
-        raise BadRowError(f"the id is a {type(given).__name__}, not text or a whole number")
+        raise BadRowError(f"the id is {json_kind(given)}, not text or a whole number")
     text = str(given)
     if not text or len(text) > _LONGEST_ID:
         raise BadRowError(f"the id has {len(text)} characters; 1 to {_LONGEST_ID} are taken")

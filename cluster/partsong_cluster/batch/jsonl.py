@@ -6,7 +6,7 @@ from pydantic_core import from_json
 
 from partsong_cluster.batch.lines import ByteSource, forward_to, lines
 from partsong_cluster.batch.position import BadRow
-from partsong_cluster.batch.record import Record, raw_text, too_long
+from partsong_cluster.batch.record import Record, json_kind, raw_text, too_long
 
 __all__ = ["jsonl_records"]
 
@@ -32,7 +32,7 @@ def _fields(raw: bytes) -> dict[str, object] | BadRow:
     except ValueError as error:
         return BadRow(f"broken JSON: {_why(error, raw)}", raw_text(raw))
     if not isinstance(fields, dict):
-        return BadRow(f"a row is a JSON object, not a {_kind(fields)}", raw_text(raw))
+        return BadRow(f"a row is a JSON object, not {json_kind(fields)}", raw_text(raw))
     return fields
 
 
@@ -42,8 +42,3 @@ def _why(error: ValueError, raw: bytes) -> str:
     except UnicodeDecodeError as bad:
         return f"byte {bad.start + 1} (0x{raw[bad.start]:02x}) is not UTF-8"
     return str(error).replace("line 1 column", "column")
-
-
-def _kind(value: object) -> str:
-    names = {list: "list", str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
-    return names.get(type(value), type(value).__name__)

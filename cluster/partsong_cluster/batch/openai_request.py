@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from partsong.contracts import AudioPart, FilePart, ImagePart, Message, Part, Sampling, TextPart, Tool, ToolCall
 from partsong_cluster.batch.position import BadRowError
+from partsong_cluster.batch.record import json_kind
 
 __all__ = ["CHAT_URL", "answer_schema", "messages", "sampling", "tools"]
 
@@ -162,5 +163,5 @@ def _typed(value: object, kind: type[T], at: str) -> T:
     if value is None:
         raise BadRowError(f"{at} is missing")
     if not isinstance(value, kind):
-        raise BadRowError(f"{at} is a {type(value).__name__}, not a {kind.__name__}")
+        raise BadRowError(f"{at} is {json_kind(value)}, not {json_kind(kind())}")
     return value

@@ -6,7 +6,7 @@ from typing import Any
 
 from partsong_cluster.batch.position import LONGEST_RAW_CHARACTERS, BadRow
 
-__all__ = ["Record", "raw_text", "too_long"]
+__all__ = ["Record", "json_kind", "raw_text", "too_long"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +31,19 @@ def raw_text(raw: bytes) -> str:
 def too_long(size_bytes: int, longest_bytes: int, head: bytes) -> BadRow:
     """Return the row that is larger than rows may be."""
     return BadRow(f"the row has {size_bytes:,} bytes; at most {longest_bytes:,} are taken (--max-row)", raw_text(head))
+
+
+def json_kind(value: object) -> str:
+    """Return in words what JSON calls the value's type."""
+    return _JSON_KINDS.get(type(value), type(value).__name__)
+
+
+_JSON_KINDS = {
+    bool: "a boolean",
+    dict: "an object",
+    float: "a number",
+    int: "a number",
+    list: "a list",
+    str: "text",
+    type(None): "null",
+}
