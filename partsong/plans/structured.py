@@ -26,8 +26,11 @@ class InvalidAnswerError(ValueError):
 
 
 def parsed(text: str, schema: Mapping[str, JsonValue]) -> JsonValue:
-    """Return the JSON value that the text holds, a code fence around it forgiven; raises InvalidAnswerError."""
-    value = _value(text)
+    """Return the JSON value that the text holds; raises InvalidAnswerError.
+
+    A code fence around it is forgiven, and of a choice among words, quotes that are missing.
+    """
+    value = text.strip() if _is_choice(text.strip(), schema) else _value(text)
     try:
         wrong = best_match(_validator(json.dumps(schema)).iter_errors(value))
     except (Unresolvable, RecursionError, re.error) as error:
@@ -91,6 +94,11 @@ def _invalid(source: str, problem: InvalidAnswerError) -> Failure:
         where=source,
         sent="yes",
     )
+
+
+def _is_choice(word: str, schema: Mapping[str, JsonValue]) -> bool:
+    choices = schema.get("enum")
+    return isinstance(choices, list) and word in choices
 
 
 def _value(text: str) -> JsonValue:
