@@ -1,15 +1,26 @@
 """A run: every row once in the output, whatever stops it."""
 
+import asyncio
+import errno
+import gzip
 import json
+import os
+import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from partsong_cluster.batch.finished import finished_rows
+from partsong_cluster.batch.folder import RunFolder
+from partsong_cluster.batch.ledger import Ledger
 from partsong_cluster.batch.run import Limits
 from partsong_cluster.batch.session import RunOrder, Session
 from partsong_cluster.batch.stop import Outcome, Stop
+from partsong_cluster.batch.tally import Tally
 from scripted_engine import Script, ScriptedEngine, answer, echo
 
-from partsong.contracts import Failure, FailureCode, Reply, Row
+from partsong.contracts import CallRecord, Completion, Failure, FailureCode, Reply, Row, Timing
+from partsong.errors import EngineError, InputError, RunError
 from partsong.mesh import LoadedMesh, load_text
 
 MESH = """
@@ -33,16 +44,25 @@ class Bench:
         self.input.write_text("".join(json.dumps({"id": f"q{n}", "prompt": f"question {n}", "kind": n % 3}) + "\n" for n in range(count)))
         return self
 
-    async def run(self, script: Script = echo, *, concurrency: int = 8, limits: Limits | None = None, **order: object) -> dict:
+    async def run(
+        self,
+        script: Script = echo,
+        *,
+        mesh: str = MESH,
+        concurrency: int = 8,
+        limits: Limits | None = None,
+        estimate_usd: float = 0.0,
+        **order: object,
+    ) -> dict:
         self.stop = Stop()
         self.engine = ScriptedEngine(self.out, script, concurrency)
         session = Session(
             RunOrder("mesh.yaml", str(self.input), self.out, limits=limits or Limits(), **order),  # type: ignore[arg-type]
-            loaded(self.folder),
+            loaded(mesh, self.folder),
             lambda: self.engine,
             Silent(),
             self.stop,
-            lambda task: 0.0,
+            lambda task: estimate_usd,
         )
         return await session.work()
 
@@ -58,9 +78,14 @@ class Silent:
         pass
 
 
-def loaded(folder: Path) -> LoadedMesh:
+def loaded(mesh: str, folder: Path) -> LoadedMesh:
     (folder / "outcomes.jsonl").touch()
-    return load_text(MESH, folder, env={})
+    (folder / "other.jsonl").touch()
+    return load_text(mesh, folder, env={})
+
+
+def completion(text: str) -> Completion:
+    return Completion(text=text, model="mini-1", timing=Timing(total_s=0.1))
 
 
 @pytest.fixture
@@ -122,3 +147,219 @@ async def test_a_bad_row_costs_itself_alone(bench: Bench):
     assert [line["custom_id"] for line in bench.output()] == ["a", "c"]
     [error] = bench.errors()
     assert (error["line"], error["code"], error["input"]) == (2, "bad-row", '{"id": "b", "prom')
+
+
+async def test_a_limit_takes_rows_from_the_start_and_a_larger_one_goes_on(bench: Bench):
+    await bench.rows(50).run(limits=Limits(rows=10))
+    assert sorted(line["partsong"]["row"] for line in bench.output()) == list(range(10))
+    await bench.run(limits=Limits(rows=30))
+    assert len(bench.engine.asked) == 20
+
+
+async def test_calls_that_the_journal_holds_are_handed_to_the_engine(bench: Bench):
+    call = CallRecord(run="", row=3, step="mini", ask_hash=bytes(16), model="mini", reply=completion("held"))
+
+    async def stops_half_way(row: Row) -> Reply:
+        if row.row == 3:
+            await bench.engine.journal.append([call.model_copy(update={"run": row.run})])
+            bench.stop.ask(Outcome.INTERRUPTED, at_once=True)
+            await asyncio.sleep(60)
+        return answer("x")
+
+    await bench.rows(5).run(stops_half_way, concurrency=1)
+    await bench.run()
+    assert [(row.row, len(row.held)) for row in bench.engine.asked] == [(3, 1), (4, 0)]
+
+
+async def test_rows_in_flight_may_finish_within_the_grace(bench: Bench):
+    async def slow(row: Row) -> Reply:
+        bench.stop.ask(Outcome.INTERRUPTED) if bench.stop.why is None else None
+        await asyncio.sleep(0.05)
+        return answer("x")
+
+    await bench.rows(100).run(slow, concurrency=1)
+    assert len(bench.output()) == 1
+
+
+async def test_a_second_request_to_stop_drops_rows_in_flight_and_loses_nothing(bench: Bench):
+    async def stuck(row: Row) -> Reply:
+        if row.row == 5:
+            bench.stop.ask(Outcome.INTERRUPTED)
+            bench.stop.ask(Outcome.INTERRUPTED)
+            await asyncio.sleep(60)
+        return answer("x")
+
+    summary = await bench.rows(20).run(stuck)
+    assert summary["outcome"] == "interrupted"
+    await bench.run()
+    assert sorted(line["partsong"]["row"] for line in bench.output()) == list(range(20))
+
+
+async def test_a_grace_that_passes_drops_rows_in_flight(bench: Bench):
+    async def stuck(row: Row) -> Reply:
+        bench.stop.ask(Outcome.INTERRUPTED) if bench.stop.why is None else None
+        await asyncio.sleep(60)
+        return answer("x")
+
+    summary = await bench.rows(3).run(stuck, limits=Limits(grace_s=0.05))
+    assert (summary["outcome"], summary["rows"]["finished"]) == ("interrupted", 0)
+
+
+async def test_a_deadline_ends_the_session_and_the_next_one_goes_on(bench: Bench):
+    async def slow(row: Row) -> Reply:
+        await asyncio.sleep(0.02)
+        return answer("x")
+
+    summary = await bench.rows(200).run(slow, limits=Limits(deadline_s=0.2))
+    assert summary["outcome"] == "deadline"
+    assert 0 < summary["rows"]["answered"] < 200
+    assert (await bench.run())["rows"]["answered"] == 200
+
+
+async def test_a_budget_is_never_passed_and_counts_earlier_sessions(bench: Bench):
+    summary = await bench.rows(100).run(limits=Limits(budget_usd=0.01), estimate_usd=0.001)
+    assert (summary["outcome"], summary["rows"]["answered"]) == ("budget", 10)
+    summary = await bench.run(limits=Limits(budget_usd=0.015), estimate_usd=0.001)
+    assert (summary["outcome"], summary["rows"]["answered"]) == ("budget", 15)
+    assert summary["cost_usd"] == pytest.approx(0.015)
+
+
+async def test_a_changed_mesh_is_named_and_refused(bench: Bench):
+    await bench.rows(3).run()
+    with pytest.raises(RunError, match=r"models.mini.file \(was \"outcomes.jsonl\", is \"other.jsonl\"\)"):
+        await bench.run(mesh=MESH.replace("outcomes", "other"))
+
+
+async def test_a_changed_input_is_named_and_refused(bench: Bench):
+    await bench.rows(3).run()
+    bench.rows(4)
+    with pytest.raises(RunError, match="there has changed the input"):
+        await bench.run()
+
+
+async def test_an_input_that_has_grown_is_continued_when_accepted(bench: Bench):
+    await bench.rows(3).run()
+    await bench.rows(5).run(accept_changes=True)
+    assert [row.row for row in bench.engine.asked] == [3, 4]
+    assert len(bench.output()) == 5
+
+
+async def test_fresh_starts_again(bench: Bench):
+    await bench.rows(3).run()
+    summary = await bench.rows(4).run(fresh=True)
+    assert len(bench.engine.asked) == 4
+    assert len(bench.output()) == 4
+    assert summary["sessions"] == 1
+
+
+async def test_a_second_driver_is_told_who_works_in_the_folder(bench: Bench):
+    folder = RunFolder.claim(bench.out)
+    try:
+        with pytest.raises(RunError, match=f"process {os.getpid()} on .* works in this folder"):
+            await bench.rows(1).run()
+    finally:
+        folder.release()
+
+
+async def test_what_stands_behind_the_checkpoint_is_cut_off(bench: Bench):
+    await bench.rows(10).run(limits=Limits(rows=5))
+    with (bench.out / "output.jsonl").open("a") as file:
+        file.write('{"custom_id": "half a li')
+    await bench.run()
+    assert sorted(line["custom_id"] for line in bench.output()) == sorted(f"q{n}" for n in range(10))
+
+
+async def test_output_that_was_deleted_is_written_anew_from_the_journal(bench: Bench):
+    await bench.rows(10).run()
+    (bench.out / "output.jsonl").unlink()
+    summary = await bench.run()
+    assert len(bench.output()) == 10
+    assert summary["rows"]["answered"] == 10
+
+
+async def test_a_tally_left_behind_by_a_kill_is_made_up_for(bench: Bench):
+    await bench.rows(10).run()
+    ledger = Ledger(bench.out / "ledger.db")
+    ledger.keep_tally(0, Tally().model_dump())
+    ledger.close()
+    assert (await bench.run())["rows"]["answered"] == 10
+
+
+async def test_a_full_disk_is_an_error_that_loses_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("partsong_cluster.batch.output.os.fsync", full)
+        with pytest.raises(RunError, match="the disk is full"):
+            await bench.rows(100).run()
+    await bench.run()
+    assert sorted(line["partsong"]["row"] for line in bench.output()) == list(range(100))
+
+
+async def test_a_slow_sink_slows_the_source(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("partsong_cluster.batch.publisher._MOST_WAITING_ROWS", 20)
+    monkeypatch.setattr("partsong_cluster.batch.publisher._PAUSE_S", 0.01)
+    monkeypatch.setattr("partsong_cluster.batch.output.os.fsync", lambda fd: time.sleep(0.01))
+    ahead = []
+
+    async def watches(row: Row) -> Reply:
+        written = (bench.out / "output.jsonl").read_bytes().count(b"\n")
+        ahead.append(row.row - written)
+        return answer("x")
+
+    await bench.rows(300).run(watches, concurrency=4)
+    assert max(ahead) <= 20 + 4 + 256  # those that may wait, those in flight, one step of the publisher
+
+
+async def test_an_engine_that_cannot_go_on_ends_the_run_and_what_was_done_is_kept(bench: Bench):
+    async def dies(row: Row) -> Reply:
+        if row.row == 50:
+            raise EngineError("ray-gone", "Ray has died", remedy="start it")
+        return answer("x")
+
+    with pytest.raises(EngineError, match="Ray has died"):
+        await bench.rows(100).run(dies, concurrency=1)
+    await bench.run()
+    assert len(bench.engine.asked) == 50
+    assert sorted(line["partsong"]["row"] for line in bench.output()) == list(range(100))
+
+
+async def test_an_input_that_breaks_off_ends_the_run_after_the_rows_before_it(bench: Bench):
+    bench.input = bench.folder / "in.jsonl.gz"
+    bench.input.write_bytes(gzip.compress(b'{"prompt": "a"}\n' * 600)[:-4])
+    with pytest.raises(InputError, match="reading broke off"):
+        await bench.run()
+    assert len(bench.output()) in (256, 512, 600)
+
+
+async def test_parquet_output_holds_every_answer(bench: Bench):
+    await bench.rows(10).run(output_format="parquet")
+    table = pq.read_table(bench.out / "output.parquet").to_pylist()
+    assert sorted(row["custom_id"] for row in table) == sorted(f"q{n}" for n in range(10))
+    assert table[0]["text"].startswith("QUESTION")
+    assert json.loads(table[0]["metadata"]) == {"kind": table[0]["row"] % 3}
+
+
+async def test_one_model_can_answer_all_rows(bench: Bench):
+    await bench.rows(3).run(use="mini")
+    assert {row.task.use for row in bench.engine.asked} == {"mini"}
+
+
+async def test_rows_finished_are_read_back_with_their_tasks(bench: Bench):
+    await bench.rows(300).run()
+    records = list(finished_rows(bench.out))
+    assert sorted(record.row for record in records) == list(range(300))
+    assert records[0].task is not None
+    assert "kind" in records[0].task.metadata
+
+
+async def test_a_file_shaped_as_openai_reads_it(bench: Bench):
+    await bench.rows(1).run()
+    [line] = bench.output()
+    completion = line["response"]["body"]
+    assert (line["response"]["status_code"], line["error"]) == (200, None)
+    assert completion["object"] == "chat.completion"
+    assert completion["choices"][0]["message"] == {"role": "assistant", "content": "QUESTION 0", "refusal": None}
+    assert completion["usage"] == {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    assert line["partsong"]["route"] == {"use": "mini", "reason": "rule 1: default"}
