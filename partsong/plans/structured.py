@@ -4,16 +4,14 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from jsonschema import SchemaError
-from jsonschema.exceptions import best_match
-from jsonschema.protocols import Validator
-from jsonschema.validators import validator_for
 from pydantic import JsonValue
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from partsong.contracts import Answer, Failure, FailureCode, Message, Reply, Task, TextPart
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator  # imported where a schema is met, not before: it takes 60 ms
 
 __all__ = ["InvalidAnswerError", "parsed", "repair", "schema_problem", "validated"]
 
@@ -31,22 +29,14 @@ def parsed(text: str, schema: Mapping[str, JsonValue]) -> JsonValue:
     A code fence around it is forgiven, and of a choice among words, quotes that are missing.
     """
     value = text.strip() if _is_choice(text.strip(), schema) else _value(text)
-    try:
-        wrong = best_match(_validator(json.dumps(schema)).iter_errors(value))
-    except (Unresolvable, RecursionError, re.error) as error:
-        raise InvalidAnswerError(f"the JSON Schema cannot be applied: {type(error).__name__}: {error}"[:_SHOWN_CHARS]) from None
-    if wrong is not None:
-        raise InvalidAnswerError(f"at {wrong.json_path}: {wrong.message}"[:_SHOWN_CHARS])
+    if problem := _problem(value, json.dumps(schema)):
+        raise InvalidAnswerError(problem[:_SHOWN_CHARS])
     return value
 
 
 def schema_problem(schema: Mapping[str, JsonValue]) -> str | None:
     """Return what is wrong with the JSON Schema itself; None when it is one."""
-    try:
-        validator_for(schema).check_schema(dict(schema))
-    except SchemaError as error:
-        return f"no valid JSON Schema: at {error.json_path}: {error.message}"[:_SHOWN_CHARS]
-    return None
+    return _schema_problem(json.dumps(schema))
 
 
 async def validated(reply: Reply, task: Task, ask_again: Callable[[Task], Awaitable[Reply]]) -> Reply:
@@ -118,7 +108,34 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
+def _problem(value: JsonValue, schema_json: str) -> str | None:
+    from jsonschema.exceptions import best_match
+    from referencing.exceptions import Unresolvable
+
+    try:
+        wrong = best_match(_validator(schema_json).iter_errors(value))
+    except (Unresolvable, RecursionError, re.error) as error:
+        return f"the JSON Schema cannot be applied: {type(error).__name__}: {error}"
+    return None if wrong is None else f"at {wrong.json_path}: {wrong.message}"
+
+
 @lru_cache(maxsize=256)
-def _validator(schema_json: str) -> Validator:
+def _schema_problem(schema_json: str) -> str | None:
+    from jsonschema import SchemaError
+    from jsonschema.validators import validator_for
+
     schema = json.loads(schema_json)
-    return validator_for(schema)(schema, registry=Registry())
+    try:
+        validator_for(schema).check_schema(schema)
+    except SchemaError as error:
+        return f"no valid JSON Schema: at {error.json_path}: {error.message}"[:_SHOWN_CHARS]
+    return None
+
+
+@lru_cache(maxsize=256)
+def _validator(schema_json: str) -> "Validator":
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+
+    schema = json.loads(schema_json)
+    return validator_for(schema)(schema, registry=Registry())  # an empty registry: nothing is ever fetched
