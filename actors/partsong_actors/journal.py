@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import msgpack
 import ray
 from ray.actor import ActorProxy
 from ray.exceptions import RayTaskError
@@ -12,6 +13,7 @@ from partsong.contracts import CallRecord, Completion, RowRecord
 from partsong.errors import PartsongError
 from partsong.journal.address import open_store
 from partsong.journal.journal import Journal
+from partsong.journal.sealed import CALLS, ROWS, Sealed, seal
 from partsong.journal.store import Published, Record, RunInfo
 from partsong.wire import Codec
 from partsong_actors.coalesce import Coalescer
@@ -19,9 +21,6 @@ from partsong_actors.setup import Setup
 
 __all__ = ["JournalActor", "JournalClient"]
 
-_RECORDS: Codec[Record] = Codec(CallRecord | RowRecord)
-_CALLS: Codec[CallRecord] = Codec(CallRecord)
-_ROWS: Codec[RowRecord] = Codec(RowRecord)
 _COMPLETIONS: Codec[Completion] = Codec(Completion)
 T = TypeVar("T")
 
@@ -41,13 +40,13 @@ class _JournalActor:
 
     @ray.method
     async def append(self, records: bytes) -> None:
-        """Return when the packed records are durable."""
-        await self._journal.append(_RECORDS.unpack(records))
+        """Return when the sealed records, packed as a list of their fields, are durable."""
+        await self._journal.append([Sealed(*fields) for fields in msgpack.unpackb(records)])
 
     @ray.method
     async def calls(self, run: str, first_row: int, last_row: int) -> bytes:
         """See Store.calls; packed."""
-        return _CALLS.pack(await self._journal.calls(run, first_row, last_row))
+        return CALLS.pack(await self._journal.calls(run, first_row, last_row))
 
     @ray.method
     async def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
@@ -58,7 +57,7 @@ class _JournalActor:
     async def rows(self, run: str, after_seq: int, limit: int) -> tuple[list[int], bytes]:
         """See Store.rows; places, and the packed records."""
         rows = await self._journal.rows(run, after_seq, limit)
-        return [seq for seq, _ in rows], _ROWS.pack([record for _, record in rows])
+        return [seq for seq, _ in rows], ROWS.pack([record for _, record in rows])
 
     @ray.method
     async def cached(self, ask_hashes: list[bytes]) -> tuple[list[bytes], bytes]:
@@ -106,12 +105,12 @@ class JournalClient:
 
     def __init__(self, actor: "ActorProxy[_JournalActor]") -> None:
         self._actor = actor
-        self._append: Coalescer[Record, None] = Coalescer(self._send, at_once=2)
+        self._append: Coalescer[Sealed, None] = Coalescer(self._send, at_once=2)
         self._look_up: Coalescer[bytes, Completion | None] = Coalescer(self._find)
 
     async def append(self, records: Sequence[Record]) -> None:
         """See JournalPort.append."""
-        for durable in [self._append.put(record) for record in records]:
+        for durable in [self._append.put(sealed) for sealed in seal(records)]:
             await durable
 
     async def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
@@ -121,7 +120,7 @@ class JournalClient:
 
     async def calls(self, run: str, first_row: int, last_row: int) -> Sequence[CallRecord]:
         """See JournalPort.calls."""
-        return _CALLS.unpack(await _own_error(self._actor.calls.remote(run, first_row, last_row)))
+        return CALLS.unpack(await _own_error(self._actor.calls.remote(run, first_row, last_row)))
 
     async def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
         """See JournalPort.done."""
@@ -130,7 +129,7 @@ class JournalClient:
     async def rows(self, run: str, after_seq: int, limit: int) -> Sequence[tuple[int, RowRecord]]:
         """See JournalPort.rows."""
         places, packed = await _own_error(self._actor.rows.remote(run, after_seq, limit))
-        return list(zip(places, _ROWS.unpack(packed), strict=True))
+        return list(zip(places, ROWS.unpack(packed), strict=True))
 
     async def run(self, run: str) -> RunInfo | None:
         """See JournalPort.run."""
@@ -152,9 +151,10 @@ class JournalClient:
         """See JournalPort.publish."""
         await _own_error(self._actor.publish.remote(run, published))
 
-    async def _send(self, records: Sequence[Record]) -> Sequence[None]:
-        await _own_error(self._actor.append.remote(_RECORDS.pack(records)))
-        return [None] * len(records)
+    async def _send(self, batch: Sequence[Sealed]) -> Sequence[None]:
+        packed = msgpack.packb([(s.run, s.row, s.step, s.ask_hash, s.answered, s.packed) for s in batch])
+        await _own_error(self._actor.append.remote(packed))
+        return [None] * len(batch)
 
     async def _find(self, ask_hashes: Sequence[bytes]) -> Sequence[Completion | None]:
         hashes, packed = await _own_error(self._actor.cached.remote(list(set(ask_hashes))))

@@ -9,6 +9,7 @@ from typing import Any
 from partsong.contracts import CallRecord, Completion, RowRecord
 from partsong.errors import Place, StoreError, WireError
 from partsong.journal.owner import Owner
+from partsong.journal.sealed import CALLS, ROWS, seal
 from partsong.journal.store import Published, Record, RunInfo
 from partsong.wire import Codec
 
@@ -43,9 +44,6 @@ pragma application_id = {_APPLICATION_ID};
 pragma user_version = {SCHEMA_VERSION};
 commit;
 """
-
-_CALLS = Codec[CallRecord](CallRecord)
-_ROWS = Codec[RowRecord](RowRecord)
 
 
 class SqliteStore:
@@ -96,15 +94,9 @@ class SqliteStore:
 
     def append(self, records: Iterable[Record]) -> None:
         """See Store.append."""
-        calls: list[CallRecord] = []
-        rows: list[RowRecord] = []
-        for record in records:
-            calls.append(record) if isinstance(record, CallRecord) else rows.append(record)
-        call_values = [
-            (call.run, call.row, call.step, call.ask_hash, isinstance(call.reply, Completion), packed)
-            for call, packed in zip(calls, _CALLS.pack_each(calls), strict=True)
-        ]
-        row_values = [(row.run, row.row, packed) for row, packed in zip(rows, _ROWS.pack_each(rows), strict=True)]
+        sealed = seal(records)
+        call_values = [(s.run, s.row, s.step, s.ask_hash, s.answered, s.packed) for s in sealed if s.step is not None]
+        row_values = [(s.run, s.row, s.packed) for s in sealed if s.step is None]
         with self._transaction():
             self._db.executemany("insert or ignore into calls values (?, ?, ?, ?, ?, ?)", call_values)
             self._db.executemany("insert or ignore into rows (run, row, record) values (?, ?, ?)", row_values)
@@ -116,7 +108,7 @@ class SqliteStore:
             " and not exists (select 1 from rows where rows.run = calls.run and rows.row = calls.row) order by row, rowid",
             (run, first_row, last_row),
         )
-        return [self._unpacked(_CALLS, blob) for (blob,) in found]
+        return [self._unpacked(CALLS, blob) for (blob,) in found]
 
     def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
         """See Store.done."""
@@ -126,7 +118,7 @@ class SqliteStore:
     def rows(self, run: str, after_seq: int, limit: int) -> Sequence[tuple[int, RowRecord]]:
         """See Store.rows."""
         found = self._select("select seq, record from rows where run = ? and seq > ? order by seq limit ?", (run, after_seq, limit))
-        return [(seq, self._unpacked(_ROWS, blob)) for seq, blob in found]
+        return [(seq, self._unpacked(ROWS, blob)) for seq, blob in found]
 
     def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
         """See Store.cached; of several completions the first one journalled."""
@@ -136,7 +128,7 @@ class SqliteStore:
             marks = ", ".join("?" * len(some))
             query = f"select ask_hash, record from calls where answered = 1 and ask_hash in ({marks}) order by rowid"  # noqa: S608 - marks alone
             for ask_hash, blob in self._select(query, some):
-                reply = None if ask_hash in found else self._unpacked(_CALLS, blob).reply
+                reply = None if ask_hash in found else self._unpacked(CALLS, blob).reply
                 if isinstance(reply, Completion):
                     found[ask_hash] = reply
         return found

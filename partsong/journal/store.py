@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from partsong.contracts import CallRecord, Completion, RowRecord
+from partsong.journal.sealed import Sealed
 
 __all__ = ["Published", "Record", "RunInfo", "Store"]
 
-Record = CallRecord | RowRecord
+Record = CallRecord | RowRecord | Sealed
+"""A finished call or row; sealed where it is to be stored without being opened on the way."""
 
 
 @dataclass(frozen=True, slots=True)
