@@ -1,7 +1,7 @@
 """As task: the fields of a row, in either of the two shapes, become a task.
 
 Either OpenAI's Batch shape (`custom_id`, `method`, `url`, `body`) or the plain one: `id`, `prompt` (or `messages`), and if wanted
-`system`, `use`, `constraints`, `schema`, `sampling`; every other field is metadata.
+`system`, `use`, `constraints`, `schema`, `sampling`, `tools`; every other field is metadata.
 """
 
 from collections.abc import Iterable, Mapping
@@ -100,7 +100,7 @@ def _of_openai(fields: Mapping[str, Any], id: str, shape: Shape) -> Task:
 
 
 _OPENAI_FIELDS = frozenset({"custom_id", "method", "url", "body", "use", "constraints"})
-_PLAIN_FIELDS = frozenset({"messages", "system", "use", "constraints", "schema", "sampling", "metadata"})
+_PLAIN_FIELDS = frozenset({"messages", "system", "use", "constraints", "schema", "sampling", "tools", "metadata"})
 
 
 def _of_plain(fields: Mapping[str, Any], id: str, columns: Columns) -> Task:
@@ -113,6 +113,7 @@ def _of_plain(fields: Mapping[str, Any], id: str, columns: Columns) -> Task:
         use=fields.get("use") or None,
         sampling=Sampling.model_validate(_opened(fields.get("sampling")) or {}),
         answer_schema=_opened(fields.get("schema")),
+        tools=openai_request.tools(fields),
         constraints=_constraints(fields.get("constraints")),
         metadata={**metadata, **_rest(fields, _PLAIN_FIELDS | {columns.id, columns.prompt})},
     )

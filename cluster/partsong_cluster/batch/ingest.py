@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,6 +14,7 @@ from partsong_cluster.batch.as_task import Shape, as_task, row_id
 from partsong_cluster.batch.csv_rows import csv_records
 from partsong_cluster.batch.jsonl import jsonl_records
 from partsong_cluster.batch.lines import ByteSource
+from partsong_cluster.batch.openai_request import unused
 from partsong_cluster.batch.parquet_rows import parquet_records
 from partsong_cluster.batch.places import InputFile
 from partsong_cluster.batch.position import LONGEST_RAW_CHARACTERS, BadRow, BadRowError, Position, Read
@@ -25,6 +27,7 @@ FirstRow = Callable[[str, int], int]
 
 _ROWS_A_BLOCK = 256
 _BYTES_A_BLOCK = 4_000_000
+_MOST_UNUSED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Ingest:
         self._rules = rules
         self._first_row = first_row
         self._rows = self._read_all(start or Position())
+        self.unused: Counter[str] = Counter()
+        """Rows of this session by fields of OpenAI requests that change nothing here."""
 
     def block(self) -> Sequence[Read]:
         """Return the next rows, at most 256 of them and not much more than 4 MB; none at the end."""
@@ -110,7 +115,12 @@ class Ingest:
                 raise BadRowError(f"the id {name!r} is taken by row {first + 1}")
         except BadRowError as error:
             return BadRow(str(error), _raw(record), name)
+        self._note_unused(record.fields.get("body"))
         return task
+
+    def _note_unused(self, body: object) -> None:
+        if isinstance(body, dict):
+            self.unused.update(name for name in unused(body) if name in self.unused or len(self.unused) < _MOST_UNUSED)
 
 
 def _check_characters(record: Record) -> None:

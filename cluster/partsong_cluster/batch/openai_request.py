@@ -7,17 +7,17 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import JsonValue
 
-from partsong.contracts import AudioPart, FilePart, ImagePart, Message, Part, Sampling, TextPart, Tool, ToolCall
+from partsong.contracts import AudioPart, CodePart, FilePart, ImagePart, Message, Part, Sampling, TextPart, Tool, ToolCall
 from partsong_cluster.batch.position import BadRowError
 from partsong_cluster.batch.record import json_kind
 
-__all__ = ["CHAT_URL", "answer_schema", "messages", "sampling", "tools"]
+__all__ = ["AUDIO_TYPES", "CHAT_URL", "answer_schema", "messages", "sampling", "tools", "unused"]
 
 CHAT_URL = "/v1/chat/completions"
 
 _Role = Literal["system", "user", "assistant", "tool"]
 _ROLES: Mapping[str, _Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
-_AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 
 T = TypeVar("T")
 
@@ -66,6 +66,32 @@ def tools(body: Mapping[str, Any]) -> tuple[Tool, ...]:
     return tuple(_tool(_typed(one, dict, f"tools[{n}]"), f"tools[{n}]") for n, one in enumerate(given))
 
 
+def unused(body: Mapping[str, Any]) -> frozenset[str]:
+    """Return the request's fields that change nothing here, though they would at its provider."""
+    return frozenset(body) - _USED - _WITHOUT_EFFECT
+
+
+_USED = frozenset(
+    {
+        "max_completion_tokens",
+        "max_tokens",
+        "logprobs",
+        "messages",
+        "metadata",
+        "model",
+        "n",
+        "response_format",
+        "seed",
+        "stop",
+        "temperature",
+        "tools",
+        "top_p",
+    }
+)
+_WITHOUT_EFFECT = frozenset({"service_tier", "store", "stream", "stream_options", "top_logprobs", "user"})
+"""Ways of delivery and book-keeping: the answer is the same without them."""
+
+
 def _tool(one: Mapping[str, Any], at: str) -> Tool:
     function = _typed(one.get("function"), dict, f"{at}.function")
     return Tool(
@@ -110,13 +136,15 @@ def _part(one: Mapping[str, Any], at: str) -> Part:
             return TextPart(text=_typed(one.get("text"), str, f"{at}.text"))
         case "refusal":
             return TextPart(text=_typed(one.get("refusal"), str, f"{at}.refusal"))
+        case "code":
+            return CodePart(code=_typed(one.get("code"), str, f"{at}.code"), language=one.get("language") or "")
         case "image_url":
             return _image(_typed(one.get("image_url"), dict, f"{at}.image_url"), f"{at}.image_url")
         case "input_audio":
             return _audio(_typed(one.get("input_audio"), dict, f"{at}.input_audio"), f"{at}.input_audio")
         case "file":
             return _file(_typed(one.get("file"), dict, f"{at}.file"), f"{at}.file")
-    raise BadRowError(f"{at}.type is {one.get('type')!r}; known are text, image_url, input_audio, file")
+    raise BadRowError(f"{at}.type is {one.get('type')!r}; known are text, code, image_url, input_audio, file")
 
 
 def _image(image: Mapping[str, Any], at: str) -> ImagePart:
@@ -129,16 +157,18 @@ def _image(image: Mapping[str, Any], at: str) -> ImagePart:
 
 def _audio(audio: Mapping[str, Any], at: str) -> AudioPart:
     form = audio.get("format")
-    if form not in _AUDIO_TYPES:
-        raise BadRowError(f"{at}.format is {form!r}; known are {', '.join(_AUDIO_TYPES)}")
-    return AudioPart(data=_decoded(_typed(audio.get("data"), str, f"{at}.data"), f"{at}.data"), media_type=_AUDIO_TYPES[form])
+    if form not in AUDIO_TYPES:
+        raise BadRowError(f"{at}.format is {form!r}; known are {', '.join(AUDIO_TYPES)}")
+    return AudioPart(data=_decoded(_typed(audio.get("data"), str, f"{at}.data"), f"{at}.data"), media_type=AUDIO_TYPES[form])
 
 
 def _file(file: Mapping[str, Any], at: str) -> FilePart:
-    if "file_data" not in file:
-        raise BadRowError(f"{at} has no file_data (a file_id means nothing outside its provider)")
-    given = _typed(file["file_data"], str, f"{at}.file_data")
     name = file.get("filename") or "file"
+    if "file_url" in file:
+        return FilePart(name=name, url=_typed(file["file_url"], str, f"{at}.file_url"))
+    if "file_data" not in file:
+        raise BadRowError(f"{at} has no file_data or file_url (a file_id means nothing outside its provider)")
+    given = _typed(file["file_data"], str, f"{at}.file_data")
     if not given.startswith("data:"):
         return FilePart(name=name, data=_decoded(given, f"{at}.file_data"))
     media_type, content = _data_url(given, f"{at}.file_data")

@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from partsong.contracts import Answer, Failure, RowRecord, Task
+from partsong.contracts import Answer, Failure, RowRecord
+from partsong_cluster.batch.as_row import as_row
 from partsong_cluster.batch.tally import paid_usd
 
 __all__ = ["error_line", "output_line"]
@@ -41,9 +42,9 @@ def error_line(record: RowRecord) -> bytes:
         "status": failure.status,
         "cost_usd": paid_usd(failure),
         "bill": [entry.model_dump(exclude_defaults=True) for entry in failure.bill],
-        "input": record.raw or _input(record.task),
+        "input": record.raw or (None if record.task is None else as_row(record.task)),
     }
-    return to_json(line, bytes_mode="base64") + b"\n"
+    return to_json(line) + b"\n"
 
 
 def _chat_completion(record: RowRecord, answer: Answer, name: str) -> dict[str, Any]:
@@ -90,7 +91,3 @@ def _story(record: RowRecord, answer: Answer) -> dict[str, Any]:
         "trace_id": answer.trace_id,
         "metadata": record.task.metadata if record.task else {},
     }
-
-
-def _input(task: Task | None) -> dict[str, Any] | None:
-    return None if task is None else task.model_dump(exclude_defaults=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from partsong.contracts import CallRecord, Failure, FailureCode, Reply, Row, RowRecord, Task
 from partsong.engine import Engine
-from partsong.errors import InputError, PartsongError
+from partsong.errors import InputError, PartsongError, Place, RunError
 from partsong.journal.store import RunInfo
 from partsong_cluster.batch.aside import aside
 from partsong_cluster.batch.budget import Budget
@@ -18,7 +18,7 @@ from partsong_cluster.batch.ingest import Ingest, InputRules
 from partsong_cluster.batch.ledger import Ledger
 from partsong_cluster.batch.output import Output
 from partsong_cluster.batch.places import InputFile
-from partsong_cluster.batch.position import BadRow, Read
+from partsong_cluster.batch.position import BadRow, Position, Read
 from partsong_cluster.batch.publisher import Publisher
 from partsong_cluster.batch.stop import Outcome, Stop
 from partsong_cluster.batch.tally import Tally, paid_usd
@@ -82,6 +82,7 @@ class BatchRun:
         """`estimate_usd` is the most that a row is thought to cost."""
         self._engine = engine
         self._info = info
+        self._folder = folder
         self._ledger = ledger
         self._input = input
         self._limits = limits
@@ -122,10 +123,17 @@ class BatchRun:
         """What the run has come to, as far as it is in the output files."""
         return self.publisher.tally
 
+    @property
+    def unused(self) -> dict[str, int]:
+        """Rows of this session by request fields that changed nothing."""
+        return dict(self._ingest.unused)
+
     async def _begin(self) -> bool:
         """Bring journal, files and tally together; return whether there is an earlier session to go on from."""
         journal, run = self._engine.journal, self._info.run
         resumed = await journal.run(run) is not None
+        if not resumed and self._frontier.low != Position():
+            raise RunError("journal-gone", "the journal of this run is gone", at=Place(str(self._folder)), remedy="--fresh starts again")
         await journal.begin(self._info)
         await self.publisher.begin()
         if self._limits.budget_usd is not None:

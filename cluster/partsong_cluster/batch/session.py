@@ -90,7 +90,7 @@ class Session:
             from partsong_cluster.batch.parquet_output import write_parquet
 
             await asyncio.to_thread(write_parquet, folder)
-        content = summary(manifest, outcome, run.tally)
+        content = summary(manifest, outcome, run.tally, run.unused)
         write_summary(folder, content)
         return content
 

@@ -1,6 +1,7 @@
 """Summary: `summary.json`, what a run has come to: counts, cost, tokens, latency, by model and by route."""
 
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +19,8 @@ __all__ = ["SUMMARY", "summary", "write_summary"]
 SUMMARY = "summary.json"
 
 
-def summary(manifest: Manifest, outcome: Outcome, tally: Tally) -> dict[str, Any]:
-    """Return the run's summary as JSON has it."""
+def summary(manifest: Manifest, outcome: Outcome, tally: Tally, unused: Mapping[str, int]) -> dict[str, Any]:
+    """Return the run's summary as JSON has it; `unused` counts the session's rows by request fields that changed nothing."""
     models = tally.models.values()
     return {
         "run": manifest.run,
@@ -32,6 +33,7 @@ def summary(manifest: Manifest, outcome: Outcome, tally: Tally) -> dict[str, Any
         "sessions": tally.sessions,
         "duration_s": round(tally.duration_s, 3),
         "rows": {"finished": tally.rows, "answered": tally.answered, "failed": tally.failed, "failures": tally.failures},
+        "unused_fields": dict(unused),
         "cost_usd": tally.cost_usd,
         "cpu_s": sum(model.cpu_s for model in models),
         "tokens": {

@@ -30,7 +30,7 @@ from partsong_cluster.batch.progress import Progress, progress_on
 from partsong_cluster.batch.run import Limits, RunInput
 from partsong_cluster.batch.session import RunOrder, Session
 from partsong_cluster.batch.stop import Outcome, Stop, on_signals
-from partsong_cluster.cli.exit_codes import code_of_summary
+from partsong_cluster.cli.exit_codes import ExitCode, code_of_summary
 from partsong_cluster.cli.show_run import forecast_shown, summary_shown
 from partsong_cluster.engines import EngineKind, open_engine
 
@@ -173,6 +173,8 @@ async def _worked(
     stop = Stop()
 
     def interrupted() -> None:
+        if stop.at_once:
+            os._exit(ExitCode.INTERRUPTED)  # a third time: something hangs; what the journal has is on disk
         if stop.why is None:
             progress.say(f"Stopping: rows in flight get {order.limits.grace_s:g} s to finish; Ctrl-C again stops at once.")
         stop.ask(Outcome.INTERRUPTED)

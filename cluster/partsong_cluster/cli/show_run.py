@@ -45,6 +45,9 @@ def _summary_parts(summary: Mapping[str, Any], folder: Path) -> Iterator[Rendera
         grid.add_row("latency", f"p50 {latency['p50']:.2f} s, p95 {latency['p95']:.2f} s, longest {latency['max']:.2f} s")
     yield grid
     yield _models(summary["models"])
+    if summary["unused_fields"]:
+        listed = ", ".join(f"{name} ({count:,} rows)" for name, count in summary["unused_fields"].items())
+        yield Text(f"These fields of the requests changed nothing: {listed}", "yellow")
     yield Text(f"{folder}", "dim")
 
 

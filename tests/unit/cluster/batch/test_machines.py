@@ -1,0 +1,158 @@
+"""The small machines of a run: frontier, budget, tally, quantiles, ledger, pace."""
+
+import random
+from pathlib import Path
+
+import pytest
+from partsong_cluster.batch.budget import Budget
+from partsong_cluster.batch.estimate import Estimator
+from partsong_cluster.batch.frontier import Frontier
+from partsong_cluster.batch.ledger import Ledger
+from partsong_cluster.batch.position import BadRow, Position, Read
+from partsong_cluster.batch.progress import Pace
+from partsong_cluster.batch.quantiles import bucket_of, quantile
+from partsong_cluster.batch.tally import Tally, paid_usd
+
+from partsong.contracts import Answer, BillLine, Failure, FailureCode, Route, TierOutcome, Usage
+
+
+def read(row: int) -> Read:
+    return Read(Position(row, 0, row + 1, row * 10), Position(row + 1, 0, row + 2, row * 10 + 10), "in.jsonl", BadRow("", ""))
+
+
+def test_the_frontier_is_the_first_row_not_done():
+    frontier = Frontier(Position())
+    for row in range(3):
+        frontier.enter(read(row))
+    frontier.settle(1)
+    assert frontier.low == read(0).at
+    frontier.settle(0)
+    assert frontier.low == read(2).at
+    frontier.settle(2)
+    assert frontier.low == read(2).after
+
+
+def test_rows_done_before_move_the_frontier_only_when_nothing_is_open():
+    frontier = Frontier(Position())
+    frontier.skip(read(0))
+    assert frontier.low == read(1).at
+    frontier.enter(read(1))
+    frontier.skip(read(2))
+    assert frontier.low == read(1).at
+
+
+def test_a_budget_counts_what_is_in_flight_at_its_worst():
+    budget = Budget(1.0)
+    assert budget.admit(1, 0.6)
+    assert not budget.admit(2, 0.6)
+    budget.settle(1, 0.1)
+    assert budget.admit(2, 0.6)
+
+
+def test_a_budget_learns_from_a_row_dearer_than_its_estimate():
+    budget = Budget(1.0)
+    assert budget.admit(1, 0.0)
+    budget.settle(1, 0.6)
+    assert not budget.admit(2, 0.0)
+
+
+def test_a_budget_takes_the_row_that_fits_exactly():
+    budget = Budget(0.3)
+    for row in range(3):
+        assert budget.admit(row, 0.1)
+        budget.settle(row, 0.1)
+    assert not budget.admit(3, 0.1)
+
+
+def answered(latency_s: float = 1.0, *lines: BillLine, tiers: int = 1) -> Answer:
+    outcomes = tuple(TierOutcome(source="a", trusted=True, reason="") for _ in range(tiers))
+    return Answer(text="x", route=Route(use="faq", reason=""), bill=lines, latency_s=latency_s, tiers=outcomes)
+
+
+def test_a_tally_adds_up_calls_retries_tokens_and_cost_by_model():
+    tally = Tally()
+    tally.add(
+        answered(
+            1.0,
+            BillLine(step="1", model="a", usage=Usage(prompt_tokens=3, completion_tokens=2), cost_usd=0.5, attempts=3),
+            BillLine(step="2", model="b", outcome="failed", failure="timeout", cost_usd=0.1),
+            BillLine(step="3", model="b", outcome="cache", cost_usd=9.0),
+            tiers=2,
+        )
+    )
+    tally.add(Failure(code=FailureCode.TIMEOUT, message=""))
+    assert (tally.rows, tally.answered, tally.failed, tally.failures) == (2, 1, 1, {"timeout": 1})
+    assert (tally.models["a"].calls, tally.models["a"].retries, tally.models["a"].prompt_tokens) == (1, 2, 3)
+    assert (tally.models["b"].failed, tally.models["b"].reused) == (1, 1)
+    assert tally.cost_usd == pytest.approx(0.6)
+    assert (tally.routes["faq"].rows, tally.routes["faq"].escalated) == (1, 1)
+
+
+def test_what_the_cache_gave_is_not_paid_again():
+    assert paid_usd(answered(1.0, BillLine(step="1", model="a", outcome="cache", cost_usd=9.0))) == 0
+
+
+def test_a_tally_goes_on_after_it_was_written_down():
+    tally = Tally()
+    tally.add(answered(2.0, BillLine(step="1", model="a", cost_usd=0.5)))
+    again = Tally.model_validate(tally.model_dump(mode="json"))
+    again.add(answered(2.0))
+    assert again.quantile_s(0.5) == pytest.approx(2.0, rel=0.011)
+    assert again.rows == 2
+
+
+def test_quantiles_are_within_one_per_cent():
+    values = [random.Random(7).lognormvariate(0, 2) for _ in range(1)] + [random.Random(n).lognormvariate(0, 2) for n in range(2000)]
+    counts: dict[str, int] = {}
+    for value in values:
+        counts[bucket_of(value)] = counts.get(bucket_of(value), 0) + 1
+    for share in (0.1, 0.5, 0.9, 0.99):
+        true = sorted(values)[max(0, -int(-share * len(values) // 1) - 1)]
+        assert quantile(counts, share) == pytest.approx(true, rel=0.011)
+
+
+def test_there_is_no_quantile_of_nothing():
+    assert quantile({}, 0.5) is None
+
+
+def test_a_ledger_keeps_ids_and_position_together(tmp_path: Path):
+    ledger = Ledger(tmp_path / "ledger.db")
+    assert ledger.first_row("a", 0) == 0
+    ledger.keep_position(Position(1, 0, 2, 10))
+    ledger.close()
+    again = Ledger(tmp_path / "ledger.db")
+    assert again.position() == Position(1, 0, 2, 10)
+    assert again.first_row("a", 5) == 0
+    assert again.first_row("a", 0) == 0
+    again.close()
+
+
+def test_the_time_left_follows_from_pace_and_share():
+    now = [0.0]
+    pace = Pace(lambda: now[0])
+    assert pace.left_s(0, 0.1) is None
+    pace.saw(0)
+    now[0] = 10.0
+    pace.saw(100)
+    assert pace.rows_per_s == 10
+    assert pace.left_s(100, 0.25) == 30
+    assert pace.left_s(100, None) is None
+
+
+def test_an_estimate_counts_every_model_that_a_plan_may_ask(tmp_path: Path):
+    from partsong.contracts import Task
+    from partsong.mesh import load_text
+
+    (tmp_path / "outcomes.jsonl").touch()
+    text = """
+    version: 1
+    models:
+      a: {adapter: recorded, file: outcomes.jsonl, price: {input: 0, output: 1000}}
+      b: {adapter: recorded, file: outcomes.jsonl, price: {input: 0, output: 2000}, fallbacks: [c]}
+      c: {adapter: recorded, file: outcomes.jsonl, price: {input: 0, output: 5000}}
+    plans:
+      vote: {ensemble: {members: [a, b, a], merge: majority}}
+    """
+    estimator = Estimator(load_text(text, tmp_path, env={}).mesh)
+    assert estimator.calls("vote") == {"a": 2, "b": 1}
+    assert estimator.most_usd(Task.of("x")) == pytest.approx(1024 * (2 * 0.001 + 0.005))
