@@ -18,6 +18,7 @@ from partsong.contracts import (
     PartType,
     Reply,
     Row,
+    RowRecord,
     Task,
     Usage,
 )
@@ -68,15 +69,30 @@ class RowWork:
     """One row's soft state: what it has spent and recorded so far."""
 
     row: Row
+    journal: JournalPort
     allowance: Allowance
     deadline_s: float
     bill: list[BillLine] = field(default_factory=list)
+    unwritten: list[CallRecord] = field(default_factory=list)
     appends: list[asyncio.Task[None]] = field(default_factory=list)
     held: dict[str, CallRecord] = field(default_factory=dict)
 
-    async def recorded(self) -> None:
-        """Return when every call of the row is durable."""
+    def record(self, record: CallRecord) -> None:
+        """Have the journal keep a finished call, at the latest when this turn of the event loop is over."""
+        self.unwritten.append(record)
+        if len(self.unwritten) == 1:
+            asyncio.get_running_loop().call_soon(self._write)
+
+    async def close(self, record: RowRecord) -> None:
+        """Return when the row's record and all its calls are durable: a row whose last call just ended needs one append."""
+        unwritten, self.unwritten = self.unwritten, []
+        await self.journal.append([*unwritten, record])
         await asyncio.gather(*self.appends)
+
+    def _write(self) -> None:
+        if self.unwritten:
+            unwritten, self.unwritten = self.unwritten, []
+            self.appends.append(asyncio.ensure_future(self.journal.append(unwritten)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +216,7 @@ class RowPort:
             attempts=called.attempts,
             at_s=self.shop.clock.unix_s(),
         )
-        self.work.appends.append(asyncio.ensure_future(self.shop.journal.append([record])))
+        self.work.record(record)
 
     def _bill(self, line: BillLine) -> None:
         self.work.bill.append(line)
