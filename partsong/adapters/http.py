@@ -1,0 +1,314 @@
+"""HTTP: what the adapters of remote providers share: the connection, one POST plain or streamed, and what each fault means."""
+
+import asyncio
+import json
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any, ClassVar
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from partsong.adapters.adapter import Adapter, Surroundings
+from partsong.adapters.complaint import Complaint, Meaning, complaint, meaning_of_status, one_line
+from partsong.adapters.draft import Draft
+from partsong.adapters.profiles import ProfileRow, profile_of
+from partsong.adapters.retry_after import retry_after_s
+from partsong.adapters.sse import EventTooLongError, ServerEvent, SseParser
+from partsong.adapters.transport import AiohttpTransport, CertificateError, ReplyTooLargeError
+from partsong.contracts import Completion, Duration, Failure, FailureCode, ModelSpec, SecretRef, Sent, Task
+from partsong.units import size_bytes
+
+__all__ = ["Ask", "HttpAdapter", "HttpSpec", "MalformedReplyError", "UnsupportedError"]
+
+_LINGER_S = 0.1
+"""How long a finished stream's connection may take to end before it is closed instead of kept."""
+
+
+def _address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("an address begins with https:// or http:// and a host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("an address holds no user, password, query or fragment; the key belongs to `api_key`")
+    return value.rstrip("/")
+
+
+_OURS = frozenset({"authorization", "x-api-key", "x-goog-api-key", "content-length", "host", "transfer-encoding"})
+
+
+def _headers(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        if name.lower() in _OURS:
+            raise ValueError(f"{name} is set by the adapter; a key belongs to `api_key`")
+        if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or not text.isascii() or not text.isprintable():
+            raise ValueError(f"{name!r} is no header: names are letters, digits and `-`, values printable ASCII")
+    return value
+
+
+Size = Annotated[
+    int, BeforeValidator(size_bytes), Field(gt=0, json_schema_extra={"type": ["integer", "string"], "examples": ["64MB", "1GiB"]})
+]
+BaseUrl = Annotated[str, AfterValidator(_address)]
+Headers = Annotated[dict[str, str], AfterValidator(_headers)]
+
+
+class HttpSpec(ModelSpec):
+    """What the mesh file says of a model behind HTTP; each adapter gives `base_url` its default."""
+
+    model: Annotated[str, Field(min_length=1)]
+    """The provider's name of the model."""
+    base_url: BaseUrl
+    """Address of the provider's API, up to the part that is the same for every call."""
+    api_key: SecretRef | None = None
+    """Where the key is to be found; None sends none."""
+    headers: Headers = {}
+    """Sent with every request, beside the adapter's own."""
+    connect_timeout: Duration = 10.0
+    """Longest a connection may take to be made; within it nothing has been sent, so that another try costs nothing."""
+    reply_cap: Size = 64_000_000
+    """Longest reply, decompressed; a longer one is a failure."""
+
+
+class UnsupportedError(Exception):
+    """The wire shape has no place for something in the task; the message names it."""
+
+
+class MalformedReplyError(Exception):
+    """The reply is not what the protocol promises; the message says why."""
+
+    def __init__(self, why: str, *, retryable: bool = True) -> None:
+        self.retryable = retryable
+        super().__init__(why)
+
+
+class _RefusedError(Exception):
+    """The reply is an error under status 200."""
+
+    def __init__(self, words: Complaint) -> None:
+        self.words = words
+        super().__init__(words.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request."""
+
+    path: str
+    """After the base address: `/chat/completions`."""
+    body: dict[str, Any]
+    unwrap: str | None = None
+    """The one property that the answer is wrapped in, where structured output must be an object."""
+
+
+class HttpAdapter(Adapter):
+    """Makes the call; a subclass is the wire shape: request out, reply in, the provider's names of errors."""
+
+    Spec: ClassVar[type[ModelSpec]] = HttpSpec
+    key_header: ClassVar[tuple[str, str]] = ("authorization", "Bearer ")
+    """The header that carries the key, and what stands before it."""
+    profiles: ClassVar[Sequence[ProfileRow]]
+    """What its models can do."""
+    extra_headers: ClassVar[Mapping[str, str]] = {}
+    errors: ClassVar[Mapping[str, Meaning]] = {}
+    """The provider's own names of errors, where they say more than the status."""
+
+    def __init__(self, spec: HttpSpec, around: Surroundings, unix_s: Callable[[], float] = time.time) -> None:
+        self._spec = spec
+        self._around = around
+        self._unix_s = unix_s
+        self.profile = profile_of(spec.model, self.profiles)
+        self._headers = {"content-type": "application/json", "user-agent": "partsong", **self.extra_headers, **spec.headers}
+        if around.secret is not None:
+            name, scheme = self.key_header
+            self._headers[name] = scheme + around.secret
+        self._transport: AiohttpTransport | None = None
+
+    @abstractmethod
+    def ask(self, task: Task, stream: bool) -> Ask:
+        """Return the request; raises UnsupportedError."""
+
+    @abstractmethod
+    def read(self, body: dict[str, Any], draft: Draft) -> None:
+        """Write a whole reply into the draft; raises MalformedReplyError, or whatever a shape that is not as promised leads to."""
+
+    @abstractmethod
+    def read_event(self, event: ServerEvent, draft: Draft) -> None:
+        """Write an event of a stream into the draft, as `read` does."""
+
+    async def open(self) -> None:
+        """Make the transport; connects to nothing."""
+        self._transport = AiohttpTransport(connect_timeout_s=self._spec.connect_timeout, reply_cap_bytes=self._spec.reply_cap)
+        await self._transport.open()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._transport is not None:
+            await self._transport.aclose()
+            self._transport = None
+
+    async def complete(self, task: Task, on_text: Callable[[str], None] | None = None) -> Completion | Failure:
+        """Make one attempt; cancelled, its connection is closed."""
+        assert self._transport is not None, "open comes first"
+        try:
+            ask = self.ask(task, on_text is not None)
+        except UnsupportedError as error:
+            return self._failure(Meaning(FailureCode.UNSUPPORTED), str(error), "no")
+        request = httpx.Request("POST", self._spec.base_url + ask.path, headers=self._headers, content=json.dumps(ask.body).encode())
+        start_s = time.perf_counter()
+        try:
+            response = await self._transport.handle_async_request(request)
+        except httpx.TransportError as error:
+            return self._unanswered(error)
+        draft = Draft(on_text, ask.unwrap)
+        try:
+            return await self._answer(response, draft, task, start_s)
+        finally:
+            await response.aclose()
+
+    async def _answer(self, response: httpx.Response, draft: Draft, task: Task, start_s: float) -> Completion | Failure:
+        streamed = response.headers.get("content-type", "").startswith("text/event-stream")
+        try:
+            if response.status_code != HTTPStatus.OK:
+                return self._refused(response, await response.aread())
+            if streamed:
+                await self._read_stream(response, draft)
+            else:
+                self.read(self._object(await response.aread(), response), draft)
+        except _RefusedError as error:
+            return self._complained(error.words, HTTPStatus.OK, response.headers, draft)
+        except ReplyTooLargeError as error:
+            remedy = "raise `reply_cap` if such replies are wanted"
+            return self._failure(Meaning(FailureCode.TOO_LARGE), f"{error}; {remedy}", "yes", draft)
+        except httpx.TransportError as error:
+            code = FailureCode.STREAM_BROKEN if streamed else FailureCode.CONNECTION_LOST
+            return self._failure(Meaning(code, retryable=True), f"the reply broke off: {error}", "yes", draft)
+        except (MalformedReplyError, EventTooLongError) as error:
+            retryable = isinstance(error, MalformedReplyError) and error.retryable
+            return self._failure(Meaning(FailureCode.MALFORMED_REPLY, retryable), str(error), "yes", draft)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:  # a shape that is not as promised, wherever it was noticed
+            what = f"the reply is not of the {self.kind} shape: {type(error).__name__} {one_line(str(error), self._around.secret)[:80]}"
+            return self._failure(Meaning(FailureCode.MALFORMED_REPLY, retryable=True), what, "yes", draft)
+        return self._finished(draft, task, start_s, streamed)
+
+    async def _read_stream(self, response: httpx.Response, draft: Draft) -> None:
+        parser = SseParser(self._spec.reply_cap)
+        assert isinstance(response.stream, httpx.AsyncByteStream), "the transport's stream is asynchronous"
+        pieces = aiter(response.stream)
+        async for piece in pieces:
+            for event in parser.feed(piece):
+                self.read_event(event, draft)
+            if draft.ended:
+                with suppress(TimeoutError, httpx.TransportError):
+                    async with asyncio.timeout(_LINGER_S):
+                        async for _ in pieces:
+                            pass
+                return
+
+    def event_object(self, event: ServerEvent) -> dict[str, Any]:
+        """Return an event's JSON object, unless it is an error."""
+        return self._checked(_parsed(event.data))
+
+    def _object(self, body: bytes, response: httpx.Response) -> dict[str, Any]:
+        try:
+            return self._checked(_parsed(body))
+        except MalformedReplyError as error:
+            given = response.headers.get("content-type", "")
+            if given.startswith("text/html"):
+                raise MalformedReplyError("the server answers with a web page; check `base_url`", retryable=False) from error
+            raise
+
+    def _checked(self, value: object) -> dict[str, Any]:
+        words = complaint(value, self._around.secret)
+        if words is not None:
+            raise _RefusedError(words)
+        if not isinstance(value, dict):
+            raise MalformedReplyError(f"the reply is a JSON {type(value).__name__}, not an object")
+        return value
+
+    def _finished(self, draft: Draft, task: Task, start_s: float, streamed: bool) -> Completion | Failure:
+        if streamed and not draft.ended and draft.finish is None:
+            meaning = Meaning(FailureCode.STREAM_BROKEN, retryable=True)
+            return self._failure(meaning, "the stream ended before its end mark", "yes", draft)
+        if draft.withheld and not draft.pieces and not draft.tool_calls:
+            return self._failure(Meaning(FailureCode.CONTENT_FILTER), f"the provider withheld the reply ({draft.withheld})", "yes", draft)
+        return draft.completion(task, self._spec.model, self._spec.price, start_s)
+
+    def _refused(self, response: httpx.Response, body: bytes) -> Failure:
+        status = response.status_code
+        try:
+            words = complaint(_parsed(body), self._around.secret)
+        except MalformedReplyError:
+            words = None
+        if words is None:
+            is_page = response.headers.get("content-type", "").startswith("text/html")
+            words = Complaint((), "" if is_page else one_line(body[:4000].decode(errors="replace"), self._around.secret))
+        return self._complained(words, status, response.headers)
+
+    def _complained(self, words: Complaint, status: int, headers: Mapping[str, str], draft: Draft | None = None) -> Failure:
+        """Return the failure of an error reply; under status 200 the body's own names decide."""
+        known = next((self.errors[kind] for kind in words.kinds if kind in self.errors), None)
+        told = words.status if status == HTTPStatus.OK else status
+        meaning = known or (Meaning(FailureCode.SERVER_ERROR, retryable=True) if told is None else meaning_of_status(told))
+        name = " ".join([str(told or status), *words.kinds[:1]])
+        remedy = _REMEDIES.get(meaning.code, "")
+        message = "; ".join(part for part in (f"{name}: {words.message}" if words.message else name, remedy) if part)
+        wait_s = retry_after_s(headers, words.error, self._unix_s()) if meaning.retryable else None
+        return self._failure(meaning, message, "yes", draft, status=told or status, retry_after_s=wait_s)
+
+    def _unanswered(self, error: httpx.TransportError) -> Failure:
+        """Return the failure of a request that got no reply."""
+        base_url = self._spec.base_url
+        match error:
+            case CertificateError() | httpx.UnsupportedProtocol():
+                return self._failure(Meaning(FailureCode.CONNECT), f"{base_url}: {error}", "no")
+            case httpx.ConnectError() | httpx.ConnectTimeout():
+                return self._failure(Meaning(FailureCode.CONNECT, retryable=True), f"{base_url}: {error}; check `base_url`", "no")
+            case httpx.TimeoutException():
+                return self._failure(Meaning(FailureCode.TIMEOUT, retryable=True), f"{base_url}: {error}", "maybe")
+        return self._failure(Meaning(FailureCode.CONNECTION_LOST, retryable=True), f"{base_url}: {error}", "maybe")
+
+    def _failure(
+        self,
+        meaning: Meaning,
+        message: str,
+        sent: Sent,
+        draft: Draft | None = None,
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> Failure:
+        price, usage = self._spec.price, None if draft is None else draft.usage
+        return Failure(
+            code=meaning.code,
+            message=message,
+            where=self._around.name,
+            retryable=meaning.retryable,
+            sent=sent,
+            status=status,
+            retry_after_s=retry_after_s,
+            cost_usd=0.0 if price is None or usage is None else price.cost_usd(usage),
+        )
+
+
+_REMEDIES = {
+    FailureCode.AUTH: "check `api_key`",
+    FailureCode.FORBIDDEN: "check what the key may do, and the account's balance",
+    FailureCode.NOT_FOUND: "check `model` and `base_url`",
+}
+
+
+def _parsed(body: bytes | str) -> object:
+    if not body.strip():
+        raise MalformedReplyError("the reply is empty")
+    try:
+        return json.loads(body)
+    except RecursionError as error:
+        raise MalformedReplyError("the reply is nested too deep", retryable=False) from error
+    except ValueError as error:
+        raise MalformedReplyError("the reply is not JSON") from error
