@@ -1,0 +1,66 @@
+"""The metrics' page: what every process counts, and what spans are called and tell."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from textwrap import dedent
+from types import FunctionType
+
+from partsong.telemetry import attributes, metrics
+from partsong.telemetry.attributes import SEMANTIC_CONVENTIONS
+from partsong.telemetry.metrics import METRICS
+
+__all__ = ["page"]
+
+_METRICS = """# Metrics and spans
+
+Names follow OpenTelemetry's GenAI semantic conventions, version {version}; what they have no name for begins with `partsong.`. How to
+switch them on: [tracing](../tracing.md).
+
+## Metrics
+
+| name | unit | meaning |
+| --- | --- | --- |"""
+
+_SPANS = """
+## Spans
+
+One trace a row.
+
+| span | of | meaning |
+| --- | --- | --- |
+| `submit` | driver | A row handed to a coordinator; Ray engine only. |
+| `row` | coordinator | Everything until its record is durable. |
+| `plan NAME` | coordinator | A plan of the mesh file at work. |
+| `merge RULE` | coordinator | Candidates becoming one answer, the judge's or writer's calls beneath. |
+| `call MODEL` | coordinator | A model call as the plan sees it: waiting for a permit, attempts, waits between them, fallbacks. |
+| `chat MODEL` | worker | One attempt at the provider. Kind `client`. |
+| `journal` | coordinator | Waiting until all records of the row are durable. |
+
+## Attributes
+"""
+
+_TELLING = ("call_attributes", "reply_attributes", "settled_attributes", "failure_attributes")
+"""The functions of `telemetry/attributes.py` that name attributes."""
+
+
+def page() -> str:
+    """Return the page."""
+    lines = [f"| `{one.name}` | {one.unit.strip('{}')} | {one.description} |" for one in METRICS]
+    return "\n".join([_METRICS.format(version=SEMANTIC_CONVENTIONS), *lines, _SPANS, *_attributes()])
+
+
+def _attributes() -> Iterator[str]:
+    for name in _TELLING:
+        told: FunctionType = getattr(attributes, name)
+        yield f"{(told.__doc__ or '').strip().removeprefix('Return ').capitalize()}\n"
+        yield "".join(f"- `{key}`\n" for key in _keys(told))
+    yield "On metrics:\n"
+    yield "".join(f"- `{key}`\n" for key in _keys(metrics.Metrics))
+
+
+def _keys(told: object) -> list[str]:
+    """Return the attribute names in the source, in their order: texts with a dot, as keys of mappings."""
+    tree = ast.parse(dedent(inspect.getsource(told)))  # type: ignore[arg-type]
+    keys = [key for node in ast.walk(tree) if isinstance(node, ast.Dict) for key in node.keys if isinstance(key, ast.Constant)]
+    return list(dict.fromkeys(str(key.value) for key in keys if "." in str(key.value)))
