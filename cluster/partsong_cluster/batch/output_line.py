@@ -1,8 +1,9 @@
 """Output lines: an answer in OpenAI's Batch output shape with a `partsong` object; a failure with its input, code and reason."""
 
+import json
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import to_json, to_jsonable_python
 
 from partsong.contracts import Answer, Failure, RowRecord
 from partsong_cluster.batch.as_row import as_row
@@ -23,7 +24,7 @@ def output_line(record: RowRecord) -> bytes:
         "error": None,
         "partsong": _story(record, answer),
     }
-    return to_json(line) + b"\n"
+    return _json(line) + b"\n"
 
 
 def error_line(record: RowRecord) -> bytes:
@@ -44,7 +45,14 @@ def error_line(record: RowRecord) -> bytes:
         "bill": [entry.model_dump(exclude_defaults=True) for entry in failure.bill],
         "input": record.raw or (None if record.task is None else as_row(record.task)),
     }
-    return to_json(line) + b"\n"
+    return _json(line) + b"\n"
+
+
+def _json(line: dict[str, Any]) -> bytes:
+    try:
+        return to_json(line, inf_nan_mode="null")
+    except ValueError:  # half a surrogate pair, as some models write: JSON has it as an escape
+        return json.dumps(to_jsonable_python(line, inf_nan_mode="null"), separators=(",", ":")).encode()
 
 
 def _chat_completion(record: RowRecord, answer: Answer, name: str) -> dict[str, Any]:

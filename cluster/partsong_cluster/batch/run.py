@@ -252,8 +252,16 @@ class BatchRun:
         return self._stop.why or outcome
 
     def _on_published(self) -> None:
-        self._watcher.show(self.tally, len(self._tasks), self._ingest.fraction(self._frontier.low))
+        self._watcher.show(self.tally, len(self._tasks), self._fraction())
         self._change.set()
+
+    def _fraction(self) -> float | None:
+        """Return the share of what is to be done that is done, where that is known."""
+        low = self._frontier.low
+        of_input = self._ingest.fraction(low)
+        if self._limits.rows is None:
+            return of_input
+        return max(of_input or 0.0, min(1.0, low.row / self._limits.rows))
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -363,3 +363,37 @@ async def test_a_file_shaped_as_openai_reads_it(bench: Bench):
     assert completion["choices"][0]["message"] == {"role": "assistant", "content": "QUESTION 0", "refusal": None}
     assert completion["usage"] == {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
     assert line["partsong"]["route"] == {"use": "mini", "reason": "rule 1: default"}
+
+
+async def test_an_answer_with_half_a_surrogate_pair_is_written_as_an_escape(bench: Bench):
+    async def odd(row: Row) -> Reply:
+        return answer("half \ud83d").model_copy(update={"confidence": float("nan")})
+
+    await bench.rows(1).run(odd)
+    [line] = bench.output()
+    assert line["response"]["body"]["choices"][0]["message"]["content"] == "half \ud83d"
+    assert line["partsong"]["confidence"] is None
+
+
+async def test_failed_rows_can_be_run_again_from_the_errors_file(bench: Bench):
+    async def fails(row: Row) -> Reply:
+        return Failure(code=FailureCode.TIMEOUT, message="too slow")
+
+    await bench.rows(3).run(fails)
+    bench.input.write_text("".join(json.dumps(error["input"]) + "\n" for error in bench.errors()))
+    await bench.run(fresh=True)
+    assert [(line["custom_id"], line["partsong"]["metadata"]) for line in bench.output()] == [(f"q{n}", {"kind": n}) for n in range(3)]
+
+
+async def test_a_journal_that_is_gone_is_not_taken_for_a_new_run(bench: Bench):
+    await bench.rows(300).run()
+    for name in ("journal.db", "journal.db-wal", "journal.db-shm"):
+        (bench.out / name).unlink(missing_ok=True)
+    with pytest.raises(RunError, match="the journal of this run is gone"):
+        await bench.run()
+
+
+async def test_fields_that_change_nothing_are_counted(bench: Bench):
+    body = {"messages": [{"role": "user", "content": "x"}], "presence_penalty": 1, "stream": True}
+    bench.input.write_text("".join(json.dumps({"custom_id": f"r{n}", "body": body}) + "\n" for n in range(2)))
+    assert (await bench.run())["unused_fields"] == {"presence_penalty": 2}
