@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo, ValidationInfo
@@ -10,12 +9,12 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from partsong.adapters.adapter import Adapter, adapter_kinds
-from partsong.contracts import Frozen, ModelSpec, Name, Task
+from partsong.contracts import Frozen, ModelSpec, Name
 from partsong.errors import MeshError
 from partsong.plans import PlanField
-from partsong.routing.router import LanguageOf, Router
+from partsong.routing.router import Router
 from partsong.routing.rules import RouteRule
-from partsong.specialists.language import language
+from partsong.specialists.language import language_detector
 from partsong.telemetry.spec import TelemetrySpec
 
 __all__ = ["Mesh", "ModelField", "StoreSpec"]
@@ -106,7 +105,7 @@ class Mesh(Frozen):
         """Return what decides where a row goes; the only plan there is, is the default of a mesh without a catch-all route."""
         by_language = any(rule.when is not None and rule.when.language for rule in self.routes)
         only = next(iter(self.plans)) if len(self.plans) == 1 else None
-        return Router([*self.models, *self.plans], self.routes, language_of=_detector() if by_language else None, only=only)
+        return Router([*self.models, *self.plans], self.routes, language_of=language_detector() if by_language else None, only=only)
 
     def pack(self) -> bytes:
         """Return the mesh as bytes that `unpack` turns into an equal one, in this process or another."""
@@ -116,10 +115,3 @@ class Mesh(Frozen):
     def unpack(cls, packed: bytes, import_function: Callable[[str], Any] | None = None) -> "Mesh":
         """Return the mesh that `pack` wrote; `import_function` finds the Python functions that plans name, as in load_mesh."""
         return cls.model_validate_json(packed, context={"import_function": import_function})
-
-
-def _detector() -> LanguageOf | None:
-    """Return what names a text's language, if the package for it is installed."""
-    if find_spec("py3langid") is None:
-        return None
-    return lambda text: language(Task.of(text))[0]

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
-
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
+from typing import TYPE_CHECKING
 
 from partsong.contracts import Task
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
 
 __all__ = ["language", "language_detector"]
 
@@ -28,7 +30,9 @@ def language_detector() -> Callable[[str], str] | None:
 
 
 @cache
-def _identifier(among: tuple[str, ...]) -> LanguageIdentifier:
+def _identifier(among: tuple[str, ...]) -> "LanguageIdentifier":
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     if among:
         identifier.set_languages(list(among))

@@ -1,10 +1,12 @@
 """Sentiment by lexicon: VADER's rated words and rules (Hutto and Gilbert, ICWSM 2014), a fraction of a millisecond a sentence."""
 
 from functools import cache
-
-from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+from typing import TYPE_CHECKING
 
 from partsong.contracts import Task
+
+if TYPE_CHECKING:
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 __all__ = ["sentiment"]
 
@@ -23,5 +25,7 @@ def sentiment(task: Task, labels: tuple[str, str, str] = ("positive", "neutral",
 
 
 @cache
-def _analyzer() -> SentimentIntensityAnalyzer:
+def _analyzer() -> "SentimentIntensityAnalyzer":
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
     return SentimentIntensityAnalyzer()

@@ -12,7 +12,6 @@ from partsong.mesh import Mesh
 from partsong.plans.allowance import Allowance
 from partsong.plans.port import Step
 from partsong.routing.router import Router
-from partsong.specialists.language import language_detector
 from partsong.telemetry import Span, Telemetry
 from partsong.telemetry.attributes import Attribute
 from partsong.work.caller import Caller
@@ -37,7 +36,7 @@ class Coordinator:
         cls, mesh: Mesh, callers: Mapping[str, Caller], merger: Merger, journal: JournalPort, telemetry: Telemetry, clock: Clock
     ) -> "Coordinator":
         """Return the coordinator of a mesh's rows."""
-        return cls(Shop.of(mesh, callers, merger, journal, telemetry, clock), _router(mesh))
+        return cls(Shop.of(mesh, callers, merger, journal, telemetry, clock), mesh.router())
 
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
         """Answer one row; when this returns its calls and its record are durable."""
@@ -85,11 +84,6 @@ class Coordinator:
             raw="",
             at_s=self._shop.clock.unix_s(),
         )
-
-
-def _router(mesh: Mesh) -> Router:
-    only = next(iter(mesh.plans)) if len(mesh.plans) == 1 else None
-    return Router([*mesh.plans, *mesh.models], mesh.routes, language_of=language_detector(), only=only)
 
 
 def _closed(reply: Reply, route: Route | Failure, work: RowWork, latency_s: float, trace_id: str) -> Reply:

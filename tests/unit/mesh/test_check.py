@@ -269,7 +269,7 @@ def test_what_is_probably_not_meant_is_a_warning(folder, lines, code, at):
 def test_a_route_on_language_needs_a_detector(folder, monkeypatch):
     text = MODELS + "routes: [{when: {language: de}, use: a}, {use: b}]\n"
     assert folder.check(text).errors == ()
-    monkeypatch.setattr("partsong.mesh.schema.find_spec", lambda name: None)
+    monkeypatch.setattr("partsong.specialists.language.find_spec", lambda name: None)
     assert folder.spots(folder.check(text).errors) == [("no-language-detector", "6:1", "routes")]
 
 
