@@ -40,14 +40,16 @@ class Codec(Generic[T]):
     def pack(self, items: Sequence[T]) -> bytes:
         """Return the items as bytes; a value that would not come back (of a wrong type, nested past 250 levels) is a WireError."""
         try:
-            return _HEAD + _packed(self._adapter.dump_python(list(items), warnings="error"))
+            return _HEAD + _packed(self._adapter.dump_python(list(items), warnings="error", exclude_defaults=True))
         except _UNPACKABLE:
             return self._packed_with_care(items)
 
     def pack_each(self, items: Sequence[T]) -> list[bytes]:
         """Return every item as a message of its own, as `pack([item])` would."""
         try:
-            return [_HEAD_OF_ONE + _packed(plain) for plain in self._adapter.dump_python(list(items), warnings="error")]
+            return [
+                _HEAD_OF_ONE + _packed(plain) for plain in self._adapter.dump_python(list(items), warnings="error", exclude_defaults=True)
+            ]
         except _UNPACKABLE:
             return [self._packed_with_care([item]) for item in items]
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import ray
 from ray.actor import ActorProxy
 
-from partsong.contracts import Answer, Failure, MergeWork, Reply
+from partsong.contracts import MergeWork, Reply
+from partsong.contracts.messages import Answered
 from partsong.wire import Codec
 from partsong.work.synthesizer import Synthesizer
 from partsong_actors.coalesce import Coalescer
@@ -14,7 +15,7 @@ from partsong_actors.coalesce import Coalescer
 __all__ = ["SynthesizerActor", "SynthesizerClient"]
 
 _WORK: Codec[MergeWork] = Codec(MergeWork)
-_MERGED: Codec[Reply] = Codec(Answer | Failure)
+_MERGED: Codec[Reply] = Codec(Answered)
 
 
 class _SynthesizerActor:

@@ -5,6 +5,7 @@ import asyncio
 import ray
 
 from partsong.contracts import Call, Completion, Failure
+from partsong.contracts.messages import CompletedOrFailed
 from partsong.wire import Codec
 from partsong_actors.link import Mailbox
 from partsong_actors.setup import Setup
@@ -12,7 +13,7 @@ from partsong_actors.setup import Setup
 __all__ = ["CALLS", "REPLIES", "ModelWorker"]
 
 CALLS: Codec[Call] = Codec(Call)
-REPLIES: Codec[Completion | Failure] = Codec(Completion | Failure)
+REPLIES: Codec[Completion | Failure] = Codec(CompletedOrFailed)
 
 
 class _ModelWorker:

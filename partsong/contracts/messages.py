@@ -1,6 +1,8 @@
 """What coordinator, worker, synthesizer and journal say to each other."""
 
-from pydantic import JsonValue, NonNegativeInt
+from typing import Annotated
+
+from pydantic import Field, JsonValue, NonNegativeInt
 
 from partsong.contracts.answer import Candidate, Reply
 from partsong.contracts.completion import Completion
@@ -8,7 +10,11 @@ from partsong.contracts.failure import Failure
 from partsong.contracts.frozen import Frozen, Seconds
 from partsong.contracts.task import Task
 
-__all__ = ["Call", "CallRecord", "MergeWork", "Row", "RowOutcome", "RowRecord"]
+__all__ = ["Answered", "Call", "CallRecord", "CompletedOrFailed", "MergeWork", "Row", "RowOutcome", "RowRecord"]
+
+Answered = Annotated[Reply, Field(union_mode="left_to_right")]
+CompletedOrFailed = Annotated[Completion | Failure, Field(union_mode="left_to_right")]
+"""Tried in turn: unknown fields are errors, so only one fits, and success is the common case."""
 
 
 class Call(Frozen):
@@ -32,7 +38,7 @@ class CallRecord(Frozen):
     ask_hash: bytes
     """16 bytes over all that was asked: the model's identity, messages, sampling, schema, tools."""
     model: str
-    reply: Completion | Failure
+    reply: CompletedOrFailed
     attempts: NonNegativeInt = 1
     at_s: float = 0.0
     """Unix time."""
@@ -46,7 +52,7 @@ class RowRecord(Frozen):
     custom_id: str
     task: Task | None = None
     """None when the row could not be read."""
-    reply: Reply
+    reply: Answered
     line: NonNegativeInt = 0
     """Line (or record) of the input, from 1; 0 when there was no input file."""
     source: str = ""
@@ -76,7 +82,7 @@ class RowOutcome(Frozen):
 
     row: NonNegativeInt
     custom_id: str
-    reply: Reply
+    reply: Answered
 
 
 class MergeWork(Frozen):
@@ -85,4 +91,4 @@ class MergeWork(Frozen):
     rule: JsonValue
     """The merge rule as the mesh file writes it: `{"majority": {...}}`."""
     candidates: tuple[Candidate, ...]
-    replies: tuple[Reply, ...]
+    replies: tuple[Answered, ...]

@@ -1,6 +1,7 @@
 """A task: what one row asks, as typed messages, with its constraints."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, PositiveInt
 
@@ -25,17 +26,22 @@ __all__ = [
 PartType = Literal["text", "image", "audio", "file", "code"]
 
 
+def _tag(kind: PartType) -> Callable[[dict[str, Any]], Any]:
+    """Return a default that depends on the data as far as pydantic knows: the tag then travels even where defaults are left out."""
+    return lambda _data: kind
+
+
 class TextPart(Frozen):
     """Plain text."""
 
-    type: Literal["text"] = "text"
+    type: Literal["text"] = Field(default_factory=_tag("text"))
     text: str
 
 
 class CodePart(Frozen):
     """Source code, told apart from text so that routes and workers can pick it."""
 
-    type: Literal["code"] = "code"
+    type: Literal["code"] = Field(default_factory=_tag("code"))
     code: str
     language: str = ""
     """Programming language in lower case (`python`); empty when unknown."""
@@ -44,7 +50,7 @@ class CodePart(Frozen):
 class ImagePart(Frozen):
     """An image, by address or by its bytes (one of the two)."""
 
-    type: Literal["image"] = "image"
+    type: Literal["image"] = Field(default_factory=_tag("image"))
     url: str | None = None
     data: bytes | None = None
     media_type: str = "image/png"
@@ -53,7 +59,7 @@ class ImagePart(Frozen):
 class AudioPart(Frozen):
     """A sound, by its bytes."""
 
-    type: Literal["audio"] = "audio"
+    type: Literal["audio"] = Field(default_factory=_tag("audio"))
     data: bytes
     media_type: str = "audio/wav"
 
@@ -61,7 +67,7 @@ class AudioPart(Frozen):
 class FilePart(Frozen):
     """A document, by address or by its bytes (one of the two)."""
 
-    type: Literal["file"] = "file"
+    type: Literal["file"] = Field(default_factory=_tag("file"))
     name: str
     url: str | None = None
     data: bytes | None = None
