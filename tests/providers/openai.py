@@ -7,35 +7,9 @@ from typing import Any
 from providers.http11 import Request
 from providers.provider import Asked, Provider, Refused, Reply, body_of, expect, only, serve
 
-_FIELDS = frozenset(
-    [
-        "model",
-        "messages",
-        "max_tokens",
-        "max_completion_tokens",
-        "temperature",
-        "top_p",
-        "seed",
-        "stop",
-        "logprobs",
-        "top_logprobs",
-        "n",
-        "stream",
-        "stream_options",
-        "tools",
-    ]
-    + [
-        "tool_choice",
-        "response_format",
-        "user",
-        "parallel_tool_calls",
-        "frequency_penalty",
-        "presence_penalty",
-        "reasoning_effort",
-        "metadata",
-        "store",
-    ]
-)
+_SAMPLING = {"max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "stop", "logprobs", "top_logprobs", "n"}
+_SHAPING = {"tools", "tool_choice", "parallel_tool_calls", "response_format", "stream", "stream_options", "reasoning_effort"}
+_FIELDS = frozenset({"model", "messages", "user", "metadata", "store", "frequency_penalty", "presence_penalty"} | _SAMPLING | _SHAPING)
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
 _PARTS = {"text": "text", "image_url": "image_url", "input_audio": "input_audio", "file": "file", "refusal": "refusal"}
 
