@@ -64,7 +64,7 @@ class Publisher:
 
     def keep_tally(self) -> None:
         """Keep the tally for the next session."""
-        self._ledger.keep_tally(self._output.seq, self.tally.model_dump())
+        self._ledger.keep_tally(self._output.seq, self.tally.written())
 
     def close(self) -> None:
         """Close the files; may be called again."""
@@ -84,7 +84,7 @@ class Publisher:
         if kept is None or seq > self._output.seq:
             seq = 0
         else:
-            self.tally = Tally.model_validate(kept)
+            self.tally = Tally.read(kept)
         while seq < self._output.seq and (found := await self._journal.rows(self._output.run, seq, _ROWS_A_STEP)):
             for place, record in found:
                 if place <= self._output.seq:

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -50,8 +51,8 @@ def summary(manifest: Manifest, outcome: Outcome, tally: Tally, unused: Mapping[
             "p99": tally.quantile_s(0.99),
             "max": tally.latency_max_s if tally.answered else None,
         },
-        "models": {name: model.model_dump() for name, model in sorted(tally.models.items())},
-        "routes": {name: route.model_dump() for name, route in sorted(tally.routes.items())},
+        "models": {name: asdict(model) for name, model in sorted(tally.models.items())},
+        "routes": {name: asdict(route) for name, route in sorted(tally.routes.items())},
         "versions": {"partsong": version("partsong"), "python": platform.python_version()},
     }
 

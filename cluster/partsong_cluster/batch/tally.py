@@ -1,6 +1,9 @@
 """Tally: what a run has come to so far, added up row by row in flat memory."""
 
-from pydantic import BaseModel, ConfigDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from partsong.contracts import Answer, BillLine, Failure, Reply
 from partsong_cluster.batch.quantiles import bucket_of, quantile
@@ -10,11 +13,8 @@ __all__ = ["ModelTally", "RouteTally", "Tally", "paid_usd"]
 _UNPAID = frozenset({"cache"})
 
 
-class _Sums(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class ModelTally(_Sums):
+@dataclass(slots=True)
+class ModelTally:
     """What one model was asked."""
 
     calls: int = 0
@@ -46,7 +46,8 @@ class ModelTally(_Sums):
             self.cpu_s += line.cpu_s
 
 
-class RouteTally(_Sums):
+@dataclass(slots=True)
+class RouteTally:
     """What went one way."""
 
     rows: int = 0
@@ -55,17 +56,18 @@ class RouteTally(_Sums):
     cost_usd: float = 0.0
 
 
-class Tally(_Sums):
+@dataclass(slots=True)
+class Tally:
     """All finished rows of a run."""
 
     answered: int = 0
     failed: int = 0
-    failures: dict[str, int] = {}
+    failures: dict[str, int] = field(default_factory=dict)
     """Failed rows by code."""
-    models: dict[str, ModelTally] = {}
-    routes: dict[str, RouteTally] = {}
+    models: dict[str, ModelTally] = field(default_factory=dict)
+    routes: dict[str, RouteTally] = field(default_factory=dict)
     """Answered rows by the model or plan they went to."""
-    latency: dict[str, int] = {}
+    latency: dict[str, int] = field(default_factory=dict)
     """Answered rows' seconds, counted by bucket (see quantiles.py)."""
     latency_sum_s: float = 0.0
     latency_max_s: float = 0.0
@@ -87,6 +89,15 @@ class Tally(_Sums):
     def retries(self) -> int:
         """Attempts after the first, over all models."""
         return sum(model.retries for model in self.models.values())
+
+    @classmethod
+    def read(cls, written: Any) -> "Tally":
+        """Return the tally that `written` holds."""
+        return _TALLY.validate_python(written)
+
+    def written(self) -> Any:
+        """Return the tally as JSON has it."""
+        return _TALLY.dump_python(self)
 
     def add(self, reply: Reply) -> None:
         """Add a finished row."""
@@ -112,6 +123,9 @@ class Tally(_Sums):
         self.latency[bucket] = self.latency.get(bucket, 0) + 1
         self.latency_sum_s += answer.latency_s
         self.latency_max_s = max(self.latency_max_s, answer.latency_s)
+
+
+_TALLY = TypeAdapter(Tally)
 
 
 def paid_usd(reply: Reply) -> float:

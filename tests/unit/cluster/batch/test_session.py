@@ -280,7 +280,7 @@ async def test_output_that_was_deleted_is_written_anew_from_the_journal(bench: B
 async def test_a_tally_left_behind_by_a_kill_is_made_up_for(bench: Bench):
     await bench.rows(10).run()
     ledger = Ledger(bench.out / "ledger.db")
-    ledger.keep_tally(0, Tally().model_dump())
+    ledger.keep_tally(0, Tally().written())
     ledger.close()
     assert (await bench.run())["rows"]["answered"] == 10
 
