@@ -7,6 +7,8 @@ from typing import Any
 from providers.http11 import Request
 from providers.provider import Asked, Provider, Refused, Reply, body_of, expect, only, serve
 
+_VERSIONS = ("2023-06-01", "2026-10-21")
+"""The newer takes no sampling parameters (platform.claude.com/docs/en/api/migration-2026-10-21)."""
 _SHAPING = {"tools", "tool_choice", "output_config", "thinking", "stream", "stop_sequences"}
 _FIELDS = frozenset({"model", "messages", "system", "max_tokens", "temperature", "top_p", "top_k", "metadata", "service_tier"} | _SHAPING)
 _ERRORS = {401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error", 413: "request_too_large"}
@@ -19,14 +21,18 @@ class AnthropicServer(Provider):
     """Speaks Anthropic's messages."""
 
     def read(self, request: Request) -> Asked:
-        if request.headers.get("x-api-key") != self.key:
-            raise Refused(f"invalid x-api-key {request.headers.get('x-api-key')}", 401)
+        given = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+        if given != self.key:
+            raise Refused(f"invalid x-api-key {given}", 401)
         if request.path != "/v1/messages":
             raise Refused("Not found", 404)
         expect(request.method == "POST", "use POST")
-        expect(request.headers.get("anthropic-version") == "2023-06-01", "anthropic-version: header is required")
+        version = request.headers.get("anthropic-version")
+        expect(version in _VERSIONS, "anthropic-version: header is required")
         body = body_of(request)
         self._check(body)
+        if version == "2026-10-21":
+            _check_as_of_2026(body)
         last = next(m for m in reversed(body["messages"]) if m["role"] == "user")
         return Asked(prompt=_text(last), model=body["model"], body=body, stream=body.get("stream", False))
 
@@ -100,6 +106,15 @@ class AnthropicServer(Provider):
         return body | {"message": self.without_usage(body["message"])} if "message" in body else body
 
 
+def _check_as_of_2026(body: dict[str, Any]) -> None:
+    for name in ("temperature", "top_p", "top_k"):
+        expect(name not in body, f"{name}: Extra inputs are not permitted")
+    for message in body["messages"]:
+        blocks = message["content"] if isinstance(message["content"], list) else []
+        documents = message["role"] == "assistant" and any(block["type"] == "document" for block in blocks)
+        expect(not documents, "messages: a document block has no place in an assistant message")
+
+
 def _check_message(message: dict[str, Any]) -> None:
     expect(message.get("role") in ("user", "assistant"), f"messages.role: {message.get('role')!r}: 'user' or 'assistant' is expected")
     content = message.get("content")
@@ -146,6 +161,7 @@ def _usage(asked: Asked, reply: Reply) -> dict[str, Any]:
         "cache_read_input_tokens": reply.cached_tokens,
         "cache_creation_input_tokens": 0,
         "output_tokens": len(reply.tokens) + reply.reasoning_tokens,
+        "output_tokens_details": {"thinking_tokens": reply.reasoning_tokens},
         "service_tier": "standard",
     }
 

@@ -15,7 +15,7 @@ _PARTS = {"text", "inlineData", "fileData", "functionCall", "functionResponse"}
 _STATUS = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED"}
 _STATUS |= {500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
 _FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP", "content_filter": "SAFETY"}
-_CALL = re.compile(r"/v1beta/models/([^/:]+):(generateContent|streamGenerateContent)")
+_CALL = re.compile(r"/v1(?:beta)?/models/([^/:]+):(generateContent|streamGenerateContent)")
 
 
 class GeminiServer(Provider):
