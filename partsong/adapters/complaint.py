@@ -73,7 +73,9 @@ def complaint(body: object, secret: str | None = None) -> Complaint | None:
     if not isinstance(error, dict):
         return Complaint((), one_line(error if isinstance(error, str) else json.dumps(error), secret))
     status = error.get("code")
-    kinds = tuple(kind for kind in (error.get("code"), error.get("status"), error.get("type")) if isinstance(kind, str))
+    details = error.get("details")
+    reasons = [detail.get("reason") for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
+    kinds = tuple(kind for kind in (*reasons, error.get("code"), error.get("status"), error.get("type")) if isinstance(kind, str))
     words = error.get("message") or error.get("detail") or ""
     return Complaint(
         kinds=kinds,

@@ -28,6 +28,8 @@ class Draft:
     """Takes each piece of text as it comes."""
     unwrap: str | None = None
     """The one property that the answer was wrapped in, for a provider whose structured output must be an object."""
+    answer_tool: str | None = None
+    """The tool whose arguments are the answer, where structured output is a forced tool."""
     model: str = ""
     pieces: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
@@ -35,7 +37,11 @@ class Draft:
     tool_calls: dict[int, ToolCallDraft] = field(default_factory=dict)
     finish: FinishReason | None = None
     withheld: str = ""
-    """Why the provider withholds the reply, in its own short word."""
+    """Why the provider withholds the reply or cut it, in its own short word."""
+    refused: bool = False
+    """Whether what was said before is withdrawn too."""
+    counts: dict[str, Any] = field(default_factory=dict)
+    """Token counts under the provider's names, where they come in several pieces."""
     usage: Usage | None = None
     ended: bool = False
     """Whether the stream's end mark has come."""

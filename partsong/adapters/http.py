@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from partsong.adapters.adapter import Adapter, Surroundings
 from partsong.adapters.complaint import Complaint, Meaning, complaint, meaning_of_status, one_line
@@ -61,6 +61,9 @@ Headers = Annotated[dict[str, str], AfterValidator(_headers)]
 class HttpSpec(ModelSpec):
     """What the mesh file says of a model behind HTTP; each adapter gives `base_url` its default."""
 
+    profiles: ClassVar[Sequence[ProfileRow]] = ()
+    """What the adapter's models can do."""
+
     model: Annotated[str, Field(min_length=1)]
     """The provider's name of the model."""
     base_url: BaseUrl
@@ -73,6 +76,13 @@ class HttpSpec(ModelSpec):
     """Longest a connection may take to be made; within it nothing has been sent, so that another try costs nothing."""
     reply_cap: Size = 64_000_000
     """Longest reply, decompressed; a longer one is a failure."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accepts_what_the_model_takes(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and "accepts" not in fields and isinstance(fields.get("model"), str):
+            return {**fields, "accepts": profile_of(fields["model"], cls.profiles).accepts}
+        return fields
 
 
 class UnsupportedError(Exception):
@@ -104,6 +114,8 @@ class Ask:
     body: dict[str, Any]
     unwrap: str | None = None
     """The one property that the answer is wrapped in, where structured output must be an object."""
+    answer_tool: str | None = None
+    """The tool whose arguments are the answer, where structured output is a forced tool."""
 
 
 class HttpAdapter(Adapter):
@@ -112,8 +124,6 @@ class HttpAdapter(Adapter):
     Spec: ClassVar[type[ModelSpec]] = HttpSpec
     key_header: ClassVar[tuple[str, str]] = ("authorization", "Bearer ")
     """The header that carries the key, and what stands before it."""
-    profiles: ClassVar[Sequence[ProfileRow]]
-    """What its models can do."""
     extra_headers: ClassVar[Mapping[str, str]] = {}
     errors: ClassVar[Mapping[str, Meaning]] = {}
     """The provider's own names of errors, where they say more than the status."""
@@ -122,7 +132,7 @@ class HttpAdapter(Adapter):
         self._spec = spec
         self._around = around
         self._unix_s = unix_s
-        self.profile = profile_of(spec.model, self.profiles)
+        self.profile = profile_of(spec.model, spec.profiles)
         self._headers = {"content-type": "application/json", "user-agent": "partsong", **self.extra_headers, **spec.headers}
         if around.secret is not None:
             name, scheme = self.key_header
@@ -156,6 +166,8 @@ class HttpAdapter(Adapter):
         """Make one attempt; cancelled, its connection is closed."""
         assert self._transport is not None, "open comes first"
         try:
+            if task.tools and not self.profile.tools:
+                raise UnsupportedError(f"{self._spec.model} calls no tools")
             ask = self.ask(task, on_text is not None)
         except UnsupportedError as error:
             return self._failure(Meaning(FailureCode.UNSUPPORTED), str(error), "no")
@@ -165,7 +177,7 @@ class HttpAdapter(Adapter):
             response = await self._transport.handle_async_request(request)
         except httpx.TransportError as error:
             return self._unanswered(error)
-        draft = Draft(on_text, ask.unwrap)
+        draft = Draft(on_text, ask.unwrap, ask.answer_tool)
         try:
             return await self._answer(response, draft, task, start_s)
         finally:
@@ -204,11 +216,11 @@ class HttpAdapter(Adapter):
             for event in parser.feed(piece):
                 self.read_event(event, draft)
             if draft.ended:
-                with suppress(TimeoutError, httpx.TransportError):
-                    async with asyncio.timeout(_LINGER_S):
-                        async for _ in pieces:
-                            pass
-                return
+                break
+        with suppress(TimeoutError, httpx.TransportError):
+            async with asyncio.timeout(_LINGER_S):
+                async for _ in pieces:
+                    pass
 
     def event_object(self, event: ServerEvent) -> dict[str, Any]:
         """Return an event's JSON object, unless it is an error."""
@@ -235,7 +247,7 @@ class HttpAdapter(Adapter):
         if streamed and not draft.ended and draft.finish is None:
             meaning = Meaning(FailureCode.STREAM_BROKEN, retryable=True)
             return self._failure(meaning, "the stream ended before its end mark", "yes", draft)
-        if draft.withheld and not draft.pieces and not draft.tool_calls:
+        if draft.withheld and (draft.refused or not (draft.pieces or draft.tool_calls)):
             return self._failure(Meaning(FailureCode.CONTENT_FILTER), f"the provider withheld the reply ({draft.withheld})", "yes", draft)
         return draft.completion(task, self._spec.model, self._spec.price, start_s)
 

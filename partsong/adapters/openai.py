@@ -1,13 +1,14 @@
 """OpenAI: chat completions, as OpenAI and every compatible server speak them (platform.openai.com/docs/api-reference/chat)."""
 
 import base64
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from partsong.adapters.complaint import Meaning
 from partsong.adapters.draft import Draft, count
 from partsong.adapters.http import Ask, BaseUrl, HttpAdapter, HttpSpec, MalformedReplyError, UnsupportedError
-from partsong.adapters.profiles import OPENAI
-from partsong.adapters.schema import as_object, is_strict
+from partsong.adapters.profiles import OPENAI, ProfileRow
+from partsong.adapters.schema import as_object, in_words, is_strict
 from partsong.adapters.sse import ServerEvent
 from partsong.contracts import (
     AudioPart,
@@ -40,6 +41,8 @@ _SOUNDS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/wave": "wav", "audio
 class OpenAISpec(HttpSpec):
     """A model of OpenAI, or of any server that speaks chat completions (vLLM, llama.cpp, Ollama, OpenRouter, ...)."""
 
+    profiles: ClassVar[Sequence[ProfileRow]] = OPENAI
+
     adapter: Literal["openai"]
     base_url: BaseUrl = "https://api.openai.com/v1"
     """Address of the API, version included."""
@@ -50,7 +53,6 @@ class OpenAIAdapter(HttpAdapter):
 
     kind: ClassVar[str] = "openai"
     Spec: ClassVar[type[ModelSpec]] = OpenAISpec
-    profiles = OPENAI
     errors = {
         "insufficient_quota": Meaning(FailureCode.RATE_LIMITED),  # the account is out of money: waiting does not help
         "rate_limit_exceeded": Meaning(FailureCode.RATE_LIMITED, retryable=True),
@@ -66,9 +68,10 @@ class OpenAIAdapter(HttpAdapter):
         """Return the request of a chat completion."""
         able, sampling = self.profile, task.sampling
         format_, unwrap = self._format(task)
+        messages = in_words(task) if task.answer_schema is not None and able.json_schema != "native" else task.messages
         fields: dict[str, Any] = {
             "model": self._spec.model,
-            "messages": [_message(message) for message in task.messages],
+            "messages": [_message(message) for message in messages],
             "temperature": sampling.temperature if able.temperature else None,
             "top_p": able.allowed_top_p(sampling),
             able.max_tokens_field: sampling.max_tokens,
@@ -113,7 +116,7 @@ def _choice(choice: dict[str, Any], said: str, draft: Draft) -> None:
     message = choice.get(said) or {}
     draft.say(message.get("content") or "")
     if message.get("refusal"):
-        draft.withheld = "refusal"
+        draft.withheld, draft.refused = "refusal", True
     for place, call in enumerate(message.get("tool_calls") or ()):
         ours, function = draft.tool_call(call.get("index", place)), call.get("function") or {}
         ours.id += call.get("id") or ""

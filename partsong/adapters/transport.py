@@ -86,19 +86,23 @@ class _Body(httpx.AsyncByteStream):
 
     def __init__(self, reply: aiohttp.ClientResponse, cap_bytes: int, request: httpx.Request) -> None:
         self._reply = reply
-        self._cap_bytes = cap_bytes
+        self._cap_bytes = self._left_bytes = cap_bytes
         self._request = request
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        left_bytes = self._cap_bytes
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
         try:
-            async for piece in self._reply.content.iter_any():
-                left_bytes -= len(piece)
-                if left_bytes < 0:
-                    raise ReplyTooLargeError(f"the reply is longer than {self._cap_bytes} bytes", request=self._request)
-                yield piece
+            piece = await self._reply.content.readany()
         except (aiohttp.ClientError, OSError, HttpProcessingError) as error:
             raise _translated(error, self._request) from error
+        if not piece:
+            raise StopAsyncIteration
+        self._left_bytes -= len(piece)
+        if self._left_bytes < 0:
+            raise ReplyTooLargeError(f"the reply is longer than {self._cap_bytes:,} bytes", request=self._request)
+        return piece
 
     async def aclose(self) -> None:
         self._reply.close()  # a reply read to its end has given its connection back already
