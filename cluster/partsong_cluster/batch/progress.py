@@ -14,7 +14,7 @@ from rich.text import Text
 
 from partsong_cluster.batch.tally import Tally
 
-__all__ = ["LineProgress", "Progress", "QuietProgress", "TerminalProgress", "progress_on"]
+__all__ = ["LineProgress", "Pace", "Progress", "TerminalProgress", "progress_on"]
 
 _RATE_OVER_S = 20.0
 _LINE_EVERY_S = 5.0
@@ -51,7 +51,7 @@ class Pace:
 
 
 class Progress:
-    """A context that shows a run's state until it is left."""
+    """A context that shows a run's state until it is left; this one shows nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -64,9 +64,6 @@ class Progress:
 
     def show(self, tally: Tally, in_flight: int, fraction: float | None) -> None:
         """See Watcher.show."""
-
-
-QuietProgress = Progress
 
 
 class LineProgress(Progress):
@@ -118,7 +115,7 @@ class TerminalProgress(Progress):
 def progress_on(console: Console, *, quiet: bool) -> Progress:
     """Return the progress that fits where it is shown."""
     if quiet:
-        return QuietProgress()
+        return Progress()
     return TerminalProgress(console) if console.is_terminal else LineProgress(console)
 
 

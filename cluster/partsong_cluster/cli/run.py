@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+import uvloop
 from rich.console import Console
 
 from partsong.adapters.python import imported
@@ -152,7 +153,8 @@ def run(
     console = Console(stderr=True, highlight=False)
     progress = progress_on(console, quiet=quiet or as_json)
     estimate_usd = estimator.most_usd if budget is not None else _nothing
-    summary = asyncio.run(_worked(order, loaded, _EngineChoice(engine, address), progress, estimate_usd))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        summary = runner.run(_worked(order, loaded, _EngineChoice(engine, address), progress, estimate_usd))
     _print_end(summary, folder, as_json=as_json, quiet=quiet)
     raise typer.Exit(code_of_summary(summary))
 
