@@ -91,6 +91,8 @@ class Decompose(Plan):
     parts: tuple[PartSpec, ...] = ()
     """What may be wanted. With these, the planner chooses; without, it writes subtasks of its own."""
     max_subtasks: Annotated[PositiveInt, Field(le=64)] = 8
+    plan_tokens: PositiveInt = 1024
+    """Longest reply of the planner, whatever the task's own limit on the answer."""
     max_depth: Annotated[PositiveInt, Field(le=16)] = 4
     """Longest chain of subtasks that wait for each other."""
     tolerate: NonNegativeInt = 0
@@ -169,7 +171,10 @@ class Decompose(Plan):
             parts=[{"id": part.id, "about": part.about} for part in self.parts],
             metadata=task.metadata,
         )
-        return told if isinstance(told, Failure) else task.asking(told).model_copy(update={"answer_schema": self._schema()})
+        if isinstance(told, Failure):
+            return told
+        sampling = task.sampling.model_copy(update={"max_tokens": self.plan_tokens})
+        return task.asking(told).model_copy(update={"answer_schema": self._schema(), "sampling": sampling})
 
     def _schema(self) -> dict[str, JsonValue]:
         if not self.parts:

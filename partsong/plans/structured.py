@@ -63,7 +63,8 @@ def _with_value(answer: Answer, schema: Mapping[str, JsonValue]) -> Answer | Inv
     try:
         return answer.model_copy(update={"value": parsed(answer.text, schema)})
     except InvalidAnswerError as error:
-        return error
+        cut = answer.finish_reason == "length"
+        return InvalidAnswerError(f"it was cut off at the limit of tokens, be shorter ({error})") if cut else error
 
 
 def repair(task: Task, wrong: str, problem: str) -> Task:

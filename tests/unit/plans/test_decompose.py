@@ -6,7 +6,7 @@ import json
 import pytest
 from plan_builders import plan, refused
 
-from partsong.contracts import FailureCode, Task
+from partsong.contracts import FailureCode, Sampling, Task
 from partsong.testing.scripted import ScriptedPort, failed
 
 FIELDS = {"planner": "boss", "workers": {"text": "mini", "code": "coder"}, "compose": "writer"}
@@ -64,6 +64,12 @@ async def test_the_composer_sees_the_request_and_every_result():
     port = ScriptedPort(models(graph(node("one"), node("two", "code"))))
     await port.answer(SPLIT, "The request")
     assert all(words in port.asked[-1].task.text for words in ("The request", "## one", "by mini", "## two", "by coder"))
+
+
+async def test_the_planner_may_write_more_than_the_answer():
+    port = ScriptedPort(models(graph(node("one"))))
+    await port.answer(SPLIT, Task.of("?").model_copy(update={"sampling": Sampling(max_tokens=20)}))
+    assert [ask.task.sampling.max_tokens for ask in port.asked] == [1024, 20, 20]
 
 
 async def test_only_the_composer_may_stream():

@@ -48,6 +48,12 @@ async def test_after_one_repair_it_is_a_failure():
     assert "it is not JSON" in failure.message
 
 
+async def test_an_answer_that_was_cut_off_is_told_to_be_shorter():
+    ask_again, asked = repairs(Answer(text='{"age": 4}'))
+    await validated(Answer(text='{"age": ', finish_reason="length"), TASK, ask_again)
+    assert "cut off at the limit of tokens, be shorter" in asked[0].messages[-1].text
+
+
 async def test_a_repair_that_fails_is_that_failure():
     ask_again, _ = repairs(failed())
     assert (await validated(Answer(text="no JSON"), TASK, ask_again)).code is FailureCode.TIMEOUT
