@@ -10,6 +10,7 @@ from partsong.contracts import Row, RowOutcome
 from partsong.wire import Codec
 from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
+from partsong.work.memory import settle
 from partsong_actors.journal import JournalClient, _JournalActor
 from partsong_actors.link import Link, Mailbox
 from partsong_actors.pool import PoolClient, _ModelPool
@@ -40,6 +41,7 @@ class _CoordinatorActor:
         core = Coordinator.of(mesh, self._pools.callers, SynthesizerClient(synthesizer), JournalClient(journal), self._telemetry, clock)
         self._mailbox = Mailbox(core.answer, _ROWS, _OUTCOMES)
         self._listening: asyncio.Task[None] | None = None
+        settle()
 
     @ray.method
     async def submit(self, caller: str, envelope: bytes) -> None:

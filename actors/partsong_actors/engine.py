@@ -12,6 +12,7 @@ from partsong.contracts import Row, RowOutcome
 from partsong.errors import EngineError
 from partsong.mesh import Mesh
 from partsong.telemetry import Telemetry
+from partsong.work.memory import settle
 from partsong_actors.coordinator import CoordinatorActor, RemoteCoordinator
 from partsong_actors.journal import JournalActor, JournalClient
 from partsong_actors.link import LinkLostError
@@ -63,6 +64,7 @@ class RayEngine:
         ]
         self._coordinators = [RemoteCoordinator(actor) for actor in actors]
         self._actors = [*actors, self._pool_actor, self._synthesizer_actor, self._journal_actor]
+        settle()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

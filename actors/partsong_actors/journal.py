@@ -16,6 +16,7 @@ from partsong.journal.journal import Journal
 from partsong.journal.sealed import CALLS, ROWS, Sealed, seal
 from partsong.journal.store import Published, Record, RunInfo
 from partsong.wire import Codec
+from partsong.work.memory import settle
 from partsong_actors.coalesce import Coalescer
 from partsong_actors.setup import Setup
 
@@ -31,6 +32,7 @@ class _JournalActor:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._opened: Journal | None = None
+        settle()
 
     @property
     def _journal(self) -> Journal:

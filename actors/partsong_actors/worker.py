@@ -7,6 +7,7 @@ import ray
 from partsong.contracts import Call, Completion, Failure
 from partsong.contracts.messages import CompletedOrFailed
 from partsong.wire import Codec
+from partsong.work.memory import settle
 from partsong_actors.link import Mailbox
 from partsong_actors.setup import Setup
 
@@ -25,6 +26,7 @@ class _ModelWorker:
         self._worker = setup.worker(name, mesh, secret, self._telemetry)
         self._opening: asyncio.Task[None] | None = None
         self._mailbox = Mailbox(self._ask, CALLS, REPLIES)
+        settle()
 
     @ray.method
     async def open(self) -> None:
