@@ -6,6 +6,7 @@ alone mean "never sent".
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from types import TracebackType
@@ -140,7 +141,7 @@ def _what(error: Exception) -> str:
         case aiohttp.ClientHttpProxyError():
             return f"the proxy refused ({error.status})"
         case aiohttp.ClientConnectorError():
-            return f"no connection: {error.os_error.strerror or type(error.os_error).__name__}"
+            return f"no connection: {os.strerror(error.os_error.errno) if error.os_error.errno else type(error.os_error).__name__}"
         case aiohttp.ServerTimeoutError() | asyncio.TimeoutError():
             return "nothing came in time"
         case aiohttp.ServerDisconnectedError():
