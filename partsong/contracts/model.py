@@ -62,15 +62,20 @@ class WorkerRange(Frozen):
     """How many workers a model's pool has."""
 
     min: PositiveInt = 1
+    """Started when the model is first asked."""
     max: PositiveInt = 1
+    """Further ones are started, up to this many, while calls wait."""
 
 
 class Resources(Frozen):
     """What Ray reserves for each worker of the model."""
 
     cpu: NonNegativeFloat = 0.0
+    """Processors."""
     gpu: NonNegativeFloat = 0.0
+    """Graphics processors; a part of one is shared."""
     custom: dict[str, NonNegativeFloat] = {}
+    """Amounts of resources that the cluster's nodes declare, by name."""
 
 
 class ModelSpec(Frozen):

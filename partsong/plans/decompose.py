@@ -60,6 +60,7 @@ class PartSpec(Frozen):
     """A part that may be wanted, fixed in the mesh file, so that a small planner has only to choose."""
 
     id: Name
+    """How `needs`, `results` and the planner call it."""
     kind: str = "text"
     """What sort of work it is: which worker does it."""
     about: str
@@ -91,6 +92,7 @@ class Decompose(Plan):
     parts: tuple[PartSpec, ...] = ()
     """What may be wanted. With these, the planner chooses; without, it writes subtasks of its own."""
     max_subtasks: Annotated[PositiveInt, Field(le=64)] = 8
+    """Most subtasks the planner may write."""
     plan_tokens: PositiveInt = 1024
     """Longest reply of the planner, whatever the task's own limit on the answer."""
     max_depth: Annotated[PositiveInt, Field(le=16)] = 4

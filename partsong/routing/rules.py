@@ -64,6 +64,7 @@ class Condition(Frozen):
     metadata: dict[str, JsonValue] = {}
     """Value by key of the row's metadata; a list takes any of its values."""
     urgency: Urgencies | None = None
+    """Of the row's constraints."""
     code: bool | None = None
     """Whether a code part, or text that looks like code, is there."""
     tools: bool | None = None
