@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -39,14 +40,16 @@ def _address(value: str) -> str:
     return value.rstrip("/")
 
 
-_OURS = frozenset({"authorization", "x-api-key", "x-goog-api-key", "content-length", "host", "transfer-encoding"})
+_FRAMING = frozenset({"content-length", "content-type", "host", "transfer-encoding"})
+_SECRET = re.compile(r"(.*[-_])?(authorization|api[-_]?key|cookie|secret|token)", re.IGNORECASE)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def _headers(value: dict[str, str]) -> dict[str, str]:
     for name, text in value.items():
-        if name.lower() in _OURS:
+        if name.lower() in _FRAMING or _SECRET.fullmatch(name):
             raise ValueError(f"{name} is set by the adapter; a key belongs to `api_key`")
-        if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or not text.isascii() or not text.isprintable():
+        if not _HEADER_NAME.fullmatch(name) or not text.isascii() or not text.isprintable():
             raise ValueError(f"{name!r} is no header: names are letters, digits and `-`, values printable ASCII")
     return value
 
