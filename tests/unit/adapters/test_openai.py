@@ -1,16 +1,14 @@
-"""OpenAI-compatible servers: conformance, and what chat completions carry."""
+"""OpenAI: what a task becomes in a chat completion's request, and what a reply becomes."""
 
 import pytest
-from providers.http_conformance import PROMPT, HttpConformance
-from providers.openai import OpenAIServer
-from providers.provider import Reply
+from providers.kinds import adapter_of, speaking
+from providers.provider import Reply, ToolUse
 
-from partsong.adapters.openai import OpenAIAdapter
+from partsong.adapters.profiles import OPENAI, profile_of
 from partsong.contracts import (
     AudioPart,
     CodePart,
     Completion,
-    Failure,
     FailureCode,
     FilePart,
     ImagePart,
@@ -22,122 +20,190 @@ from partsong.contracts import (
     ToolCall,
 )
 
-ALL_PARTS = ("text", "code", "image", "audio", "file")
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
+WEATHER = Tool(name="weather", description="Tells the weather.", parameters=SCHEMA)
 
 
-class TestOpenAI(HttpConformance):
-    kind = OpenAIAdapter
-    server = OpenAIServer
-    model = "some-model"
-
-    def sampled(self):
-        return Sampling(temperature=0.5, top_p=0.9, max_tokens=50, seed=7, stop=("\n\n",), logprobs=True)
+def text(role, words, **fields):
+    return Message(role=role, parts=(TextPart(text=words),), **fields)
 
 
 def user(*parts):
     return Task(id="1", messages=(Message(role="user", parts=parts),))
 
 
-async def sent(task, model="some-model", *, reply=None, stream=False):
-    """Return the body of the request that the task becomes, and the reply."""
-    suite = TestOpenAI()
-    suite.model = model
-    async with suite.both(accepts=ALL_PARTS) as (adapter, server):
-        if reply is not None:
-            server.reply = reply
-        answer = await adapter.complete(task, [].append if stream else None)
-        return server.body(), answer
+def body(task, model="gpt-4o-mini", *, stream=False, **fields):
+    return adapter_of("openai", "http://x/v1", model=model, **fields).ask(task, stream).body
 
 
-async def test_parts_become_content_parts():
-    body, reply = await sent(
-        user(
-            TextPart(text="look"),
-            CodePart(code="print(1)", language="python"),
-            ImagePart(data=b"\x89PNG"),
-            ImagePart(url="https://example.com/a.png"),
-            AudioPart(data=b"RIFF"),
-            FilePart(name="a.pdf", data=b"%PDF", media_type="application/pdf"),
-        )
+def test_a_plain_question_is_nothing_more():
+    assert body(Task.of("Why?")) == {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Why?"}]}
+
+
+def test_a_stream_asks_for_its_usage():
+    assert body(Task.of("Why?"), stream=True) == {
+        "model": "gpt-4o-mini",
+        "messages": [{"role": "user", "content": "Why?"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_a_conversation_with_tools_keeps_its_turns():
+    call = ToolCall(id="call_1", name="weather", arguments='{"city": "Köln"}')
+    turns = (
+        text("system", "Be brief."),
+        text("user", "Weather?"),
+        text("assistant", "", tool_calls=(call,)),
+        text("tool", "rain", tool_call_id="call_1"),
     )
-    assert isinstance(reply, Completion), reply
-    content = body["messages"][0]["content"]
-    assert [part["type"] for part in content] == ["text", "text", "image_url", "image_url", "input_audio", "file"]
-    assert content[2]["image_url"]["url"] == "data:image/png;base64,iVBORw=="
-    assert content[4]["input_audio"] == {"data": "UklGRg==", "format": "wav"}
-    assert content[5]["file"]["filename"] == "a.pdf"
+    assert body(Task(id="1", messages=turns, tools=(WEATHER,))) == {
+        "model": "gpt-4o-mini",
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Weather?"},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Köln"}'}}],
+            },
+            {"role": "tool", "content": "rain", "tool_call_id": "call_1"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "weather", "description": "Tells the weather.", "parameters": SCHEMA}}],
+    }
 
 
-async def test_text_alone_is_a_plain_string():
-    body, _ = await sent(user(TextPart(text="one"), TextPart(text="two")))
-    assert body["messages"] == [{"role": "user", "content": "one\ntwo"}]
-
-
-async def test_a_conversation_with_tools_is_sent_whole():
-    call = ToolCall(id="c1", name="weather", arguments='{"city":"Köln"}')
-    task = Task(
-        id="1",
-        messages=(
-            Message(role="system", parts=(TextPart(text="be kind"),)),
-            Message(role="user", parts=(TextPart(text=PROMPT),)),
-            Message(role="assistant", parts=(), tool_calls=(call,)),
-            Message(role="tool", parts=(TextPart(text="rain"),), tool_call_id="c1"),
-        ),
-        tools=(Tool(name="weather", parameters=SCHEMA),),
+def test_parts_have_their_own_shapes():
+    task = user(
+        TextPart(text="Look"),
+        CodePart(code="x = 1", language="python"),
+        ImagePart(url="https://example.com/a.png"),
+        ImagePart(data=b"\x89PNG"),
+        AudioPart(data=b"RIFF"),
+        FilePart(name="a.pdf", data=b"%PDF", media_type="application/pdf"),
     )
-    body, reply = await sent(task)
-    assert isinstance(reply, Completion), reply
-    assert [message["role"] for message in body["messages"]] == ["system", "user", "assistant", "tool"]
-    assert body["messages"][2]["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"city":"Köln"}'}
-    assert body["tools"][0]["function"]["parameters"] == SCHEMA
+    assert body(task)["messages"][0]["content"] == [
+        {"type": "text", "text": "Look"},
+        {"type": "text", "text": "x = 1"},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}},
+        {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERg=="}},
+    ]
 
 
-async def test_a_schema_becomes_a_response_format():
-    body, _ = await sent(Task.of(PROMPT).model_copy(update={"answer_schema": SCHEMA}))
-    assert body["response_format"]["json_schema"]["schema"] == SCHEMA
+def test_text_and_code_alone_stay_one_string_which_every_server_takes():
+    assert body(user(TextPart(text="Mend:"), CodePart(code="x = 1")))["messages"][0]["content"] == "Mend:\nx = 1"
 
 
-async def test_a_stream_asks_for_usage():
-    body, _ = await sent(Task.of(PROMPT), stream=True)
-    assert body["stream_options"] == {"include_usage": True}
+@pytest.mark.parametrize("part", [AudioPart(data=b"x", media_type="audio/ogg"), FilePart(name="a.pdf", url="https://example.com/a.pdf")])
+async def test_a_part_without_a_shape_is_unsupported_and_not_sent(part):
+    async with speaking("openai") as (adapter, server):
+        failure = await adapter.complete(user(part))
+        assert not server.requests
+    assert (failure.code, failure.sent) == (FailureCode.UNSUPPORTED, "no")
 
 
-@pytest.mark.parametrize(("model", "field"), [("gpt-4o-mini", "max_tokens"), ("gpt-5-mini", "max_completion_tokens")])
-async def test_how_the_longest_reply_is_named_is_a_row_of_the_profile(model, field):
-    body, reply = await sent(Task.of(PROMPT).model_copy(update={"sampling": Sampling(max_tokens=9, temperature=0.2)}), model)
-    assert isinstance(reply, Completion), reply
-    assert body[field] == 9
+EVERYTHING = Sampling(temperature=0.5, top_p=0.9, max_tokens=7, seed=40, sample=2, stop=("END",), logprobs=True)
 
 
-async def test_logprobs_that_a_model_does_not_give_are_not_asked_for():
-    body, reply = await sent(Task.of(PROMPT).model_copy(update={"sampling": Sampling(logprobs=True)}), "o3")
-    assert "logprobs" not in body
-    assert reply.logprobs is None
+def test_sampling_is_handed_on_and_each_sample_has_its_own_seed():
+    asked = body(Task.of("?").model_copy(update={"sampling": EVERYTHING}))
+    del asked["messages"], asked["model"]
+    assert asked == {"temperature": 0.5, "top_p": 0.9, "max_tokens": 7, "seed": 42, "stop": ["END"], "logprobs": True}
 
 
-@pytest.mark.parametrize("sample", [0, 3])
-async def test_samples_of_a_seed_differ_and_come_again(sample):
-    body, _ = await sent(Task.of(PROMPT).model_copy(update={"sampling": Sampling(seed=10, sample=sample)}))
-    assert body["seed"] == 10 + sample
+def test_a_reasoning_model_is_not_asked_for_what_it_refuses():
+    asked = body(Task.of("?").model_copy(update={"sampling": EVERYTHING}), "o3-mini")
+    del asked["messages"], asked["model"]
+    assert asked == {"max_completion_tokens": 7, "seed": 42}
 
 
-async def test_a_file_by_its_address_has_no_place_in_a_request():
-    task = user(TextPart(text="x"), FilePart(name="a.pdf", url="https://example.com/a.pdf"))
-    async with TestOpenAI().both() as (adapter, server):
-        reply = await adapter.complete(task)
-        assert isinstance(reply, Failure)
-        assert (reply.code, reply.sent, server.calls.total()) == (FailureCode.UNSUPPORTED, "no", 0)
+def test_a_strict_schema_is_asked_for_strictly():
+    asked = body(Task.of("?").model_copy(update={"answer_schema": SCHEMA}))
+    assert asked["response_format"] == {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True}}
 
 
-async def test_text_that_the_filter_cut_off_is_told():
-    _, reply = await sent(Task.of(PROMPT), reply=lambda asked: Reply("begun", finish="content_filter"))
-    assert (reply.text, reply.finish_reason) == ("begun", "content_filter")
+def test_a_schema_that_allows_more_is_not_asked_for_strictly():
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    asked = body(Task.of("?").model_copy(update={"answer_schema": schema}))
+    assert asked["response_format"]["json_schema"] == {"name": "answer", "schema": schema}
 
 
-async def test_without_a_key_none_is_sent():
-    suite = TestOpenAI()
-    async with suite.both(key=None) as (adapter, server):
-        server.key = ""
-        assert isinstance(await adapter.complete(Task.of(PROMPT)), Completion)
-        assert "authorization" not in server.requests[-1].headers
+def test_an_older_model_is_told_the_schema_in_words():
+    task = Task.of("?").model_copy(update={"answer_schema": SCHEMA})
+    turbo, older = body(task, "gpt-4-turbo"), body(task, "gpt-4")
+    assert turbo["response_format"] == {"type": "json_object"}
+    assert "response_format" not in older
+    assert all('"city"' in asked["messages"][0]["content"] for asked in (turbo, older))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_schema_that_is_no_object_is_wrapped_and_its_answer_unwrapped(stream):
+    pieces = []
+    async with speaking("openai", reply='{"answer": "yes"}') as (adapter, server):
+        task = Task.of("?").model_copy(update={"answer_schema": {"enum": ["yes", "no"]}})
+        reply = await adapter.complete(task, pieces.append if stream else None)
+        asked = server.body()["response_format"]["json_schema"]["schema"]
+    assert asked["properties"] == {"answer": {"enum": ["yes", "no"]}}
+    assert reply.text == '"yes"'
+    assert pieces == (['"yes"'] if stream else [])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_tool_calls_come_back(stream):
+    said = Reply(tool_calls=[ToolUse("weather", {"city": "Köln"}), ToolUse("weather", {"city": "Bonn"}, "call_2")])
+    async with speaking("openai", reply=said) as (adapter, _):
+        task = Task.of("?").model_copy(update={"tools": (WEATHER,)})
+        reply = await adapter.complete(task, [].append if stream else None)
+    assert reply.finish_reason == "tool_calls"
+    assert [(call.id, call.name) for call in reply.tool_calls] == [("call_1", "weather"), ("call_2", "weather")]
+    assert [call.arguments for call in reply.tool_calls] == ['{"city": "K\\u00f6ln"}', '{"city": "Bonn"}']
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_logprobs_come_back_one_a_token(stream):
+    async with speaking("openai", reply=Reply("one two", logprob=-0.25)) as (adapter, _):
+        task = Task.of("?").model_copy(update={"sampling": Sampling(logprobs=True)})
+        reply = await adapter.complete(task, [].append if stream else None)
+        without = await adapter.complete(Task.of("?"))
+    assert (reply.logprobs.tokens, reply.logprobs.values) == (("one", " two"), (-0.25, -0.25))
+    assert without.logprobs is None
+
+
+async def test_a_filtered_reply_with_text_is_a_completion_that_says_so():
+    async with speaking("openai", reply=Reply("so far", finish="content_filter")) as (adapter, _):
+        reply = await adapter.complete(Task.of("?"))
+    assert isinstance(reply, Completion)
+    assert (reply.text, reply.finish_reason) == ("so far", "content_filter")
+
+
+async def test_a_filtered_reply_without_text_is_a_failure():
+    async with speaking("openai", reply=Reply("", finish="content_filter")) as (adapter, _):
+        assert (await adapter.complete(Task.of("?"))).code == FailureCode.CONTENT_FILTER
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code", "retryable"),
+    [
+        ("insufficient_quota", 429, "rate-limited", False),
+        ("context_length_exceeded", 400, "too-large", False),
+        ("content_filter", 400, "content-filter", False),
+        ("model_not_found", 404, "not-found", False),
+    ],
+)
+async def test_the_vendors_own_error_codes_say_more_than_the_status(kind, status, code, retryable):
+    async with speaking("openai") as (adapter, server):
+        said = server.error(status, "no", kind)
+        server.error = lambda *_: said
+        server.fault("status", status=status)
+        failure = await adapter.complete(Task.of("?"))
+    assert (failure.code, failure.retryable, failure.status) == (code, retryable, status)
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [("gpt-4o-mini", "max_tokens"), ("o1", "max_completion_tokens"), ("gpt-5.4-mini", "max_completion_tokens"), ("llama3", "max_tokens")],
+)
+def test_the_limit_of_tokens_is_called_what_the_model_calls_it(model, field):
+    assert profile_of(model, OPENAI).max_tokens_field == field
