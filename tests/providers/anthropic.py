@@ -34,7 +34,15 @@ class AnthropicServer(Provider):
         if version == "2026-10-21":
             _check_as_of_2026(body)
         last = next(m for m in reversed(body["messages"]) if m["role"] == "user")
-        return Asked(prompt=_text(last), model=body["model"], body=body, stream=body.get("stream", False))
+        return Asked(
+            prompt=_text(last),
+            model=body["model"],
+            body=body,
+            stream=body.get("stream", False),
+            schema=(body.get("output_config", {}).get("format") or {}).get("schema"),
+            tools={tool["name"]: tool["input_schema"] for tool in body.get("tools", ())},
+            must_call=_must_call(body),
+        )
 
     def _check(self, body: dict[str, Any]) -> None:
         only(_FIELDS, body, "Extra inputs are not permitted")
@@ -105,6 +113,11 @@ class AnthropicServer(Provider):
         body = {name: value for name, value in body.items() if name != "usage"}
         return body | {"message": self.without_usage(body["message"])} if "message" in body else body
 
+    def without_choices(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        if body["type"] == "message":
+            return body | {"content": []}
+        return None if body["type"].startswith("content_block") else body
+
 
 def _check_as_of_2026(body: dict[str, Any]) -> None:
     for name in ("temperature", "top_p", "top_k"):
@@ -133,6 +146,13 @@ def _check_message(message: dict[str, Any]) -> None:
 def _text(message: dict[str, Any]) -> str:
     content = message["content"]
     return content if isinstance(content, str) else "\n".join(block["text"] for block in content if block["type"] == "text")
+
+
+def _must_call(body: dict[str, Any]) -> str:
+    choice = body.get("tool_choice") or {}
+    if choice.get("type") == "any":
+        return body["tools"][0]["name"]
+    return choice["name"] if choice.get("type") == "tool" else ""
 
 
 def _message(asked: Asked) -> dict[str, Any]:

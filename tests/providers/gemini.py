@@ -43,8 +43,20 @@ class GeminiServer(Provider):
         body = body_of(request)
         self._check(body)
         last = next(c for c in reversed(body["contents"]) if c.get("role", "user") == "user")
-        logprobs = body.get("generationConfig", {}).get("responseLogprobs", False)
-        return Asked(prompt=_text(last), model=model, body=body, stream=stream, logprobs=logprobs)
+        config = body.get("generationConfig", {})
+        tools = _tools(body)
+        forced = body.get("toolConfig", {}).get("functionCallingConfig", {})
+        must_call = (forced.get("allowedFunctionNames") or list(tools))[0] if forced.get("mode") == "ANY" else ""
+        return Asked(
+            prompt=_text(last),
+            model=model,
+            body=body,
+            stream=stream,
+            logprobs=config.get("responseLogprobs", False),
+            schema=config.get("responseJsonSchema") or config.get("responseSchema"),
+            tools=tools,
+            must_call=must_call,
+        )
 
     def _check(self, body: dict[str, Any]) -> None:
         only(_FIELDS, body, "Invalid JSON payload received")
@@ -90,6 +102,9 @@ class GeminiServer(Provider):
     def without_usage(self, body: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in body.items() if name != "usageMetadata"}
 
+    def without_choices(self, body: dict[str, Any]) -> dict[str, Any]:
+        return body | {"candidates": []}
+
 
 def _check_parts(content: dict[str, Any]) -> None:
     expect(content.get("parts"), "contents.parts must not be empty")
@@ -101,6 +116,11 @@ def _check_parts(content: dict[str, Any]) -> None:
 
 def _text(content: dict[str, Any]) -> str:
     return "\n".join(part["text"] for part in content["parts"] if "text" in part)
+
+
+def _tools(body: dict[str, Any]) -> dict[str, Any]:
+    functions = [function for tool in body.get("tools", ()) for function in tool.get("functionDeclarations", ())]
+    return {f["name"]: f.get("parametersJsonSchema") or f.get("parameters", {}) for f in functions}
 
 
 def _response(asked: Asked, reply: Reply, parts: list[Any], finish: str | None, tokens: list[str]) -> dict[str, Any]:

@@ -2,12 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+import socket
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 _MOST_BYTES = 256 * 2**20
+_NO_LINGER = struct.pack("ii", 1, 0)
+_UNDERWAY_S = 0.02
+"""What a reset connection has sent before must have arrived: a reset throws away what was not read."""
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -37,12 +42,15 @@ class Response:
         return cls(status, json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), headers=headers)
 
     def encoded(self) -> bytes:
+        return self.head(len(self.body)) + self.body
+
+    def head(self, length: int) -> bytes:
         more = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
         head = (
             f"HTTP/1.1 {self.status} {_REASONS.get(self.status, 'Unknown')}\r\ncontent-type: {self.content_type}\r\n"
-            f"{more}content-length: {len(self.body)}\r\n\r\n"
+            f"{more}content-length: {length}\r\n\r\n"
         )
-        return head.encode() + self.body
+        return head.encode()
 
 
 class Exchange:
@@ -52,6 +60,8 @@ class Exchange:
         self._connection = connection
         self.request = request
         self.done = False
+        self.stalled = False
+        """Whether nothing more will come, though it is not done."""
         self.on_lost: Callable[[], None] | None = None
         """Called when the client leaves before the exchange is done."""
 
@@ -61,17 +71,14 @@ class Exchange:
 
     def send(self, response: Response) -> None:
         self._write(response.encoded())
-        self._finish()
+        self.finish()
 
     def begin(self, content_type: str) -> None:
-        self._write(f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n".encode())
-
-    def chunk(self, piece: bytes) -> None:
-        self._write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        self._write(stream_head(content_type))
 
     def end(self) -> None:
         self._write(b"0\r\n\r\n")
-        self._finish()
+        self.finish()
 
     def cut(self, partial: bytes = b"") -> None:
         """Close the connection in the middle of whatever it was."""
@@ -79,18 +86,47 @@ class Exchange:
         self.done = True
         self._connection.transport.close()
 
-    def reset(self) -> None:
-        """Reset the connection (RST)."""
+    def reset(self, partial: bytes = b"") -> None:
+        """Reset the connection (RST), once what is sent before it has arrived."""
         self.done = True
-        self._connection.transport.abort()
+        self._write(partial)
+        if partial:
+            asyncio.get_running_loop().call_later(_UNDERWAY_S, self._connection.reset)
+        else:
+            self._connection.reset()
+
+    def stall(self, partial: bytes = b"") -> None:
+        """Send this, and then nothing more, for ever."""
+        self._write(partial)
+        self.stalled = True
+
+    def pour(self, pieces: Iterator[bytes], then: Callable[[], None]) -> None:
+        """Send the pieces no faster than the client reads them, then go on; a client that left stops it."""
+        for piece in pieces:
+            if self.lost:
+                return
+            self._write(piece)
+            if self._connection.paused:
+                self._connection.on_resumed = lambda: self.pour(pieces, then)
+                return
+        then()
+
+    def finish(self) -> None:
+        """Say that the reply is complete: the connection may carry the next request."""
+        self.done = True
+        self._connection.finished()
 
     def _write(self, data: bytes) -> None:
         if data and not self.lost:
             self._connection.transport.write(data)
 
-    def _finish(self) -> None:
-        self.done = True
-        self._connection.finished()
+
+def stream_head(content_type: str) -> bytes:
+    return f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+
+
+def chunk_of(piece: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
 class Connection(asyncio.Protocol):
@@ -102,6 +138,9 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._head: tuple[str, str, dict[str, str]] | None = None
         self._exchange: Exchange | None = None
+        self.paused = False
+        """Whether the client reads more slowly than it is sent to."""
+        self.on_resumed: Callable[[], None] | None = None
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -113,6 +152,20 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is not None and not exchange.done and exchange.on_lost is not None:
             exchange.on_lost()
+
+    def pause_writing(self) -> None:
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        resumed, self.on_resumed = self.on_resumed, None
+        if resumed is not None:
+            resumed()
+
+    def reset(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -131,14 +184,23 @@ class Connection(asyncio.Protocol):
             return
         assert self._head is not None
         method, target, headers = self._head
-        length = int(headers.get("content-length", "0"))
-        if len(self._buffer) < length:
+        body = self._body(headers)
+        if body is None:
             return
-        body = bytes(self._buffer[:length])
-        del self._buffer[:length]
         self._head = None
         self._exchange = Exchange(self, Request(method, target, headers, body))
         self._answer(self._exchange)
+
+    def _body(self, headers: dict[str, str]) -> bytes | None:
+        """Take the request's body off the buffer; None while there is more to come."""
+        try:
+            body, used = _chunked(self._buffer) if "transfer-encoding" in headers else _counted(self._buffer, headers)
+        except ValueError:
+            self.transport.write(Response.of({"error": "this is no HTTP/1.1"}, 400).encoded())
+            self.transport.close()
+            return None
+        del self._buffer[:used]
+        return body
 
     def _read_head(self) -> bool:
         end = self._buffer.find(b"\r\n\r\n")
@@ -146,14 +208,28 @@ class Connection(asyncio.Protocol):
             return False
         first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
         del self._buffer[: end + 4]
-        method, target, _ = first.split(" ", 2)
+        method, _, rest = first.partition(" ")
         headers = {}
         for line in lines:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
-        if "transfer-encoding" in headers:
-            self.transport.write(Response.of({"error": "send a content-length"}, 411).encoded())
-            self.transport.close()
-            return False
-        self._head = (method, target, headers)
+        self._head = (method, rest.partition(" ")[0], headers)
         return True
+
+
+def _counted(buffer: bytearray, headers: dict[str, str]) -> tuple[bytes | None, int]:
+    length = int(headers.get("content-length", "0"))
+    return (bytes(buffer[:length]), length) if len(buffer) >= length else (None, 0)
+
+
+def _chunked(buffer: bytearray) -> tuple[bytes | None, int]:
+    pieces, at = [], 0
+    while (end := buffer.find(b"\r\n", at)) >= 0:
+        size = int(buffer[at:end].partition(b";")[0], 16)
+        at = end + 2 + size + 2
+        if len(buffer) < at:
+            break
+        if size == 0:
+            return b"".join(pieces), at
+        pieces.append(bytes(buffer[end + 2 : at - 2]))
+    return None, 0

@@ -34,6 +34,9 @@ class OpenAIServer(Provider):
             body=body,
             stream=body.get("stream", False),
             logprobs=body.get("logprobs", False),
+            schema=body.get("response_format", {}).get("json_schema", {}).get("schema"),
+            tools={tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in body.get("tools", ())},
+            must_call=_must_call(body),
         )
 
     def _check(self, body: dict[str, Any]) -> None:
@@ -109,6 +112,9 @@ class OpenAIServer(Provider):
     def without_usage(self, body: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in body.items() if name != "usage"}
 
+    def without_choices(self, body: dict[str, Any]) -> dict[str, Any]:
+        return body | {"choices": []}
+
 
 def _check_message(message: dict[str, Any]) -> None:
     role = message.get("role")
@@ -128,6 +134,14 @@ def _check_message(message: dict[str, Any]) -> None:
 def _text(message: dict[str, Any]) -> str:
     content = message["content"]
     return content if isinstance(content, str) else "\n".join(part["text"] for part in content if part["type"] == "text")
+
+
+def _must_call(body: dict[str, Any]) -> str:
+    choice = body.get("tool_choice")
+    if isinstance(choice, dict):
+        name: str = choice["function"]["name"]
+        return name
+    return body["tools"][0]["function"]["name"] if choice == "required" else ""
 
 
 def _finish(reply: Reply) -> str:

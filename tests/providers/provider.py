@@ -3,88 +3,23 @@
 import argparse
 import asyncio
 import json
-import re
+import signal
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
 from math import inf
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
-from providers.http11 import Connection, Exchange, Request, Response
+from providers.failing import Cut, Stall, encoded_event, instead, reply_with, send_whole, spoilt
+from providers.faults import Fault, FaultKind, Faults
+from providers.http11 import Connection, Exchange, Request, Response, chunk_of
+from providers.replies import Asked, Replies, Reply, ToolUse, echo, fitting, from_table
 
-FaultKind = Literal[
-    "status",  # an error of this status, with the headers given
-    "slow",  # nothing for `delay_s` (for ever, by default), then the answer
-    "cut",  # the connection closes in the middle of the reply: after `after` events of a stream
-    "stall",  # the same, but the connection stays open and nothing more comes
-    "close",  # the connection is closed before the first byte
-    "reset",  # the connection is reset before the first byte
-    "malformed",  # 200, and JSON that ends too early
-    "html",  # `status` (200 by default) and a web page
-    "empty",  # 200 and no body
-    "bare",  # 200 and an object with no choices in it
-    "no-usage",  # a good reply that names no usage
-    "error-body",  # 200, whose body (or whose stream, after `after` events) is an error
-    "redirect",  # 307 to another host
-]
+__all__ = ["Asked", "Provider", "Refused", "Reply", "ToolUse", "body_of", "echo", "expect", "only", "serve"]
 
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    kind: FaultKind
-    times: float = 1
-    """How many calls it hits; `inf` for all."""
-    match: str = ""
-    """Only calls whose prompt holds this."""
-    status: int = 0
-    headers: tuple[tuple[str, str], ...] = ()
-    delay_s: float = inf
-    after: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class ToolUse:
-    name: str
-    arguments: dict[str, Any]
-    id: str = "call_1"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    text: str = ""
-    finish: Literal["stop", "length", "tool_calls", "content_filter"] = "stop"
-    tool_calls: Sequence[ToolUse] = ()
-    refusal: str = ""
-    logprob: float = -0.1
-    """Of every token."""
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-
-    @property
-    def tokens(self) -> list[str]:
-        return re.findall(r"\s*\S+|\s+$", self.text)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request asks, whatever the protocol."""
-
-    prompt: str
-    """Text of the last user turn."""
-    model: str
-    body: dict[str, Any] = field(repr=False)
-    stream: bool = False
-    logprobs: bool = False
-    path: str = ""
-
-    @property
-    def prompt_tokens(self) -> int:
-        return -(-len(self.prompt) // 4)
-
-
-def echo(asked: Asked) -> str:
-    return asked.prompt
+_NONSENSE = (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError)
+"""What reading a request of the wrong shape leads to."""
 
 
 class Refused(Exception):  # noqa: N818 - the vendor's answer, not an error of ours
@@ -100,7 +35,7 @@ class Provider(ABC):
 
     base_path = ""
 
-    def __init__(self, reply: Callable[[Asked], str | Reply] = echo, *, key: str = "test-key", latency_s: float = 0.0, pace_s: float = 0.0):
+    def __init__(self, reply: Replies = fitting, *, key: str = "test-key", latency_s: float = 0.0, pace_s: float = 0.0):
         self.reply = reply
         self.key = key
         self.latency_s = latency_s
@@ -114,7 +49,7 @@ class Provider(ABC):
         self.connections = 0
         """Connections ever made."""
         self.in_flight = self.most_in_flight = 0
-        self._faults: list[Fault] = []
+        self._faults = Faults()
         self._open: set[Connection] = set()
         self._changed = asyncio.Event()
 
@@ -137,6 +72,10 @@ class Provider(ABC):
     @abstractmethod
     def without_usage(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return the same body or event with no usage."""
+
+    @abstractmethod
+    def without_choices(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the same body or event with nothing said in it; None if there is nothing else in it."""
 
     async def start(self, port: int = 0) -> None:
         loop = asyncio.get_running_loop()
@@ -166,7 +105,7 @@ class Provider(ABC):
 
     def fault(self, kind: FaultKind, **fields: Any) -> None:
         """Let the next call (the next `times` calls that match) fail."""
-        self._faults.append(Fault(kind, **fields))
+        self._faults.add(Fault(kind, **fields))
 
     async def until(self, happened: Callable[[], object]) -> None:
         """Wait until what is asked about the server is true."""
@@ -180,14 +119,25 @@ class Provider(ABC):
         value: dict[str, Any] = json.loads(self.requests[-1].body)
         return value
 
-    def stats(self) -> dict[str, Any]:
-        return {
-            "calls": self.calls,
+    def stats(self, *, summary: bool = False) -> dict[str, Any]:
+        """Return what was counted; with `summary`, without the prompts."""
+        counted = {
             "total": self.calls.total(),
-            "abandoned": self.abandoned,
+            "total_abandoned": self.abandoned.total(),
             "connections": self.connections,
+            "in_flight": self.in_flight,
             "most_in_flight": self.most_in_flight,
         }
+        return counted if summary else counted | {"calls": self.calls, "abandoned": self.abandoned}
+
+    def reset(self) -> None:
+        """Forget all counts and all faults."""
+        self._faults.clear()
+        self.calls.clear()
+        self.abandoned.clear()
+        self.requests.clear()
+        self.connections = len(self._open)
+        self.most_in_flight = self.in_flight
 
     def _connection(self) -> Connection:
         self.connections += 1
@@ -204,12 +154,15 @@ class Provider(ABC):
         except Refused as refused:
             exchange.send(Response.of(self.error(refused.status, str(refused), refused.kind), refused.status))
             return
+        except _NONSENSE as nonsense:
+            exchange.send(Response.of(self.error(400, f"the request makes no sense: {nonsense}"), 400))
+            return
         self.calls[asked.prompt] += 1
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         self._changed.set()
         exchange.on_lost = lambda: self._abandon(asked)
-        fault = self._taken(asked)
+        fault = self._faults.next(asked.prompt)
         delay_s = fault.delay_s if fault is not None and fault.kind == "slow" else self.latency_s
         if delay_s == inf:
             return
@@ -223,133 +176,94 @@ class Provider(ABC):
         self.abandoned[asked.prompt] += 1
         self._changed.set()
 
-    def _taken(self, asked: Asked) -> Fault | None:
-        for place, fault in enumerate(self._faults):
-            if fault.match in asked.prompt:
-                left = fault.times - 1
-                self._faults[place : place + 1] = [] if left <= 0 else [Fault(**(asdict(fault) | {"times": left}))]
-                return fault
-        return None
-
     def _respond(self, exchange: Exchange, asked: Asked, fault: Fault | None) -> None:
         if exchange.lost:
             return
-        if fault is not None and self._failed(exchange, asked, fault):
+        if fault is not None and instead(exchange, fault, self, asked.stream):
             self._done(exchange)
             return
         said = self.reply(asked)
         reply = Reply(said) if isinstance(said, str) else said
+        if fault is not None:
+            reply = reply_with(fault, reply)
         if asked.stream:
             self._stream(exchange, asked, reply, fault)
-            return
-        body = self.whole(asked, reply)
-        if fault is not None and fault.kind == "no-usage":
-            body = self.without_usage(body)
-        response = Response.of(body)
-        if fault is not None and fault.kind in ("cut", "stall"):
-            encoded = response.encoded()
-            half = encoded[: -len(response.body) // 2]
-            exchange.cut(half) if fault.kind == "cut" else exchange._write(half)
+        elif fault is not None:
+            send_whole(exchange, self.whole(asked, reply), fault, self, lambda: self._done(exchange))
         else:
-            exchange.send(response)
-        self._done(exchange)
+            exchange.send(Response.of(self.whole(asked, reply)))
+            self._done(exchange)
 
     def _done(self, exchange: Exchange) -> None:
         if exchange.done:
             self.in_flight -= 1
 
-    def _failed(self, exchange: Exchange, asked: Asked, fault: Fault) -> bool:
-        """Send what the fault sends instead of a reply; False when it lets a reply begin."""
-        match fault.kind:
-            case "status":
-                body = self.error(fault.status, f"status {fault.status} on demand")
-                exchange.send(Response.of(body, fault.status, fault.headers))
-            case "close":
-                exchange.cut()
-            case "reset":
-                exchange.reset()
-            case "malformed" if not asked.stream:
-                exchange.send(Response(200, b'{"id": "x", "choices": [{"mess'))
-            case "html":
-                page = b"<html><body><h1>Bad gateway</h1></body></html>"
-                exchange.send(Response(fault.status or 200, page, "text/html"))
-            case "empty":
-                exchange.send(Response(200, b""))
-            case "bare" if not asked.stream:
-                exchange.send(Response.of({"id": "x"}))
-            case "error-body" if not asked.stream:
-                exchange.send(Response.of(self.error(503, "error on demand")))
-            case "redirect":
-                exchange.send(Response(307, b"", headers=(("location", "http://elsewhere.invalid/v1/chat/completions?key=secret"),)))
-            case _:
-                return False
-        return True
-
     def _stream(self, exchange: Exchange, asked: Asked, reply: Reply, fault: Fault | None) -> None:
-        exchange.begin("text/event-stream")
+        exchange.begin("text/plain" if fault is not None and fault.kind == "wrong-type" else "text/event-stream")
         events = self.events(asked, reply)
-        if fault is not None:
-            events = self._spoilt(events, fault)
-        self._next_events(exchange, events)
+        pieces = self._pieces(exchange, events if fault is None else spoilt(events, fault, self))
+        if self.pace_s:
+            self._paced(exchange, pieces)
+        else:
+            exchange.pour(pieces, lambda: self._end(exchange))
 
-    def _next_events(self, exchange: Exchange, events: Iterator[Any]) -> None:
+    def _pieces(self, exchange: Exchange, events: Iterator[Any]) -> Iterator[bytes]:
+        """Yield what is to be sent; a cut sends its own last part."""
         for event in events:
-            if exchange.lost:
+            if isinstance(event, Cut):
+                exchange.cut(chunk_of(event.partial) if event.partial else b"")
                 return
-            if event is _CUT:
-                exchange.cut()
-                self._done(exchange)
+            if isinstance(event, Stall):
+                exchange.stall()
                 return
-            if event is _STALL:
-                return
-            exchange.chunk(event if isinstance(event, bytes) else encoded_event(*event))
-            if self.pace_s:
-                asyncio.get_running_loop().call_later(self.pace_s, self._next_events, exchange, events)
-                return
-        exchange.end()
-        self._done(exchange)
+            yield chunk_of(event if isinstance(event, bytes) else encoded_event(*event))
 
-    def _spoilt(self, events: Iterator[tuple[str, Any]], fault: Fault) -> Iterator[Any]:
-        for number, event in enumerate(events):
-            if number == fault.after:
-                match fault.kind:
-                    case "cut":
-                        yield _CUT
-                    case "stall":
-                        yield _STALL
-                    case "malformed":
-                        yield b'data: {"choices": [{"del\n\n'
-                    case "error-body":
-                        yield ("error", self.error(503, "error on demand"))
-                        return
-                    case "bare":
-                        return
-            name, data = event
-            yield (name, self.without_usage(data)) if fault.kind == "no-usage" and isinstance(data, dict) else event
+    def _paced(self, exchange: Exchange, pieces: Iterator[bytes]) -> None:
+        if exchange.lost:
+            return
+        piece = next(pieces, None)
+        if piece is None:
+            self._end(exchange)
+            return
+        exchange.pour(iter([piece]), lambda: asyncio.get_running_loop().call_later(self.pace_s, self._paced, exchange, pieces))
+
+    def _end(self, exchange: Exchange) -> None:
+        if exchange.stalled:
+            return
+        if not exchange.done:
+            exchange.end()
+        self._done(exchange)
 
     def _control(self, exchange: Exchange) -> None:
         """Statistics and faults, for other processes."""
         request = exchange.request
-        if request.path == "/_faults":
-            fields = json.loads(request.body)
-            fields["headers"] = tuple(tuple(pair) for pair in fields.get("headers", ()))
-            self.fault(**fields)
-        exchange.send(Response.of(self.stats()))
+        match request.method, request.path:
+            case "GET", "/_stats":
+                exchange.send(Response.of(self.stats(summary=request.target.endswith("?summary=1"))))
+            case "POST", "/_faults":
+                exchange.send(self._told(request))
+            case "POST", "/_reset":
+                self.reset()
+                exchange.send(Response.of(self.stats()))
+            case _:
+                exchange.send(Response.of({"error": "there are GET /_stats, POST /_faults and POST /_reset"}, 404))
 
-
-_CUT, _STALL = object(), object()
-
-
-def encoded_event(name: str, data: Any) -> bytes:
-    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return (f"event: {name}\ndata: {text}\n\n" if name else f"data: {text}\n\n").encode()
+    def _told(self, request: Request) -> Response:
+        try:
+            told = json.loads(request.body)
+            faults = [Fault.of(fields) for fields in (told if isinstance(told, list) else [told])]
+        except (TypeError, ValueError) as wrong:
+            return Response.of({"error": f"no fault: {wrong}"}, 400)
+        for fault in faults:
+            self._faults.add(fault)
+        return Response.of(self.stats(summary=True))
 
 
 def body_of(request: Request) -> dict[str, Any]:
     """Return the JSON object that was sent; raises Refused."""
     try:
         body = json.loads(request.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise Refused("the body is no JSON object")
@@ -367,20 +281,27 @@ def only(known: frozenset[str], fields: dict[str, Any], what: str) -> None:
 
 
 def serve(kind: type[Provider]) -> None:
-    """Run as a process: prints its address, then serves until it is ended."""
+    """Run as a process: prints its address, then serves until SIGTERM or Ctrl-C."""
     parser = argparse.ArgumentParser(description=kind.__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
     parser.add_argument("--pace", type=float, default=0.0, help="seconds between two events of a stream")
     parser.add_argument("--key", default="test-key")
-    parser.add_argument("--text", help="what every answer says; else the prompt comes back")
+    parser.add_argument("--text", help="what every answer says; else the prompt comes back, or a tool call or JSON where that is asked")
+    parser.add_argument("--table", type=Path, help="JSON file of answers by prompt")
     options = parser.parse_args()
+    text = options.text
+    reply = (lambda _: text) if text is not None else from_table(options.table) if options.table is not None else fitting
 
     async def run() -> None:
-        reply = echo if options.text is None else lambda _: options.text
-        async with kind(reply, key=options.key, latency_s=options.latency, pace_s=options.pace) as server:
-            print(server.url, flush=True)
-            await asyncio.Event().wait()
+        ended = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, ended.set)
+        server = kind(reply, key=options.key, latency_s=options.latency, pace_s=options.pace)
+        await server.start(options.port)
+        print(f"listening on {server.url}", flush=True)
+        await ended.wait()
+        await server.stop()
 
     try:
         import uvloop
