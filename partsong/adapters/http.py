@@ -5,7 +5,7 @@ import json
 import re
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -136,10 +136,11 @@ class HttpAdapter(Adapter):
         self._around = around
         self._unix_s = unix_s
         self.profile = profile_of(spec.model, spec.profiles)
-        self._headers = {"content-type": "application/json", "user-agent": "partsong", **self.extra_headers, **spec.headers}
+        self._headers = httpx.Headers({"content-type": "application/json", "user-agent": "partsong", **self.extra_headers, **spec.headers})
         if around.secret is not None:
             name, scheme = self.key_header
             self._headers[name] = scheme + around.secret
+        self._urls: dict[str, httpx.URL] = {}  # parsed once a path: a tenth of a call's processor time
         self._transport: AiohttpTransport | None = None
 
     @abstractmethod
@@ -174,7 +175,7 @@ class HttpAdapter(Adapter):
             ask = self.ask(task, on_text is not None)
         except UnsupportedError as error:
             return self._failure(Meaning(FailureCode.UNSUPPORTED), str(error), "no")
-        request = httpx.Request("POST", self._spec.base_url + ask.path, headers=self._headers, content=json.dumps(ask.body).encode())
+        request = httpx.Request("POST", self._url(ask.path), headers=self._headers, content=json.dumps(ask.body).encode())
         start_s = time.perf_counter()
         try:
             response = await self._transport.handle_async_request(request)
@@ -186,15 +187,20 @@ class HttpAdapter(Adapter):
         finally:
             await response.aclose()
 
+    def _url(self, path: str) -> httpx.URL:
+        if path not in self._urls:
+            self._urls[path] = httpx.URL(self._spec.base_url + path)
+        return self._urls[path]
+
     async def _answer(self, response: httpx.Response, draft: Draft, task: Task, start_s: float) -> Completion | Failure:
         streamed = response.headers.get("content-type", "").startswith("text/event-stream")
         try:
             if response.status_code != HTTPStatus.OK:
-                return self._refused(response, await response.aread())
+                return self._refused(response, await _body(response))
             if streamed:
                 await self._read_stream(response, draft)
             else:
-                self.read(self._object(await response.aread(), response), draft)
+                self.read(self._object(await _body(response), response), draft)
         except _RefusedError as error:
             return self._complained(error.words, HTTPStatus.OK, response.headers, draft)
         except ReplyTooLargeError as error:
@@ -213,8 +219,7 @@ class HttpAdapter(Adapter):
 
     async def _read_stream(self, response: httpx.Response, draft: Draft) -> None:
         parser = SseParser(self._spec.reply_cap)
-        assert isinstance(response.stream, httpx.AsyncByteStream), "the transport's stream is asynchronous"
-        pieces = aiter(response.stream)
+        pieces = _pieces(response)
         async for piece in pieces:
             for event in parser.feed(piece):
                 self.read_event(event, draft)
@@ -316,6 +321,15 @@ _REMEDIES = {
     FailureCode.FORBIDDEN: "check what the key may do, and the account's balance",
     FailureCode.NOT_FOUND: "check `model` and `base_url`",
 }
+
+
+def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+    assert isinstance(response.stream, httpx.AsyncByteStream), "the transport's stream is asynchronous"
+    return aiter(response.stream)
+
+
+async def _body(response: httpx.Response) -> bytes:
+    return b"".join([piece async for piece in _pieces(response)])  # decoded already, which Response.aread would check again
 
 
 def _parsed(body: bytes | str) -> object:

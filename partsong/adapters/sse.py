@@ -36,9 +36,10 @@ class SseParser:
 
     def feed(self, piece: bytes) -> list[ServerEvent]:
         """Return the events that end in this piece; EventTooLongError when one grows beyond the bound."""
-        if self._after_cr and piece:
+        if not piece:
+            return []
+        if self._after_cr:
             piece = piece.removeprefix(b"\n")
-            self._after_cr = False
         events = []
         for line in piece.splitlines(keepends=True):
             if not line.endswith((b"\n", b"\r")):

@@ -9,6 +9,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from types import TracebackType
 
 import aiohttp
@@ -71,7 +72,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         try:
             reply = await self._session.request(
                 request.method,
-                URL(str(request.url), encoded=True),
+                _url(str(request.url)),
                 headers=CIMultiDict(request.headers.multi_items()),
                 data=await request.aread() or None,
                 allow_redirects=False,
@@ -107,6 +108,11 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._reply.close()  # a reply read to its end has given its connection back already
+
+
+@lru_cache(maxsize=256)
+def _url(text: str) -> URL:
+    return URL(text, encoded=True)
 
 
 def _translated(error: Exception, request: httpx.Request) -> httpx.TransportError:
