@@ -48,6 +48,11 @@ class Draft:
     first_s: float | None = None
     """When the first piece came, on the performance counter."""
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing was said, not even why."""
+        return self.finish is None and not (self.pieces or self.tool_calls)
+
     def say(self, text: str) -> None:
         """Take a piece of text."""
         if not text:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from partsong.adapters.adapter import Adapter, Surroundings
 from partsong.adapters.complaint import Complaint, Meaning, complaint, meaning_of_status, one_line
@@ -22,8 +22,7 @@ from partsong.adapters.profiles import ProfileRow, profile_of
 from partsong.adapters.retry_after import retry_after_s
 from partsong.adapters.sse import EventTooLongError, ServerEvent, SseParser
 from partsong.adapters.transport import AiohttpTransport, CertificateError, ReplyTooLargeError
-from partsong.contracts import Completion, Duration, Failure, FailureCode, ModelSpec, SecretRef, Sent, Task
-from partsong.units import size_bytes
+from partsong.contracts import Completion, Duration, Failure, FailureCode, ModelSpec, SecretRef, Sent, Size, Task
 
 __all__ = ["Ask", "HttpAdapter", "HttpSpec", "MalformedReplyError", "UnsupportedError"]
 
@@ -54,9 +53,6 @@ def _headers(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-Size = Annotated[
-    int, BeforeValidator(size_bytes), Field(gt=0, json_schema_extra={"type": ["integer", "string"], "examples": ["64MB", "1GiB"]})
-]
 BaseUrl = Annotated[str, AfterValidator(_address)]
 Headers = Annotated[dict[str, str], AfterValidator(_headers)]
 
@@ -196,7 +192,7 @@ class HttpAdapter(Adapter):
         streamed = response.headers.get("content-type", "").startswith("text/event-stream")
         try:
             if response.status_code != HTTPStatus.OK:
-                return self._refused(response, await _body(response))
+                return await self._refused(response)
             if streamed:
                 await self._read_stream(response, draft)
             else:
@@ -224,11 +220,8 @@ class HttpAdapter(Adapter):
             for event in parser.feed(piece):
                 self.read_event(event, draft)
             if draft.ended:
-                break
-        with suppress(TimeoutError, httpx.TransportError):
-            async with asyncio.timeout(_LINGER_S):
-                async for _ in pieces:
-                    pass
+                await _drained(pieces)
+                return
 
     def event_object(self, event: ServerEvent) -> dict[str, Any]:
         """Return an event's JSON object, unless it is an error."""
@@ -257,10 +250,15 @@ class HttpAdapter(Adapter):
             return self._failure(meaning, "the stream ended before its end mark", "yes", draft)
         if draft.withheld and (draft.refused or not (draft.pieces or draft.tool_calls)):
             return self._failure(Meaning(FailureCode.CONTENT_FILTER), f"the provider withheld the reply ({draft.withheld})", "yes", draft)
+        if draft.is_blank:
+            return self._failure(Meaning(FailureCode.MALFORMED_REPLY, retryable=True), "the reply holds nothing", "yes", draft)
         return draft.completion(task, self._spec.model, self._spec.price, start_s)
 
-    def _refused(self, response: httpx.Response, body: bytes) -> Failure:
-        status = response.status_code
+    async def _refused(self, response: httpx.Response) -> Failure:
+        """Return the failure of a reply whose status is another than 200; a body that cannot be read leaves the status to speak."""
+        body = b""
+        with suppress(httpx.TransportError):
+            body = await _body(response)
         try:
             words = complaint(_parsed(body), self._around.secret)
         except MalformedReplyError:
@@ -268,13 +266,15 @@ class HttpAdapter(Adapter):
         if words is None:
             is_page = response.headers.get("content-type", "").startswith("text/html")
             words = Complaint((), "" if is_page else one_line(body[:4000].decode(errors="replace"), self._around.secret))
-        return self._complained(words, status, response.headers)
+        return self._complained(words, response.status_code, response.headers)
 
     def _complained(self, words: Complaint, status: int, headers: Mapping[str, str], draft: Draft | None = None) -> Failure:
         """Return the failure of an error reply; under status 200 the body's own names decide."""
         known = next((self.errors[kind] for kind in words.kinds if kind in self.errors), None)
         told = words.status if status == HTTPStatus.OK else status
         meaning = known or (Meaning(FailureCode.SERVER_ERROR, retryable=True) if told is None else meaning_of_status(told))
+        if headers.get("x-should-retry") in ("true", "false"):  # OpenAI and Anthropic say it outright, and their own clients obey
+            meaning = meaning._replace(retryable=headers["x-should-retry"] == "true")
         name = " ".join([str(told or status), *words.kinds[:1]])
         remedy = _REMEDIES.get(meaning.code, "")
         message = "; ".join(part for part in (f"{name}: {words.message}" if words.message else name, remedy) if part)
@@ -326,6 +326,14 @@ _REMEDIES = {
 def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
     assert isinstance(response.stream, httpx.AsyncByteStream), "the transport's stream is asynchronous"
     return aiter(response.stream)
+
+
+async def _drained(pieces: AsyncIterator[bytes]) -> None:
+    """Read what comes after the end mark, so that the connection can be kept."""
+    with suppress(TimeoutError, httpx.TransportError):
+        async with asyncio.timeout(_LINGER_S):
+            async for _ in pieces:
+                pass
 
 
 async def _body(response: httpx.Response) -> bytes:

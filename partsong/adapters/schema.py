@@ -16,7 +16,7 @@ def as_object(schema: dict[str, JsonValue]) -> tuple[dict[str, Any], str | None]
     """Return the schema with an object at its top, and the property that the answer was put into for that, if it was."""
     if schema.get("type") == "object" or "properties" in schema:
         return schema, None
-    definitions = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
+    definitions: dict[str, JsonValue] = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
     inner = {name: value for name, value in schema.items() if name not in definitions and name != "$schema"}
     return {
         "type": "object",
@@ -34,11 +34,10 @@ def is_strict(schema: Any) -> bool:
     if not isinstance(schema, dict):
         return True
     if schema.get("type") == "object" or "properties" in schema:
-        properties = schema.get("properties")
-        names = set(properties) if isinstance(properties, dict) else set()
-        if schema.get("additionalProperties") is not False or set(schema.get("required") or ()) != names:
+        properties, required = schema.get("properties"), schema.get("required")
+        names = sorted(properties) if isinstance(properties, dict) else []
+        if schema.get("additionalProperties") is not False or not isinstance(required, list) or sorted(map(str, required)) != names:
             return False
-        return all(is_strict(value) for value in (*(properties or {}).values(), *(schema.get("$defs") or {}).values()))
     return all(is_strict(value) for name, value in schema.items() if name not in ("enum", "const", "default", "examples"))
 
 
@@ -48,35 +47,42 @@ def in_words(task: Task) -> tuple[Message, ...]:
     return (Message(role="system", parts=(TextPart(text=asked),)), *task.messages)
 
 
-_BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems", "maxItems"}
-_NARROW = frozenset(_BOUNDS | {"uniqueItems", "minProperties", "maxProperties", "$schema", "$id", "examples"})
-_NAMED = ("properties", "$defs", "definitions")
+_BOUNDS = frozenset(
+    {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems", "maxItems"}
+    | {"uniqueItems", "minProperties", "maxProperties"}
+)
+_NOTES = frozenset({"$schema", "$id", "$comment", "examples"})
+_BEYOND = frozenset(
+    {"patternProperties", "propertyNames", "prefixItems", "contains", "not", "if", "then", "else", "dependentSchemas", "dependentRequired"}
+)
+_NAMED = frozenset({"properties", "$defs", "definitions"})
+_LISTED = frozenset({"anyOf", "oneOf", "allOf"})
 
 
-def closed(schema: Any) -> Any:
-    """Return the schema for a grammar that knows only closed objects and no bounds; None if an object in it must stay open.
+def closed(schema: Any) -> dict[str, Any] | None:
+    """Return the schema for a grammar that knows only closed objects and no bounds; None where it cannot be said so.
 
     Bounds go into the description, as the vendor's own client does: the model reads them there, and the answer is checked in any case.
     """
-    if isinstance(schema, list):
-        parts = [closed(part) for part in schema]
-        return None if None in parts else parts
-    if not isinstance(schema, dict):
-        return schema
-    kept: dict[str, Any] = {name: value for name, value in schema.items() if name not in _NARROW}
-    if bounds := {name: schema[name] for name in sorted(schema.keys() & _NARROW) if not name.startswith("$")}:
+    if not isinstance(schema, dict) or schema.keys() & _BEYOND:
+        return None
+    kept: dict[str, Any] = {name: value for name, value in schema.items() if name not in _BOUNDS | _NOTES}
+    if bounds := {name: schema[name] for name in sorted(schema.keys() & _BOUNDS)}:
         kept["description"] = f"{schema.get('description', '')} {json.dumps(bounds)}".strip()
     if schema.get("type") == "object" or "properties" in schema:
         if not schema.get("properties") or schema.get("additionalProperties"):
             return None
         kept["additionalProperties"] = False
-    for name, value in kept.items():
-        if name in _NAMED and isinstance(value, dict):
-            kept[name] = {inner: closed(part) for inner, part in value.items()}
-            if None in kept[name].values():
-                return None
-        elif name in ("items", "anyOf", "allOf", "oneOf", "not"):
-            kept[name] = closed(value)
-            if kept[name] is None:
-                return None
-    return kept
+    inner = {name: _inner(name, value) for name, value in kept.items() if name in _NAMED | _LISTED | {"items"}}
+    return None if None in inner.values() else kept | inner
+
+
+def _inner(name: str, value: Any) -> Any:
+    """Return what stands under a keyword that holds schemas, closed; None if one of them cannot be."""
+    if name in _NAMED and isinstance(value, dict):
+        named = {key: closed(part) for key, part in value.items()}
+        return None if None in named.values() else named
+    if name in _LISTED and isinstance(value, list):
+        listed = [closed(part) for part in value]
+        return None if None in listed else listed
+    return closed(value)

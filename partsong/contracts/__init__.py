@@ -6,7 +6,7 @@ from partsong.contracts.completion import Completion, FinishReason, Logprobs, Ti
 from partsong.contracts.failure import Failure, FailureCode, Sent
 from partsong.contracts.frozen import Frozen, Name, Probability, Seconds, Usd
 from partsong.contracts.messages import Call, CallRecord, MergeWork, Row, RowOutcome, RowRecord
-from partsong.contracts.model import Duration, ModelSpec, Price, Resources, SecretRef, WorkerRange
+from partsong.contracts.model import Duration, ModelSpec, Price, Resources, SecretRef, Size, WorkerRange
 from partsong.contracts.task import (
     AudioPart,
     CodePart,
@@ -59,6 +59,7 @@ __all__ = [
     "Seconds",
     "SecretRef",
     "Sent",
+    "Size",
     "Task",
     "TextPart",
     "TierOutcome",

@@ -7,14 +7,19 @@ from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, P
 from partsong.contracts.completion import Usage
 from partsong.contracts.frozen import Frozen, Name
 from partsong.contracts.task import PartType
-from partsong.units import duration_s
+from partsong.units import duration_s, size_bytes
 
-__all__ = ["Duration", "ModelSpec", "Price", "Resources", "SecretRef", "WorkerRange"]
+__all__ = ["Duration", "ModelSpec", "Price", "Resources", "SecretRef", "Size", "WorkerRange"]
 
 Duration = Annotated[
     float, BeforeValidator(duration_s), Field(gt=0.0, json_schema_extra={"type": ["number", "string"], "examples": ["60s", "2m", 0.5]})
 ]
 """Seconds, written as a number or with a unit: `250ms`, `60s`, `2m`, `1h`."""
+
+Size = Annotated[
+    int, BeforeValidator(size_bytes), Field(gt=0, json_schema_extra={"type": ["integer", "string"], "examples": ["64MB", "1GiB"]})
+]
+"""Bytes, written as a number or with a unit: `512kB`, `64MB`, `1GiB`."""
 
 
 class SecretRef(Frozen):

@@ -1,18 +1,10 @@
 """What the mesh file says of telemetry: where traces and metrics go, and how many."""
 
-from typing import Annotated
+from pydantic import Field, PositiveInt
 
-from pydantic import BeforeValidator, Field, PositiveInt
+from partsong.contracts import Frozen, Probability, Size
 
-from partsong.contracts import Frozen, Probability
-from partsong.units import size_bytes
-
-__all__ = ["Rotation", "Size", "TelemetrySpec"]
-
-Size = Annotated[
-    int, BeforeValidator(size_bytes), Field(gt=0, json_schema_extra={"type": ["integer", "string"], "examples": ["64MB", "1GiB"]})
-]
-"""Bytes, written as a number or with a unit: `512kB`, `64MB`, `1GiB`."""
+__all__ = ["Rotation", "TelemetrySpec"]
 
 
 class Rotation(Frozen):

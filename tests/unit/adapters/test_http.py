@@ -24,7 +24,7 @@ def kind(request):
 
 
 @asynccontextmanager
-async def raw(kind, reply, **fields):
+async def raw(kind, reply, *, once=False, **fields):
     """An open adapter whose server says these bytes to every request."""
 
     async def connection(reader, writer):
@@ -35,7 +35,7 @@ async def raw(kind, reply, **fields):
                 await reader.readexactly(length)
                 writer.write(reply)
                 await writer.drain()
-                if b"content-length" not in reply and b"chunked" not in reply:
+                if once:
                     return
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -137,6 +137,20 @@ async def test_the_providers_words_are_one_printable_line_of_bounded_length(kind
 async def test_error_bodies_of_other_servers_are_read_too(kind, body):
     async with raw(kind, http(body, 400)) as adapter:
         assert "as text" in (await adapter.complete(Task.of("x"))).message
+
+
+async def test_a_status_speaks_for_a_body_that_breaks_off(kind):
+    cut = b"HTTP/1.1 429 X\r\ncontent-type: application/json\r\nretry-after: 3\r\ncontent-length: 100\r\n\r\n{"
+    async with raw(kind, cut, once=True) as adapter:
+        failure = await adapter.complete(Task.of("x"))
+    assert (failure.code, failure.retry_after_s) == (FailureCode.RATE_LIMITED, 3)
+
+
+@pytest.mark.parametrize(("status", "says"), [(400, True), (500, False)])
+async def test_a_provider_that_says_whether_to_ask_again_is_believed(kind, status, says):
+    async with speaking(kind) as (adapter, server):
+        server.fault("status", status=status, headers=(("x-should-retry", str(says).lower()),))
+        assert (await adapter.complete(Task.of("x"))).retryable is says
 
 
 # --- waiting
@@ -354,6 +368,13 @@ async def test_a_reply_that_is_withheld_is_a_failure_that_tells_what_it_cost(kin
         failure = await adapter.complete(Task.of("how to?"), [].append if stream else None)
     assert outcome(failure) == ("content-filter", False, "yes")
     assert failure.cost_usd > 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_reply_that_says_nothing_not_even_why_is_malformed(stream):
+    body = http(b"data: [DONE]\n\n", 200, "text/event-stream") if stream else http({"choices": [{"message": {}}]})
+    async with raw("openai", body) as adapter:
+        assert (await adapter.complete(Task.of("x"), [].append if stream else None)).code == FailureCode.MALFORMED_REPLY
 
 
 async def test_halves_of_a_character_in_two_pieces_are_joined():
