@@ -10,7 +10,7 @@ from partsong.mesh import LoadedMesh
 from partsong.opened import inline_engine
 from partsong.telemetry import Telemetry
 
-__all__ = ["EngineKind", "open_engine"]
+__all__ = ["EngineKind", "open_engine", "ray_engine"]
 
 EngineKind = Literal["inline", "ray"]
 
@@ -32,16 +32,22 @@ async def open_engine(
         return
     from partsong_cluster.ray_runtime import ray_runtime
 
-    telemetry = Telemetry.start(loaded.mesh.telemetry, "driver", folder)
-    try:
-        async with ray_runtime(address):
-            from partsong_actors.engine import RayEngine  # imports Ray, which the runtime prepares for
+    async with ray_runtime(address), ray_engine(loaded, folder, secrets=secrets, coordinators=coordinators) as engine:
+        yield engine
 
-            store_url = loaded.mesh.store.url or "sqlite:///journal.db"
-            started = RayEngine(
-                loaded.mesh, store_url, folder, folder=loaded.folder, secrets=secrets, telemetry=telemetry, coordinators=coordinators
-            )
-            async with started as engine:
-                yield engine
+
+@asynccontextmanager
+async def ray_engine(loaded: LoadedMesh, folder: Path, *, secrets: Mapping[str, str], coordinators: int = 1) -> AsyncIterator[Engine]:
+    """Start the Ray engine on the Ray that this process is connected to."""
+    from partsong_actors.engine import RayEngine  # imports Ray, which the runtime prepares for
+
+    telemetry = Telemetry.start(loaded.mesh.telemetry, "driver", folder)
+    store_url = loaded.mesh.store.url or "sqlite:///journal.db"
+    started = RayEngine(
+        loaded.mesh, store_url, folder, folder=loaded.folder, secrets=secrets, telemetry=telemetry, coordinators=coordinators
+    )
+    try:
+        async with started as engine:
+            yield engine
     finally:
         telemetry.close()

@@ -59,8 +59,11 @@ class RowTrace(Frozen):
             yield from root.walk()
 
 
-def read_trace(run_folder: Path, row: str) -> RowTrace:
-    """Return the row's trace; `row` is its custom id or, when no row is called so, its number. RunError when there is none."""
+def read_trace(run_folder: Path, row: str, trace_id: str | None = None) -> RowTrace:
+    """Return the row's last trace, or the one of this id where several runs share the folder; RunError when there is none.
+
+    `row` is its custom id or, when no row is called so, its number.
+    """
     files = _trace_files(run_folder)
     if not files:
         raise RunError(
@@ -70,6 +73,8 @@ def read_trace(run_folder: Path, row: str) -> RowTrace:
             remedy="add `telemetry: {file: traces.jsonl}` to the mesh file and run again",
         )
     traces = _traces_of(files, row)
+    if trace_id is not None:
+        traces = {trace: start_ns for trace, start_ns in traces.items() if trace == trace_id}
     if not traces:
         raise RunError(
             "no-trace",

@@ -1,0 +1,32 @@
+"""Billed latency: how long a row takes by its bill, whether its calls were made in this run or taken from the journal's cache."""
+
+from collections.abc import Mapping, Sequence
+
+from partsong.contracts import Answer, BillLine, RowRecord
+from partsong.plans.cascade import Cascade
+from partsong.plans.direct import Direct
+from partsong.plans.ensemble import Ensemble
+from partsong.plans.plan import Plan
+
+__all__ = ["as_billed"]
+
+
+def as_billed(record: RowRecord, plans: Mapping[str, Plan]) -> RowRecord:
+    """Return the record with the latency of its bill: calls in a row added up, of calls side by side the longest."""
+    reply = record.reply
+    if not isinstance(reply, Answer) or reply.route is None:
+        return record
+    use = reply.route.use
+    return record.model_copy(update={"reply": reply.model_copy(update={"latency_s": _took_s(use, use, reply.bill, plans)})})
+
+
+def _took_s(name: str, step: str, bill: Sequence[BillLine], plans: Mapping[str, Plan]) -> float:
+    plan = plans.get(name)
+    match plan:
+        case Ensemble():
+            return max(_took_s(member.ask, f"{step}/{place}-{member.ask}", bill, plans) for place, member in enumerate(plan.members))
+        case Cascade():
+            return sum(_took_s(tier.ask, f"{step}/{place}-{tier.ask}", bill, plans) for place, tier in enumerate(plan.tiers))
+        case Direct():
+            return _took_s(plan.ask, f"{step}/{plan.ask}", bill, plans)
+    return sum(line.latency_s for line in bill if line.step == step or line.step.startswith(f"{step}/"))

@@ -1,0 +1,300 @@
+"""Run: the demo from weights to report; what is done already is taken from its folder."""
+
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json
+
+from partsong.adapters.weights import KNOWN, cache_folder, cached
+from partsong.contracts import Answer, Reply, Row, RowRecord
+from partsong.engine import Engine
+from partsong.errors import RunError, WeightsError
+from partsong.mesh import LoadedMesh, load_mesh
+from partsong.opened import inline_engine
+from partsong.plans.plan import Plan
+from partsong.telemetry.tree import RowTrace, read_trace
+from partsong_cluster.batch.as_task import Shape, as_task
+from partsong_cluster.batch.disk import disk_errors, replace_file
+from partsong_cluster.batch.finished import finished_rows, manifest_of
+from partsong_cluster.batch.places import fingerprint, input_files
+from partsong_cluster.batch.run import Limits, Watcher
+from partsong_cluster.batch.session import RunOrder, Session
+from partsong_cluster.batch.stop import Outcome, Stop
+from partsong_cluster.demo.billed import as_billed
+from partsong_cluster.demo.parts import WEIGHTS, ModelSet, Part, Way, local_part, recorded_part
+from partsong_cluster.engines import EngineKind, ray_engine
+from partsong_cluster.report import Live, PlanRun, Section, section_of
+
+__all__ = ["DemoOrder", "DemoResult", "ModelSet", "Show", "run_demo"]
+
+_LIVE = "live.json"
+_LIVE_RUN = "live"
+_REPLY: TypeAdapter[Reply] = TypeAdapter(Reply)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOrder:
+    """What a user asks for."""
+
+    folder: Path
+    models: ModelSet = "default"
+    engine: EngineKind = "ray"
+    fresh: bool = False
+    fetch: bool = True
+    """Whether weights that are not here may be fetched."""
+
+
+@dataclass(slots=True)
+class DemoResult:
+    """What the demo came to."""
+
+    sections: list[Section] = field(default_factory=list)
+    live: Live | None = None
+    left_out: list[str] = field(default_factory=list)
+    worked_ways: int = 0
+    """Runs that were worked now; the others were there."""
+    reused_ways: int = 0
+    interrupted: bool = False
+
+
+class Show(Watcher):
+    """Whoever shows how the demo is doing."""
+
+    def say(self, line: str) -> None:
+        """Show a line."""
+
+    def begin(self, part: Part, way: Way, rows: int) -> None:
+        """Rows of this way are about to be worked."""
+
+    def fetching(self, name: str) -> AbstractAsyncContextManager[Callable[[int, str], None]]:
+        """Show weights as they come."""
+        raise NotImplementedError
+
+
+async def run_demo(order: DemoOrder, show: Show, stop: Stop) -> DemoResult:
+    """Work what is not there yet and return what all of it came to."""
+    result = DemoResult()
+    parts = [*_part_of_this_machine(await _models(order, show, result), result), recorded_part()]
+    if order.fresh:
+        for part in parts:
+            shutil.rmtree(order.folder / part.name, ignore_errors=True)
+    async with _Engines(order, show) as engines:
+        for part in parts:
+            await _Work(part, order, engines, show, stop, result).done()
+            if stop.why is not None:
+                result.interrupted = True
+                return result
+    return result
+
+
+def _part_of_this_machine(models: ModelSet | None, result: DemoResult) -> Iterator[Part]:
+    missing = [name for name in ("vaderSentiment", "py3langid") if find_spec(name) is None]
+    if missing:
+        result.left_out.append(f"Part 1 and 2: {', '.join(missing)} not installed (pip install 'partsong[specialists]').")
+        return
+    if models is None:
+        result.left_out.append("Part 2, the request of several parts: it needs a language model.")
+    yield local_part(models)
+
+
+async def _models(order: DemoOrder, show: Show, result: DemoResult) -> ModelSet | None:
+    """Return the largest set of models, up to the one asked for, that is or can be brought here."""
+    if find_spec("xllamacpp") is None:
+        result.left_out.append("Part 1, language models: xllamacpp is not installed (pip install 'partsong[local]').")
+        return None
+    wanted: Sequence[ModelSet] = ("full", "default", "small")
+    for models in wanted[wanted.index(order.models) :]:
+        try:
+            await _fetch(WEIGHTS[models], order, show)
+        except WeightsError as error:
+            result.left_out.append(f"Part 1, models {models!r}: {error.problems[0].what.splitlines()[0]}")
+        else:
+            return models
+    return None
+
+
+async def _fetch(names: Sequence[str], order: DemoOrder, show: Show) -> None:
+    import asyncio
+
+    from partsong.adapters.weights import pull
+
+    folder = cache_folder(os.environ)
+    for name in names:
+        if cached(KNOWN[name], folder) is not None:
+            continue
+        if not order.fetch:
+            raise WeightsError("weights-missing", f"{name} is not in {folder}", remedy=f"fetch it with `partsong models pull {name}`")
+        async with show.fetching(name) as progress:
+            await asyncio.to_thread(pull, KNOWN[name], folder, progress)
+
+
+class _Engines:
+    """Starts engines as they are needed: Ray once, whatever the number of meshes."""
+
+    def __init__(self, order: DemoOrder, show: Show) -> None:
+        self._kind = order.engine
+        self._show = show
+        self._resources = AsyncExitStack()
+        self._has_ray = False
+
+    async def __aenter__(self) -> "_Engines":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._resources.aclose()
+
+    @asynccontextmanager
+    async def open(self, loaded: LoadedMesh, folder: Path) -> AsyncIterator[Engine]:
+        _make(folder)
+        if self._kind == "inline":
+            async with inline_engine(loaded, folder, secrets={}) as engine:
+                yield engine
+            return
+        if not self._has_ray:
+            from partsong_cluster.ray_runtime import ray_runtime
+
+            self._show.say("Starting Ray; this takes some seconds.")
+            await self._resources.enter_async_context(ray_runtime())
+            self._has_ray = True
+        async with ray_engine(loaded, folder, secrets={}) as engine:
+            yield engine
+
+
+@dataclass(slots=True)
+class _Work:
+    """One part at work."""
+
+    part: Part
+    order: DemoOrder
+    engines: _Engines
+    show: Show
+    stop: Stop
+    result: DemoResult
+
+    async def done(self) -> None:
+        """Work the ways that are not done yet, then read all of them."""
+        loaded = load_mesh(self.part.mesh, env={})
+        waiting = [way for way in self.part.ways if not self._is_done(way, loaded)]
+        self.result.worked_ways += len(waiting)
+        self.result.reused_ways += len(self.part.ways) - len(waiting)
+        wants_live = self.part.live is not None and not (self._folder / _LIVE).exists()
+        if waiting or wants_live:
+            await self._work(loaded, waiting, wants_live=wants_live)
+        if self.stop.why is None:
+            self._read(loaded.mesh.plans)
+
+    @property
+    def _folder(self) -> Path:
+        return self.order.folder / self.part.name
+
+    @property
+    def _traces(self) -> Path:
+        return self._folder / "traces"
+
+    def _is_done(self, way: Way, loaded: LoadedMesh) -> bool:
+        folder = self._folder / way.name
+        try:
+            manifest = manifest_of(folder)
+            outcome = from_json((folder / "summary.json").read_bytes())["outcome"]
+        except (RunError, OSError, ValueError):
+            return False
+        same = manifest.mesh_hash == loaded.hash and manifest.input_hash == fingerprint(input_files(str(self.part.input)))
+        return same and outcome == Outcome.COMPLETE
+
+    async def _work(self, loaded: LoadedMesh, waiting: Sequence[Way], *, wants_live: bool) -> None:
+        async with self.engines.open(loaded, self._traces) as engine:
+            for way in waiting:
+                if self.stop.why is not None:
+                    return
+                await self._run(way, loaded, engine)
+            if wants_live and self.stop.why is None:
+                await self._ask_live(engine)
+
+    async def _run(self, way: Way, loaded: LoadedMesh, engine: Engine) -> None:
+        folder = self._folder / way.name
+        order = RunOrder(
+            mesh=str(self.part.mesh),
+            input=str(self.part.input),
+            folder=folder,
+            use=way.use,
+            limits=Limits(rows=self.part.rows, concurrency=self.part.concurrency),
+            fresh=self._is_of_another_mesh(folder, loaded),
+        )
+        self.show.begin(self.part, way, self.part.rows or _rows_in(self.part))
+        await Session(order, loaded, partial(_lent, engine), self.show, self.stop, _nothing).work()
+
+    def _is_of_another_mesh(self, folder: Path, loaded: LoadedMesh) -> bool:
+        try:
+            return manifest_of(folder).mesh_hash != loaded.hash
+        except RunError:
+            return False
+
+    async def _ask_live(self, engine: Engine) -> None:
+        assert self.part.live is not None
+        self.show.say("One request of several parts, taken apart and worked in parallel.")
+        fields = from_json(self.part.live.read_bytes())
+        task = as_task(fields, str(fields["id"]), Shape())
+        outcome = await engine.answer(Row(run=f"{_LIVE_RUN}-{time.time_ns()}", row=0, task=task))
+        replace_file(self._folder / _LIVE, _REPLY.dump_json(outcome.reply))
+
+    def _read(self, plans: Mapping[str, Plan]) -> None:
+        runs = [PlanRun(way.name, way.about, partial(_records, self._folder / way.name, plans), way.single) for way in self.part.ways]
+        self.result.sections.append(
+            section_of(
+                self.part.title,
+                self.part.about,
+                self.part.unit,
+                runs,
+                strong=self.part.strong,
+                traces=self._traces,
+                shows_latency=self.part.shows_latency,
+                notes=self.part.notes,
+            )
+        )
+        if self.part.live is not None:
+            self.result.live = self._live(self.part.live)
+
+    def _live(self, request: Path) -> Live:
+        fields = from_json(request.read_bytes())
+        reply = _REPLY.validate_json((self._folder / _LIVE).read_bytes())
+        trace_id = reply.trace_id if isinstance(reply, Answer) else ""
+        return Live(request=fields["prompt"], reply=reply, trace=_trace(self._traces, str(fields["id"]), trace_id))
+
+
+def _make(folder: Path) -> None:
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _rows_in(part: Part) -> int:
+    (file,) = input_files(str(part.input))
+    with file.open() as source:  # type: ignore[attr-defined]
+        return sum(1 for _ in source)
+
+
+@asynccontextmanager
+async def _lent(engine: Engine) -> AsyncIterator[Engine]:
+    yield engine
+
+
+def _nothing(_task: object) -> float:
+    return 0.0
+
+
+def _records(folder: Path, plans: Mapping[str, Plan]) -> Iterator[RowRecord]:
+    return (as_billed(record, plans) for record in finished_rows(folder))
+
+
+def _trace(folder: Path, custom_id: str, trace_id: str) -> RowTrace | None:
+    try:
+        return read_trace(folder, custom_id, trace_id or None)
+    except RunError:
+        return None

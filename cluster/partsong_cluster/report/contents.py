@@ -1,0 +1,97 @@
+"""Contents: what a report says, before it becomes a page; small, whatever the size of the runs."""
+
+from typing import Literal
+
+from partsong.contracts import Frozen, Probability, Reply, Seconds
+from partsong.evaluation.comparison import Comparison
+from partsong.evaluation.summary import PlanSummary
+from partsong.telemetry.tree import RowTrace
+
+__all__ = ["CostUnit", "Fact", "Live", "PlanLine", "Report", "SampleRow", "Section", "Shown"]
+
+CostUnit = Literal["usd", "cpu_s"]
+"""What cost is counted in: US dollars, or processor seconds of this machine."""
+
+
+class Fact(Frozen):
+    """One line of small print: what, and what it is."""
+
+    name: str
+    value: str
+
+
+class PlanLine(Frozen):
+    """What one way of answering came to."""
+
+    name: str
+    about: str
+    """What it does, in words."""
+    single: bool
+    """Whether it is one model and nothing else."""
+    summary: PlanSummary
+    strong_share: Probability | None = None
+    """Share of rows that reached the strong model; None when there is none to speak of."""
+    against_best: Comparison | None = None
+    """On the same rows, A the best single model, B this one; None for that model itself, or when nothing is graded."""
+
+    def cost_per_1000(self, unit: CostUnit) -> float:
+        """Return the cost of 1,000 rows."""
+        return self.summary.usd_per_1000 if unit == "usd" else self.summary.cpu_s_per_1000
+
+
+class Shown(Frozen):
+    """One way's answer to a sampled row."""
+
+    plan: str
+    reply: Reply
+    right: bool | None
+
+
+class SampleRow(Frozen):
+    """A row with every way's answer to it."""
+
+    custom_id: str
+    prompt: str
+    expected: str
+    shown: tuple[Shown, ...]
+    trace: RowTrace | None = None
+    """What one of the ways went through to answer it."""
+    traced: str = ""
+    """Which one."""
+
+
+class Section(Frozen):
+    """Several ways on the same rows."""
+
+    title: str
+    about: str
+    rows: int
+    unit: CostUnit
+    shows_latency: bool = True
+    """Whether latency means anything here."""
+    strong: str = ""
+    """The strong model, whose share of rows the table shows."""
+    lines: tuple[PlanLine, ...]
+    samples: tuple[SampleRow, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Live(Frozen):
+    """One request of several parts, and how it was worked."""
+
+    request: str
+    reply: Reply
+    trace: RowTrace | None = None
+
+
+class Report(Frozen):
+    """A whole report."""
+
+    title: str
+    lead: str
+    sections: tuple[Section, ...]
+    live: Live | None = None
+    left_out: tuple[str, ...] = ()
+    """What is not in it, and why."""
+    facts: tuple[Fact, ...] = ()
+    took_s: Seconds = 0.0

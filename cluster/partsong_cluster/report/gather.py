@@ -1,0 +1,213 @@
+"""Gather: the rows of several runs become a section: summed up, compared row by row, and a few of them sampled. Two passes, flat memory."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from partsong.contracts import Answer, Reply, RowRecord
+from partsong.errors import RunError
+from partsong.evaluation.comparison import Comparison
+from partsong.evaluation.grading import Grader, GraderField, graded
+from partsong.evaluation.summary import PlanSummary, Summing
+from partsong.telemetry.tree import RowTrace, read_trace
+from partsong_cluster.report.contents import CostUnit, PlanLine, SampleRow, Section, Shown
+
+__all__ = ["PlanRun", "best_single", "section_of"]
+
+_SAMPLES = 12
+_TRACED = 3
+_LONGEST_PROMPT = 4000
+_UNGRADED, _WRONG, _RIGHT = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRun:
+    """One way of answering, and where its rows are."""
+
+    name: str
+    about: str
+    records: Callable[[], Iterable[RowRecord]]
+    """Reads its finished rows anew each time."""
+    single: bool = False
+
+
+@dataclass(slots=True)
+class _Read:
+    """What the first pass keeps of a run: its sums, and a byte a row."""
+
+    summary: PlanSummary
+    marks: bytearray
+
+
+def section_of(
+    title: str,
+    about: str,
+    unit: CostUnit,
+    runs: Sequence[PlanRun],
+    *,
+    strong: str = "",
+    traces: Path | None = None,
+    shows_latency: bool = True,
+    notes: Sequence[str] = (),
+    samples: int = _SAMPLES,
+) -> Section:
+    """Return the section of these runs, all over the same rows; `traces` is the folder of their trace files."""
+    read = {run.name: _first_pass(run) for run in runs}
+    best = best_single([(run.single, read[run.name].summary) for run in runs], unit)
+    lines = [_line(run, read, best, strong) for run in runs]
+    chosen = _chosen([read[run.name].marks for run in runs], samples)
+    return Section(
+        title=title,
+        about=about,
+        rows=max((len(one.marks) for one in read.values()), default=0),
+        unit=unit,
+        shows_latency=shows_latency,
+        strong=strong,
+        lines=tuple(lines),
+        samples=tuple(_sampled(runs, chosen, traces)),
+        notes=tuple(notes),
+    )
+
+
+def best_single(summaries: Iterable[tuple[bool, PlanSummary]], unit: CostUnit) -> str | None:
+    """Return the most accurate single model, the cheapest of equals; None when none is graded."""
+    singles = [summary for single, summary in summaries if single and summary.accuracy is not None]
+    if not singles:
+        return None
+    return max(singles, key=lambda s: (s.accuracy or 0.0, -(s.usd_per_1000 if unit == "usd" else s.cpu_s_per_1000))).plan
+
+
+def _first_pass(run: PlanRun) -> _Read:
+    summing, marks = Summing(run.name), bytearray()
+    for record in run.records():
+        right = _right(record)
+        summing.add(record, right)
+        if record.row >= len(marks):
+            marks.extend(bytes(record.row + 1 - len(marks)))
+        marks[record.row] = _UNGRADED if right is None else _RIGHT if right else _WRONG
+    return _Read(summing.summary(), marks)
+
+
+def _line(run: PlanRun, read: Mapping[str, _Read], best: str | None, strong: str) -> PlanLine:
+    mine = read[run.name]
+    return PlanLine(
+        name=run.name,
+        about=run.about,
+        single=run.single,
+        summary=mine.summary,
+        strong_share=mine.summary.reached.get(strong, 0.0) if strong else None,
+        against_best=None if best is None or best == run.name else _compared(read[best].marks, mine.marks),
+    )
+
+
+def _compared(a: bytearray, b: bytearray) -> Comparison | None:
+    pairs = [(one == _RIGHT, other == _RIGHT) for one, other in zip(a, b, strict=False) if _UNGRADED not in (one, other)]
+    cells = {pair: pairs.count(pair) for pair in set(pairs)}
+    if not pairs:
+        return None
+    return Comparison(
+        both_right=cells.get((True, True), 0),
+        only_a=cells.get((True, False), 0),
+        only_b=cells.get((False, True), 0),
+        neither=cells.get((False, False), 0),
+    )
+
+
+def _chosen(marks: Sequence[bytearray], samples: int) -> Sequence[int]:
+    """Return the rows to show: half of them such that the ways differ (or the only one errs), the others spread over all."""
+    rows = min((len(one) for one in marks), default=0)
+    told = [row for row in range(rows) if len({one[row] for one in marks}) > 1 or (len(marks) == 1 and marks[0][row] == _WRONG)]
+    kept = set(_spread(told, samples // 2))
+    kept.update(_spread([row for row in range(rows) if row not in kept], samples - len(kept)))
+    return sorted(kept)
+
+
+def _spread(rows: Sequence[int], count: int) -> Iterator[int]:
+    take = min(count, len(rows))
+    return (rows[place * len(rows) // take] for place in range(take))
+
+
+def _sampled(runs: Sequence[PlanRun], rows: Sequence[int], traces: Path | None) -> Iterator[SampleRow]:
+    found: dict[int, dict[str, RowRecord]] = {row: {} for row in rows}
+    for run in runs:
+        for record in run.records():
+            if record.row in found:
+                found[record.row][run.name] = record
+    traced = 0
+    for records in found.values():
+        if not records:
+            continue
+        name, trace = _most_worked(records, traces) if traced < _TRACED and traces else ("", None)
+        traced += trace is not None
+        yield _sample(records, name, trace)
+
+
+def _sample(records: Mapping[str, RowRecord], traced: str, trace: RowTrace | None) -> SampleRow:
+    first = next(iter(records.values()))
+    return SampleRow(
+        custom_id=first.custom_id,
+        prompt=_prompt(first),
+        expected=_said(_reference(first)),
+        shown=tuple(Shown(plan=name, reply=record.reply, right=_right(record)) for name, record in records.items()),
+        traced=traced,
+        trace=trace,
+    )
+
+
+def _most_worked(records: Mapping[str, RowRecord], traces: Path) -> tuple[str, RowTrace | None]:
+    """Return the way with the most calls of its own that has a trace; calls that the cache answered left none."""
+    for name, record in sorted(records.items(), key=lambda item: -_own_calls(item[1].reply)):
+        trace_id = record.reply.trace_id if isinstance(record.reply, Answer) else ""
+        if trace_id and (trace := _trace(traces, record.custom_id, trace_id)) is not None:
+            return name, trace
+    return "", None
+
+
+def _own_calls(reply: Reply) -> int:
+    return sum(line.outcome not in ("cache", "journal") for line in reply.bill)
+
+
+def _trace(folder: Path, custom_id: str, trace_id: str) -> RowTrace | None:
+    try:
+        return read_trace(folder, custom_id, trace_id)
+    except RunError:
+        return None
+
+
+def _prompt(record: RowRecord) -> str:
+    text = record.task.text if record.task else record.raw
+    return text if len(text) <= _LONGEST_PROMPT else f"{text[:_LONGEST_PROMPT]} …"
+
+
+def _reference(record: RowRecord) -> JsonValue:
+    return record.task.metadata.get("expected") if record.task else None
+
+
+def _said(value: JsonValue) -> str:
+    return "" if value is None else value if isinstance(value, str) else to_json(value).decode()
+
+
+def _right(record: RowRecord) -> bool | None:
+    """Return whether the answer is what the row's metadata expect, read as its `grader` says; None when they expect nothing."""
+    reference = _reference(record)
+    if record.task is None or reference is None:
+        return None
+    grader = _grader(to_json(record.task.metadata.get("grader", "label")).decode())
+    return None if grader is None else graded(grader, record.reply, reference)
+
+
+_GRADER: TypeAdapter[Grader] = TypeAdapter(GraderField)
+
+
+@lru_cache(maxsize=256)
+def _grader(entry_json: str) -> Grader | None:
+    import json
+
+    try:
+        return _GRADER.validate_python(json.loads(entry_json))
+    except ValidationError:  # some other field of the user's that happens to be called so
+        return None

@@ -1,0 +1,63 @@
+"""Page: a report as one HTML file that needs nothing else: no script, no font, no picture from elsewhere."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from partsong.contracts import Answer, Reply
+from partsong_cluster.batch.disk import replace_file
+from partsong_cluster.report.contents import PlanLine, Report, Section
+from partsong_cluster.report.headline import front_names, headline
+from partsong_cluster.report.plot import plot
+from partsong_cluster.report.timeline import timeline
+from partsong_cluster.report.words import money, percent, seconds, share
+
+__all__ = ["REPORT", "page", "write_report"]
+
+REPORT = "report.html"
+
+
+def write_report(folder: Path, report: Report) -> Path:
+    """Write the page into the folder and return its path."""
+    path = folder / REPORT
+    replace_file(path, page(report).encode())
+    return path
+
+
+def page(report: Report) -> str:
+    """Return the page; whatever comes from models or input is escaped."""
+    text: str = _template().render(report=report)
+    return text
+
+
+@cache
+def _template() -> Any:
+    # not the sandbox of prompts: this template is ours; autoescape is what keeps a model's answer text
+    environment = Environment(
+        loader=PackageLoader("partsong_cluster.report", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.globals.update(
+        front_names=front_names, headline=headline, plot=plot, timeline=timeline, failures=_failures, routes=_routes, told=_told
+    )
+    environment.filters.update(money=money, percent=percent, seconds=seconds, share=share, digits=_digits)
+    return environment.get_template("report.html.j2")
+
+
+def _failures(section: Section) -> list[tuple[str, str, int]]:
+    return [(line.name, code, count) for line in section.lines for code, count in line.summary.failures.items()]
+
+
+def _routes(section: Section) -> list[tuple[PlanLine, list[tuple[str, int]]]]:
+    """Return the ways that rows were sent along for more than one reason."""
+    return [(line, list(line.summary.routes.items())[:12]) for line in section.lines if len(line.summary.routes) > 1]
+
+
+def _told(reply: Reply) -> str:
+    """Return the reply in one piece of text."""
+    return reply.text if isinstance(reply, Answer) else f"{reply.code}: {reply.message}"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.2f}"
