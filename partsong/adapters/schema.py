@@ -16,7 +16,7 @@ def as_object(schema: dict[str, JsonValue]) -> tuple[dict[str, Any], str | None]
     """Return the schema with an object at its top, and the property that the answer was put into for that, if it was."""
     if schema.get("type") == "object" or "properties" in schema:
         return schema, None
-    definitions: dict[str, JsonValue] = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
+    definitions: dict[str, JsonValue] = {name: value for name, value in schema.items() if name in ("$defs", "definitions")}
     inner = {name: value for name, value in schema.items() if name not in definitions and name != "$schema"}
     return {
         "type": "object",

@@ -143,9 +143,9 @@ def test_the_json_schema_takes_good_files_and_refuses_wrong_ones(run):
 
 
 def test_the_json_schema_describes_its_fields(run):
-    schema = json.loads(run("schema").output)
-    assert schema["properties"]["routes"]["description"]
-    assert schema["$defs"]["RecordedSpec"]["properties"]["file"]["description"].startswith("Outcomes")
+    shown = run("schema").output
+    assert json.loads(shown)["properties"]["routes"]["description"]
+    assert '"description": "Outcomes, JSON Lines' in shown
 
 
 @pytest.mark.parametrize("command", ["check", "show", "schema"])
