@@ -64,7 +64,7 @@ def ours(url: str, prompts: list[str], in_flight: int, folder: Path) -> list[flo
     mesh, rows, out = folder / "mesh.yaml", folder / "in.jsonl", folder / "out"
     mesh.write_text(MESH.format(url=url, concurrency=in_flight // 2))
     rows.write_text("".join(json.dumps({"id": str(n), "prompt": prompt}) + "\n" for n, prompt in enumerate(prompts)))
-    command = [PARTSONG, "run", mesh, rows, "-o", out, "--quiet", "--fresh", "--concurrency", str(in_flight)]
+    command = [PARTSONG, "run", mesh, rows, "-o", out, "--quiet", "--fresh"]
     subprocess.run(command, check=True, env={**os.environ, "BENCH_KEY": "test-key"}, stdout=subprocess.DEVNULL)
     from partsong.journal.sqlite import SqliteStore
 
@@ -114,7 +114,9 @@ def main() -> None:
     if options.json:
         print(json.dumps(found))
         return
-    print(f"{'in flight':>9}  {'plain aiohttp':>13}  {'partsong':>8}  {'ratio':>5}   rows/s, median of {options.rounds} rounds of {options.rows:,} rows")
+    print(
+        f"{'in flight':>9}  {'plain aiohttp':>13}  {'partsong':>8}  {'ratio':>5}   rows/s, median of {options.rounds} rounds of {options.rows:,} rows"
+    )
     for row in found:
         print(f"{row['in_flight']:>9}  {row['plain_rows_per_s']:>13,}  {row['partsong_rows_per_s']:>8,}  {row['ratio']:>5.2f}")
 

@@ -51,9 +51,9 @@ class _CoordinatorActor:
         self._mailbox.submit(caller, envelope)
 
     @ray.method
-    async def collect(self, caller: str, received: int) -> bytes:
+    async def collect(self, caller: str) -> bytes:
         """See Mailbox.collect."""
-        return await self._mailbox.collect(caller, received)
+        return await self._mailbox.collect(caller)
 
     @ray.method
     async def close(self) -> None:
@@ -81,9 +81,9 @@ class RemoteCoordinator:
         """See Correspondent."""
         return self._actor.submit.remote(caller, envelope)
 
-    def collect(self, caller: str, received: int) -> Awaitable[bytes]:
+    def collect(self, caller: str) -> Awaitable[bytes]:
         """See Correspondent."""
-        return self._actor.collect.remote(caller, received)
+        return self._actor.collect.remote(caller)
 
     async def close(self) -> None:
         """See the actor's close."""

@@ -1,13 +1,14 @@
 """Link and mailbox: requests to an actor go out coalesced, replies are pushed back as they finish, none waits for another.
 
-A reply stays in the mailbox until the caller says that it has arrived, so a lost message loses nothing. A link whose actor died raises
-`LinkLostError` from every request under way; what that means is the caller's to decide.
+Two sends and two collections may be under way at once: one alone would make every item wait for the one before it to come back. A link
+whose actor died raises `LinkLostError` from every request under way; what that means is the caller's to decide.
 """
 
 import asyncio
 import itertools
 import logging
 import uuid
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -23,6 +24,7 @@ __all__ = ["Correspondent", "Link", "LinkLostError", "Mailbox"]
 In = TypeVar("In")
 Out = TypeVar("Out")
 _log = logging.getLogger(__name__)
+_AT_ONCE = 2
 
 
 class LinkLostError(Exception):
@@ -36,8 +38,8 @@ class Correspondent(Protocol):
         """Take requests; return as soon as they are taken."""
         ...
 
-    def collect(self, caller: str, received: int) -> Awaitable[bytes]:
-        """Return finished replies as soon as there are any; `received` confirms the replies so far."""
+    def collect(self, caller: str) -> Awaitable[bytes]:
+        """Return finished replies as soon as there are any."""
         ...
 
 
@@ -51,9 +53,9 @@ class Link(Generic[In, Out]):
         self._caller = uuid.uuid4().hex
         self._ids = itertools.count(1)
         self._pending: dict[int, asyncio.Future[Out]] = {}
-        self._received = 0
-        self._submit: Coalescer[tuple[int, In | None], None] = Coalescer(self._send)
-        self._collecting: asyncio.Task[None] | None = None
+        self._submit: Coalescer[tuple[int, In | None], None] = Coalescer(self._send, at_once=_AT_ONCE)
+        self._collectors = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def pending(self) -> int:
@@ -66,8 +68,11 @@ class Link(Generic[In, Out]):
         future: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
         self._pending[number] = future
         self._submit.put((number, item)).add_done_callback(self._lost_if_failed)
-        if self._collecting is None or self._collecting.done():
-            self._collecting = asyncio.create_task(self._collect())
+        if self._collectors < min(_AT_ONCE, len(self._pending)):
+            self._collectors += 1
+            collecting = asyncio.create_task(self._collect())
+            self._tasks.add(collecting)
+            collecting.add_done_callback(self._tasks.discard)
         try:
             return await future
         except asyncio.CancelledError:
@@ -83,20 +88,22 @@ class Link(Generic[In, Out]):
         return [None] * len(batch)
 
     async def _collect(self) -> None:
-        while self._pending:
-            try:
-                numbers, faults, body = _unpack(await self._actor.collect(self._caller, self._received))
-                replies = self._replies.unpack(body)
-            except (RayActorError, PartsongError) as error:
-                self._lose(error)
-                return
-            self._received += len(numbers) + len(faults)
-            for number, reply in zip(numbers, replies, strict=True):
-                if future := self._pending.pop(number, None):
-                    future.set_result(reply)
-            for number, kind, code, what, remedy in faults:
-                if future := self._pending.pop(number, None):
-                    future.set_exception(_revived(kind, code, what, remedy))
+        try:
+            while self._pending:
+                self._settle(await self._actor.collect(self._caller))
+        except (RayActorError, PartsongError) as error:
+            self._lose(error)
+        finally:
+            self._collectors -= 1
+
+    def _settle(self, envelope: bytes) -> None:
+        numbers, faults, body = _unpack(envelope)
+        for number, reply in zip(numbers, self._replies.unpack(body), strict=True):
+            if (future := self._pending.pop(number, None)) and not future.done():
+                future.set_result(reply)
+        for number, kind, code, what, remedy in faults:
+            if (future := self._pending.pop(number, None)) and not future.done():
+                future.set_exception(_revived(kind, code, what, remedy))
 
     def _lost_if_failed(self, sent: "asyncio.Future[None]") -> None:
         if not sent.cancelled() and (error := sent.exception()) is not None:
@@ -104,7 +111,6 @@ class Link(Generic[In, Out]):
 
     def _lose(self, error: BaseException) -> None:
         lost, self._pending = self._pending, {}
-        self._received = 0
         self._caller = uuid.uuid4().hex
         for future in lost.values():
             if not future.done():
@@ -112,7 +118,7 @@ class Link(Generic[In, Out]):
 
 
 class Mailbox(Generic[In, Out]):
-    """The actor's end: one task a request, replies kept until confirmed."""
+    """The actor's end: one task a request, replies kept until they are collected."""
 
     def __init__(self, handle: Callable[[In], Awaitable[Out]], requests: Codec[In], replies: Codec[Out]) -> None:
         self._handle = handle
@@ -135,10 +141,9 @@ class Mailbox(Generic[In, Out]):
             if task := self._tasks.get((caller, number)):
                 task.cancel()
 
-    async def collect(self, caller: str, received: int) -> bytes:
-        """Return every reply the caller has not confirmed, as soon as there is one."""
-        box = self._boxes.setdefault(caller, _Box())
-        replies, faults = await box.after(received)
+    async def collect(self, caller: str) -> bytes:
+        """Return the replies to the caller that are there, as soon as there is one."""
+        replies, faults = await self._boxes.setdefault(caller, _Box()).taken()
         return _pack([number for number, _ in replies], faults, self._replies.pack([reply for _, reply in replies]))
 
     async def _work(self, caller: str, number: int, item: In) -> None:
@@ -158,24 +163,27 @@ class _Box(Generic[Out]):
     """Replies to one caller, in the order they finished."""
 
     def __init__(self) -> None:
-        self._confirmed = 0
         self._items: list[tuple[int, Out | PartsongError]] = []
-        self._more = asyncio.Event()
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     def put(self, number: int, outcome: Out | PartsongError) -> None:
         self._items.append((number, outcome))
-        self._more.set()
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
 
-    async def after(self, received: int) -> tuple[list[tuple[int, Out]], list[list[object]]]:
-        del self._items[: received - self._confirmed]
-        self._confirmed = received
-        if not self._items:
-            self._more.clear()
-            await self._more.wait()
-        # replies first, then faults: confirming counts both, so they leave together
-        replies = [(n, o) for n, o in self._items if not isinstance(o, PartsongError)]
-        faults = [(n, o) for n, o in self._items if isinstance(o, PartsongError)]
-        return replies, [[n, type(o).__name__, *_parts(o.problems[0])] for n, o in faults]
+    async def taken(self) -> tuple[list[tuple[int, Out]], list[list[object]]]:
+        """Return the replies, and the faults as plain fields."""
+        while not self._items:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            await waiter
+        items, self._items = self._items, []
+        replies = [(number, outcome) for number, outcome in items if not isinstance(outcome, PartsongError)]
+        faults = [(number, outcome) for number, outcome in items if isinstance(outcome, PartsongError)]
+        return replies, [[number, type(fault).__name__, *_parts(fault.problems[0])] for number, fault in faults]
 
 
 def _parts(problem: Problem) -> tuple[str, str, str]:

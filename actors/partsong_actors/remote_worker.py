@@ -35,6 +35,6 @@ class RemoteWorker:
         """See Correspondent."""
         return self._actor.submit.remote(caller, envelope)
 
-    def collect(self, caller: str, received: int) -> Awaitable[bytes]:
+    def collect(self, caller: str) -> Awaitable[bytes]:
         """See Correspondent."""
-        return self._actor.collect.remote(caller, received)
+        return self._actor.collect.remote(caller)

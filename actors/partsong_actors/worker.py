@@ -39,9 +39,9 @@ class _ModelWorker:
         self._mailbox.submit(caller, envelope)
 
     @ray.method
-    async def collect(self, caller: str, received: int) -> bytes:
+    async def collect(self, caller: str) -> bytes:
         """See Mailbox.collect."""
-        return await self._mailbox.collect(caller, received)
+        return await self._mailbox.collect(caller)
 
     @ray.method
     async def close(self) -> None:

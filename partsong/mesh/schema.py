@@ -98,8 +98,8 @@ class Mesh(Frozen):
 
     @property
     def concurrency(self) -> int:
-        """Rows worth having in flight: as many as all the workers it starts can call for at once."""
-        return sum(spec.workers.max * spec.concurrency for spec in self.models.values())
+        """Rows worth having in flight: twice the calls all workers can make at once, so that none idles while rows are recorded."""
+        return 2 * sum(spec.workers.max * spec.concurrency for spec in self.models.values())
 
     def router(self) -> Router:
         """Return what decides where a row goes; the only plan there is, is the default of a mesh without a catch-all route."""

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-
 from partsong_actors.coalesce import Coalescer
 
 

@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
+from partsong_actors.link import Link, LinkLostError, Mailbox
 from ray.exceptions import ActorUnavailableError
 
 from partsong.contracts import Answer, Task
 from partsong.errors import StoreError
 from partsong.wire import Codec
-from partsong_actors.link import Link, LinkLostError, Mailbox
 
 TASKS, ANSWERS = Codec(Task), Codec(Answer)
 
@@ -26,10 +26,10 @@ class Actor:
             raise ActorUnavailableError("gone", b"\0" * 16)
         self.mailbox.submit(caller, envelope)
 
-    async def collect(self, caller: str, received: int) -> bytes:
+    async def collect(self, caller: str) -> bytes:
         if self.dead:
             raise ActorUnavailableError("gone", b"\0" * 16)
-        return await self.mailbox.collect(caller, received)
+        return await self.mailbox.collect(caller)
 
 
 def link_to(actor: Actor) -> Link[Task, Answer]:
@@ -101,25 +101,3 @@ async def test_an_error_of_the_family_arrives_as_it_was_and_any_other_without_it
     with pytest.raises(Exception, match="ValueError") as other:
         await link.request(Task.of("other"))
     assert "sk-secret" not in str(other.value)
-
-
-async def test_replies_that_were_not_confirmed_are_given_again():
-    mailbox = Mailbox(echo, TASKS, ANSWERS)
-    link = Link(None, TASKS, ANSWERS)  # only for the shape of an envelope
-    sent: list[bytes] = []
-
-    class Recorder:
-        async def submit(self, caller: str, envelope: bytes) -> None:
-            sent.append(envelope)
-
-        async def collect(self, caller: str, received: int) -> bytes:
-            await asyncio.sleep(60)
-            return b""
-
-    link = Link(Recorder(), TASKS, ANSWERS)
-    request = asyncio.create_task(link.request(Task.of("q")))
-    await asyncio.sleep(0.01)
-    mailbox.submit("me", sent[0])
-    first = await mailbox.collect("me", 0)
-    assert await mailbox.collect("me", 0) == first
-    request.cancel()
