@@ -174,8 +174,12 @@ class Connection(asyncio.Protocol):
         self._next()
 
     def finished(self) -> None:
+        last = self._exchange is not None and self._exchange.request.headers.get("connection") == "close"
         self._exchange = None
-        self._next()
+        if last:
+            self.transport.close()
+        else:
+            self._next()
 
     def _next(self) -> None:
         if self._exchange is not None:
@@ -219,6 +223,8 @@ class Connection(asyncio.Protocol):
 
 def _counted(buffer: bytearray, headers: dict[str, str]) -> tuple[bytes | None, int]:
     length = int(headers.get("content-length", "0"))
+    if length < 0:
+        raise ValueError(length)
     return (bytes(buffer[:length]), length) if len(buffer) >= length else (None, 0)
 
 

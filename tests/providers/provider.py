@@ -151,6 +151,7 @@ class Provider(ABC):
         self.requests.append(request)
         try:
             asked = self.read(request)
+            asked.prompt.encode()  # a lone surrogate is no text
         except Refused as refused:
             exchange.send(Response.of(self.error(refused.status, str(refused), refused.kind), refused.status))
             return

@@ -122,5 +122,6 @@ def _pointed(ref: str, root: dict[str, Any]) -> dict[str, Any]:
 def _number(schema: dict[str, Any], prompt: str, *, whole: bool) -> float:
     named = re.search(r"-?\d+", prompt)
     number: float = int(named[0]) if named else 1
-    number = min(max(number, schema.get("minimum", number)), schema.get("maximum", number))
+    number = max(number, schema.get("minimum", number))
+    number = min(number, schema.get("maximum", number))
     return int(number) if whole else number
