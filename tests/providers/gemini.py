@@ -72,6 +72,7 @@ class GeminiServer(Provider):
         wants_json = config.get("responseMimeType") == "application/json"
         expect(wants_json or not config.keys() & {"responseSchema", "responseJsonSchema"}, "a response schema needs application/json")
         expect("logprobs" not in config or config.get("responseLogprobs"), "logprobs needs responseLogprobs")
+        expect(config.get("candidateCount", 1) == 1, "candidateCount: one candidate is all that is spoken here")
         for tool in body.get("tools", ()):
             for function in tool.get("functionDeclarations", ()):
                 expect(isinstance(function.get("name"), str), "functionDeclarations.name: missing")
@@ -120,7 +121,8 @@ def _text(content: dict[str, Any]) -> str:
 
 def _tools(body: dict[str, Any]) -> dict[str, Any]:
     functions = [function for tool in body.get("tools", ()) for function in tool.get("functionDeclarations", ())]
-    return {f["name"]: f.get("parametersJsonSchema") or f.get("parameters", {}) for f in functions}
+    spellings = ("parametersJsonSchema", "parameters_json_schema", "parameters")  # Google takes both cases, its client sends both
+    return {f["name"]: next((f[name] for name in spellings if name in f), {"type": "object"}) for f in functions}
 
 
 def _response(asked: Asked, reply: Reply, parts: list[Any], finish: str | None, tokens: list[str]) -> dict[str, Any]:
@@ -129,7 +131,8 @@ def _response(asked: Asked, reply: Reply, parts: list[Any], finish: str | None, 
         candidate["finishReason"] = finish
     if asked.logprobs and tokens:
         chosen = [{"token": token, "tokenId": 1, "logProbability": reply.logprob} for token in tokens]
-        candidate["logprobsResult"] = {"chosenCandidates": chosen, "topCandidates": []}
+        top = [{"candidates": [token]} for token in chosen] if asked.body["generationConfig"].get("logprobs") else []
+        candidate["logprobsResult"] = {"chosenCandidates": chosen, "topCandidates": top}
     return {
         "candidates": [candidate],
         "usageMetadata": _usage(asked, reply),

@@ -57,6 +57,8 @@ class OpenAIServer(Provider):
         expect(len(body.get("stop") or ()) <= 4, "stop: too long")
         expect("stream_options" not in body or body.get("stream"), "stream_options is only allowed when stream is enabled")
         expect("top_logprobs" not in body or body.get("logprobs"), "top_logprobs needs logprobs")
+        expect(0 <= body.get("top_logprobs", 0) <= 20, "top_logprobs: 0 to 20")
+        expect(body.get("n", 1) == 1, "n: one choice is all that is spoken here")
         form = body.get("response_format", {"type": "text"})
         expect(form.get("type") in ("text", "json_object", "json_schema"), "response_format.type: unknown")
         if form["type"] == "json_schema":
@@ -71,7 +73,7 @@ class OpenAIServer(Provider):
             message["tool_calls"] = [_tool_call(reply, n) for n in range(len(reply.tool_calls))]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(reply)}
         if asked.logprobs:
-            choice["logprobs"] = {"content": [_logprob(token, reply) for token in reply.tokens], "refusal": None}
+            choice["logprobs"] = {"content": [_logprob(token, asked, reply) for token in reply.tokens], "refusal": None}
         return {
             "id": "chatcmpl-1",
             "object": "chat.completion",
@@ -91,7 +93,7 @@ class OpenAIServer(Provider):
 
         yield chunk({"role": "assistant", "content": "", "refusal": None})
         for token in reply.tokens:
-            yield chunk({"content": token}, logprobs={"content": [_logprob(token, reply)]} if asked.logprobs else None)
+            yield chunk({"content": token}, logprobs={"content": [_logprob(token, asked, reply)]} if asked.logprobs else None)
         if reply.refusal:
             yield chunk({"refusal": reply.refusal})
         for number in range(len(reply.tool_calls)):
@@ -153,8 +155,10 @@ def _tool_call(reply: Reply, number: int) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": json.dumps(call.arguments)}}
 
 
-def _logprob(token: str, reply: Reply) -> dict[str, Any]:
-    return {"token": token, "logprob": reply.logprob, "bytes": list(token.encode()), "top_logprobs": []}
+def _logprob(token: str, asked: Asked, reply: Reply) -> dict[str, Any]:
+    said = {"token": token, "logprob": reply.logprob, "bytes": list(token.encode())}
+    others = [{"token": f" other{n}", "logprob": reply.logprob - n, "bytes": list(f" other{n}".encode())} for n in range(1, 20)]
+    return said | {"top_logprobs": [said, *others][: asked.body.get("top_logprobs", 0)]}
 
 
 def _usage(asked: Asked, reply: Reply) -> dict[str, Any]:
