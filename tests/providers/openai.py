@@ -156,9 +156,12 @@ def _tool_call(reply: Reply, number: int) -> dict[str, Any]:
 
 
 def _logprob(token: str, asked: Asked, reply: Reply) -> dict[str, Any]:
-    said = {"token": token, "logprob": reply.logprob, "bytes": list(token.encode())}
-    others = [{"token": f" other{n}", "logprob": reply.logprob - n, "bytes": list(f" other{n}".encode())} for n in range(1, 20)]
-    return said | {"top_logprobs": [said, *others][: asked.body.get("top_logprobs", 0)]}
+    def candidate(text: str, logprob: float) -> dict[str, Any]:
+        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+
+    others = [candidate(f" other{n}", reply.logprob - n) for n in range(1, asked.body.get("top_logprobs", 0))]
+    said = candidate(token, reply.logprob)
+    return said | {"top_logprobs": [said, *others] if asked.body.get("top_logprobs") else []}
 
 
 def _usage(asked: Asked, reply: Reply) -> dict[str, Any]:
