@@ -9,6 +9,7 @@ import logging
 import sys
 import threading
 import time
+import traceback
 import types
 from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -94,7 +95,7 @@ class PythonAdapter(Adapter):
                 answer = await loop.run_in_executor(self._threads, call, meter.time, self._ask, task, self._args)
         except Exception as error:  # noqa: BLE001  whatever a user's function raises costs this call and no more
             _log.warning("worker %s (%s) raised", self._around.name, self._spec.target, exc_info=error)
-            return self._failure(f"{self._spec.target} raised {type(error).__name__}: {error}")
+            return self._failure(f"{self._spec.target} raised {type(error).__name__}{_spot(error)}; the log has its words")
         reply = self._completion(task, answer, Timing(total_s=time.perf_counter() - start_s, cpu_s=meter.cpu_s))
         if on_text is not None and isinstance(reply, Completion):
             on_text(reply.text)
@@ -261,6 +262,12 @@ def _metered(work: Coroutine[Any, Any, Any], meter: _Meter) -> Generator[Any, An
             advance, sent = work.send, (yield awaited)
         except BaseException as thrown:  # noqa: BLE001  handed on to the coroutine, as `yield from` does
             advance, sent = work.throw, thrown
+
+
+def _spot(error: Exception) -> str:
+    """Return where it was raised, ` at workers.py:12`; not its words, which may hold a prompt or a key."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 def _is_async(ask: Callable[..., Any]) -> bool:

@@ -102,6 +102,7 @@ async def test_a_passing_failure_is_tried_again_and_the_attempts_are_told(engine
 async def test_a_broken_worker_is_a_failure_without_its_exceptions_secrets(engine):
     failure = await ask(engine, use="broken")
     assert failure.code == FailureCode.WORKER_ERROR
+    assert "sk-not-for-eyes" not in failure.model_dump_json()
     assert failure.bill[0].outcome == "failed"
 
 

@@ -125,6 +125,8 @@ def run(
     Exit code 0: every row is answered; 3: complete, some rows failed; 4: stopped by --budget; 5: by --deadline; 130: by Ctrl-C;
     2: command line, mesh file or input cannot be used; 6: the folder cannot be used; 7: the engine cannot; 1: a fault of ours.
     """
+    from partsong_cluster.report import write_run_report  # draws with matplotlib, which takes a second to import
+
     loaded = load_mesh(mesh, env=os.environ, check_secrets=not dry, import_function=partial(imported, folder=mesh.parent))
     names = frozenset({*loaded.mesh.models, *loaded.mesh.plans})
     _check_use(use, names)
@@ -155,6 +157,7 @@ def run(
     estimate_usd = estimator.most_usd if budget is not None else _nothing
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         summary = runner.run(_worked(order, loaded, _EngineChoice(engine, address), progress, estimate_usd))
+    write_run_report(folder)
     _print_end(summary, folder, as_json=as_json, quiet=quiet)
     raise typer.Exit(code_of_summary(summary))
 

@@ -192,7 +192,7 @@ def test_a_deadline_stops_with_its_own_exit_code(home: Home):
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_calls_finish_and_says_how_to_go_on(home: Home, signal_number: int):
-    run = home.rows(120).start(*RUN, "--plan", "slow")
+    run = home.rows(400).start(*RUN, "--plan", "slow")
     home.wait_for_calls(20)
     run.send_signal(signal_number)
     _, stderr = run.communicate(timeout=30)
@@ -200,19 +200,19 @@ def test_a_signal_lets_calls_finish_and_says_how_to_go_on(home: Home, signal_num
     assert "To go on:" in stderr
     assert sorted(home.custom_ids()) == sorted(home.asked())
     assert home.partsong(*RUN, "--plan", "slow", "-q").returncode == 0
-    assert Counter(home.asked()) == Counter(f"q{n}" for n in range(120))
+    assert Counter(home.asked()) == Counter(f"q{n}" for n in range(400))
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_run_killed_at_any_moment_gives_every_row_once(home: Home, seed: int):
-    run = home.rows(80).start(*RUN, "--plan", "slow")
+    run = home.rows(300).start(*RUN, "--plan", "slow")
     home.wait_for_calls(random.Random(seed).randrange(5, 60))
     run.kill()
     run.communicate(timeout=30)
     journalled = home.journalled()
     before = Counter(home.asked())
     assert home.partsong(*RUN, "--plan", "slow", "-q").returncode == 0
-    assert sorted(home.custom_ids()) == sorted(f"q{n}" for n in range(80))
+    assert sorted(home.custom_ids()) == sorted(f"q{n}" for n in range(300))
     again = Counter(home.asked()) - before
     assert not again.keys() & journalled
 
