@@ -34,6 +34,7 @@ from partsong_cluster.batch.stop import Outcome, Stop, on_signals
 from partsong_cluster.cli.exit_codes import ExitCode, code_of_summary
 from partsong_cluster.cli.show_run import forecast_shown, summary_shown
 from partsong_cluster.engines import EngineKind, open_engine
+from partsong_cluster.report import write_run_report
 
 __all__ = ["EXAMPLES", "run"]
 
@@ -125,8 +126,6 @@ def run(
     Exit code 0: every row is answered; 3: complete, some rows failed; 4: stopped by --budget; 5: by --deadline; 130: by Ctrl-C;
     2: command line, mesh file or input cannot be used; 6: the folder cannot be used; 7: the engine cannot; 1: a fault of ours.
     """
-    from partsong_cluster.report import write_run_report  # draws with matplotlib, which takes a second to import
-
     loaded = load_mesh(mesh, env=os.environ, check_secrets=not dry, import_function=partial(imported, folder=mesh.parent))
     names = frozenset({*loaded.mesh.models, *loaded.mesh.plans})
     _check_use(use, names)
