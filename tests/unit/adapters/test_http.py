@@ -11,10 +11,24 @@ from providers.provider import Reply
 from pydantic import ValidationError
 
 from partsong.adapters.openai import OpenAISpec
-from partsong.contracts import Completion, Failure, FailureCode, ImagePart, Message, Price, Task, TextPart, Tool
+from partsong.contracts import (
+    Completion,
+    Failure,
+    FailureCode,
+    FilePart,
+    ImagePart,
+    Message,
+    Price,
+    Sampling,
+    Task,
+    TextPart,
+    Tool,
+    ToolCall,
+)
 from partsong.testing.adapter_conformance import AdapterConformance
 
 KEY = "sk-very-secret-0123456789"
+PDF = FilePart(name="a.pdf", data=b"%PDF", media_type="application/pdf")
 PRICE = Price(input=1.0, output=2.0)
 
 
@@ -113,9 +127,10 @@ async def test_a_redirect_is_a_failure_and_never_followed_with_a_key(kind):
     assert "base_url" in failure.message
 
 
-async def test_a_refused_key_is_told_without_the_key(kind):
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_refused_key_is_told_without_the_key(kind, stream):
     async with speaking(kind, secret=KEY) as (adapter, _):
-        failure = await adapter.complete(Task.of("x"))
+        failure = await adapter.complete(Task.of("x"), [].append if stream else None)
     assert failure.code == FailureCode.AUTH
     assert "***" in failure.message
     assert "api_key" in failure.message
@@ -235,6 +250,13 @@ async def test_a_cancelled_call_is_closed_upstream(kind, fault, stream):
         assert isinstance(await adapter.complete(Task.of("and on")), Completion)
 
 
+async def test_as_many_calls_are_in_flight_as_are_asked_for(kind):
+    async with speaking(kind, latency_s=0.1) as (adapter, server):
+        replies = await asyncio.gather(*(adapter.complete(Task.of("x")) for _ in range(200)))
+        assert server.most_in_flight == 200
+    assert all(isinstance(reply, Completion) for reply in replies)
+
+
 async def test_what_comes_after_the_end_mark_is_not_waited_for():
     chunk = json.dumps({"choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}]})
     stream = f"data: {chunk}\n\ndata: [DONE]\n\n".encode()
@@ -269,10 +291,10 @@ async def test_malformed_json_within_a_stream_is_a_malformed_reply(kind):
         assert outcome(await adapter.complete(Task.of("one two three"), [].append)) == ("malformed-reply", True, "yes")
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_an_error_under_status_200_is_that_error(kind, stream):
+@pytest.mark.parametrize(("stream", "after"), [(False, 1), (True, 0), (True, 2)])
+async def test_an_error_under_status_200_is_that_error(kind, stream, after):
     async with speaking(kind) as (adapter, server):
-        server.fault("error-body")
+        server.fault("error-body", after=after)
         failure = await adapter.complete(Task.of("one two three"), [].append if stream else None)
     assert failure.code in (FailureCode.OVERLOADED, FailureCode.SERVER_ERROR)
     assert outcome(failure)[1:] == (True, "yes")
@@ -327,6 +349,31 @@ async def test_plain_and_streamed_completions_are_the_same(kind):
     assert plain.model_copy(update={"timing": None}) == streamed.model_copy(update={"timing": None})
     assert plain.timing.first_token_s is None
     assert 0 < streamed.timing.first_token_s <= streamed.timing.total_s
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_text_of_any_script_comes_back_as_it_was(kind, stream):
+    text = "Grüße, 世界! 🎶\nnew line  two spaces"
+    async with speaking(kind) as (adapter, _):
+        assert (await adapter.complete(Task.of(text), [].append if stream else None)).text == text
+
+
+CALL = ToolCall(id="c1", name="weather", arguments='{"city": "Köln"}')
+TURNS = (
+    Message(role="system", parts=(TextPart(text="Be brief."),)),
+    Message(role="user", parts=(TextPart(text="Weather?"), ImagePart(data=b"\x89PNG"), PDF)),
+    Message(role="assistant", parts=(), tool_calls=(CALL,)),
+    Message(role="tool", parts=(TextPart(text="rain"),), tool_call_id="c1"),
+)
+EVERYTHING = Sampling(temperature=1.5, top_p=0.9, max_tokens=50, seed=7, stop=("END",), logprobs=True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_vendors_rules_take_all_that_a_task_can_hold(kind, stream):
+    tools = (Tool(name="weather", description="Tells it.", parameters={"type": "object", "properties": {"city": {"type": "string"}}}),)
+    async with speaking(kind) as (adapter, _):
+        reply = await adapter.complete(Task(id="1", messages=TURNS, tools=tools, sampling=EVERYTHING), [].append if stream else None)
+    assert isinstance(reply, Completion), reply
 
 
 async def test_the_model_is_what_the_provider_says_answered(kind):
