@@ -79,7 +79,7 @@ _RECORDED_NOTE = (
     "Recorded answers of 2024 (ZeroEval), at list prices of that time, tokens estimated from characters; sources stand in "
     "demo/data/ATTRIBUTION.md. Latency was not recorded."
 )
-_WEIGHTS_NOTE = "The weights of the weighted vote are the models' accuracies on 162 further questions."
+_WEIGHTS_NOTE = "The weights of the weighted vote are the models' accuracies on 151 further questions."
 
 
 _WITHOUT_MODELS = 115

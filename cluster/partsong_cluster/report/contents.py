@@ -51,6 +51,8 @@ class SampleRow(Frozen):
     """A row with every way's answer to it."""
 
     custom_id: str
+    about: str
+    """What it is about, in a line: its `text` in the metadata where a prompt is wrapped around it, else the prompt's last line."""
     prompt: str
     expected: str
     shown: tuple[Shown, ...]

@@ -137,19 +137,18 @@ def _sampled(runs: Sequence[PlanRun], rows: Sequence[int], traces: Path | None) 
         for record in run.records():
             if record.row in found:
                 found[record.row][run.name] = record
-    traced = 0
-    for records in found.values():
-        if not records:
-            continue
-        name, trace = _most_worked(records, traces) if traced < _TRACED and traces else ("", None)
-        traced += trace is not None
-        yield _sample(records, name, trace)
+    drawn = set(_spread(rows[1:], _TRACED))  # not the first: it waited for its workers to start
+    for row, records in found.items():
+        if records:
+            name, trace = _most_worked(records, traces) if traces and row in drawn else ("", None)
+            yield _sample(records, name, trace)
 
 
 def _sample(records: Mapping[str, RowRecord], traced: str, trace: RowTrace | None) -> SampleRow:
     first = next(iter(records.values()))
     return SampleRow(
         custom_id=first.custom_id,
+        about=_about(first),
         prompt=_prompt(first),
         expected=_said(_reference(first)),
         shown=tuple(Shown(plan=name, reply=record.reply, right=_right(record)) for name, record in records.items()),
@@ -176,6 +175,13 @@ def _trace(folder: Path, custom_id: str, trace_id: str) -> RowTrace | None:
         return read_trace(folder, custom_id, trace_id)
     except RunError:
         return None
+
+
+def _about(record: RowRecord) -> str:
+    text = record.task.metadata.get("text") if record.task else None
+    lines = (text if isinstance(text, str) else _prompt(record)).strip().splitlines() or [""]
+    telling = [line for line in lines if any(char.isalpha() for char in line) and not line.startswith("[")]
+    return (telling or lines)[-1]
 
 
 def _prompt(record: RowRecord) -> str:

@@ -53,14 +53,14 @@ def _compared(section: Section) -> Iterator[str]:
         f"for {money(best.cost_per_1000(unit), unit)} per 1,000."
     )
     combined = [line for line in section.lines if not line.single and line.against_best is not None]
-    yield from _most_accurate(combined, best, unit)
-    yield from _cheaper(combined, best, unit)
-
-
-def _most_accurate(combined: Sequence[PlanLine], best: PlanLine, unit: CostUnit) -> Iterator[str]:
     if not combined:
         return
     top = max(combined, key=lambda line: (line.summary.accuracy or 0.0, -line.cost_per_1000(unit)))
+    yield _most_accurate(top, best, unit)
+    yield _cheapest(combined, top, best, unit)
+
+
+def _most_accurate(top: PlanLine, best: PlanLine, unit: CostUnit) -> str:
     comparison = top.against_best
     assert comparison is not None
     low, high = comparison.difference_interval()
@@ -69,27 +69,28 @@ def _most_accurate(combined: Sequence[PlanLine], best: PlanLine, unit: CostUnit)
     chance = f"p = {comparison.p_value:.2g}"
     if comparison.p_value >= _SURE:
         what = f"The most accurate combination, {top.name}, is at {percent(top)}, {points}, {costs}"
-        yield f"{what}: on so few rows that may be chance ({chance})."
-    elif comparison.difference > 0:
-        yield f"Combined, {top.name} is right more often: {percent(top)}, {points}, {costs}. Chance alone rarely does that ({chance})."
-    else:
-        yield f"No combination does better: the most accurate, {top.name}, is right less often, {points}, {costs}."
+        return f"{what}: as far as these rows tell, that may be chance ({chance})."
+    if comparison.difference > 0:
+        return f"Combined, {top.name} is right more often: {percent(top)}, {points}, {costs}. Chance alone rarely does that ({chance})."
+    return f"No combination does better: the most accurate, {top.name}, is right less often, {points}, {costs}."
 
 
-def _cheaper(combined: Sequence[PlanLine], best: PlanLine, unit: CostUnit) -> Iterator[str]:
+def _cheapest(combined: Sequence[PlanLine], top: PlanLine, best: PlanLine, unit: CostUnit) -> str:
     """Say which combination is cheapest among those that are not clearly less accurate than the best single model."""
     holding = [line for line in combined if (c := line.against_best) is not None and not (c.p_value < _SURE and c.difference < 0)]
     cheaper = [line for line in holding if line.cost_per_1000(unit) < 0.95 * best.cost_per_1000(unit)]
     if not cheaper:
-        yield f"No combination is both cheaper than {best.name} and about as often right."
-        return
+        return f"No combination is both cheaper than {best.name} and about as often right."
     thrifty = min(cheaper, key=lambda line: line.cost_per_1000(unit))
+    cost = f"{money(thrifty.cost_per_1000(unit), unit)} per 1,000"
+    if thrifty.name == top.name:
+        return f"It is also the cheapest combination that keeps up with {best.name}: {cost}."
     comparison = thrifty.against_best
     assert comparison is not None
     low, high = comparison.difference_interval()
-    cost = f"{money(thrifty.cost_per_1000(unit), unit)} per 1,000, {_times(thrifty, best, unit)} the cost of {best.name}"
-    between = f"{low * 100:+.1f} and {high * 100:+.1f} points"
-    yield f"Cheapest without being clearly worse: {thrifty.name}, {percent(thrifty)} for {cost}; the true difference lies between {between} (95 %)."
+    between = f"the true difference lies between {low * 100:+.1f} and {high * 100:+.1f} points (95 %)"
+    what = f"{percent(thrifty)} for {cost}, {_times(thrifty, best, unit)} the cost"
+    return f"Cheapest without being clearly worse than {best.name}: {thrifty.name}, {what}; {between}."
 
 
 def _accuracy(line: PlanLine) -> str:

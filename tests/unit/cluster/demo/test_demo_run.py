@@ -1,0 +1,80 @@
+"""The demo on the inline engine: without weights it does what it can, and a second time it asks nothing again."""
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from partsong_cluster.batch.stop import Stop
+from partsong_cluster.demo import DemoOrder, DemoResult, run_demo
+from partsong_cluster.demo.billed import as_billed
+from partsong_cluster.demo.run import Show
+
+from partsong.contracts import Answer, BillLine, Route, RowRecord
+from partsong.plans.cascade import Cascade
+from partsong.plans.ensemble import Ensemble
+
+CASCADE = Cascade.model_validate({"tiers": [{"ask": "trio", "trust": {"agreement": 1.0}}, {"ask": "strong"}]})
+PLANS = {"cascade": CASCADE, "trio": Ensemble.model_validate({"members": ["a", "b"]})}
+
+
+class Silent(Show):
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+
+    def say(self, line: str) -> None:
+        pass
+
+    def begin(self, part, way, rows) -> None:
+        self.begun.append(f"{part.name}/{way.name}")
+
+    def show(self, *state: object) -> None:
+        pass
+
+    @asynccontextmanager
+    async def fetching(self, name):
+        yield lambda done, doing: None
+
+
+async def demo(folder: Path, show: Silent, **options: object) -> DemoResult:
+    return await run_demo(DemoOrder(folder, engine="inline", fetch=False, **options), show, Stop())  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(autouse=True)
+def no_weights(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setenv("PARTSONG_CACHE", str(folder / "empty-cache"))
+
+
+async def test_without_weights_the_other_workers_and_the_recorded_models_are_compared(folder):
+    show = Silent()
+    result = await demo(folder, show)
+    workers, recorded = result.sections
+    assert {line.name for line in workers.lines} == {"lexicon", "langid", "cascade", "routed"}
+    assert workers.rows == 115
+    assert next(line for line in workers.lines if line.name == "routed").summary.accuracy > 0.9
+    assert len(recorded.lines) == 12
+    assert recorded.rows == 300
+    assert any("language model" in line for line in result.left_out)
+    assert any("smollm2-135m" in line for line in result.left_out)
+
+
+async def test_a_second_demo_asks_nothing_again(folder):
+    show = Silent()
+    result = await demo(folder, show)
+    assert show.begun == []
+    assert (result.worked_ways, result.reused_ways) == (0, 16)
+
+
+def test_calls_one_after_another_add_up_and_of_calls_side_by_side_the_longest_counts():
+    bill = tuple(
+        BillLine(step=step, model=step, latency_s=latency_s, outcome="cache")
+        for step, latency_s in (("cascade/0-trio/0-a", 1.0), ("cascade/0-trio/1-b", 3.0), ("cascade/1-strong", 5.0))
+    )
+    reply = Answer(text="x", route=Route(use="cascade", reason=""), bill=bill, latency_s=0.001)
+    billed = as_billed(RowRecord(run="r", row=0, custom_id="q", reply=reply), PLANS)
+    assert isinstance(billed.reply, Answer)
+    assert billed.reply.latency_s == 8.0
