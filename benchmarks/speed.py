@@ -1,7 +1,8 @@
 """Speed: a plain bounded aiohttp loop in one process against `partsong run` over Ray with two workers, journal on, same server.
 
-Both ask a real HTTP server (a process of its own, 50 ms a reply) for the same prompts with the same number in flight, in turn, several times. Rates are taken
-over the middle 90 % of the rows, so that neither starting nor ending counts; what is compared is the ratio within a round.
+Both ask a real HTTP server (a process of its own, 50 ms a reply) for the same prompts with the same number of calls in flight, in turn,
+several times. Rates are taken over the middle 90 % of the rows, so that neither starting nor ending counts; what is compared is the
+ratio within a round.
 """
 
 import argparse
@@ -114,9 +115,8 @@ def main() -> None:
     if options.json:
         print(json.dumps(found))
         return
-    print(
-        f"{'in flight':>9}  {'plain aiohttp':>13}  {'partsong':>8}  {'ratio':>5}   rows/s, median of {options.rounds} rounds of {options.rows:,} rows"
-    )
+    print(f"rows/s, median of {options.rounds} rounds of {options.rows:,} rows")
+    print(f"{'in flight':>9}  {'plain aiohttp':>13}  {'partsong':>8}  {'ratio':>5}")
     for row in found:
         print(f"{row['in_flight']:>9}  {row['plain_rows_per_s']:>13,}  {row['partsong_rows_per_s']:>8,}  {row['ratio']:>5.2f}")
 
