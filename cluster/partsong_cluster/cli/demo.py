@@ -57,7 +57,7 @@ async def _worked(order: DemoOrder, show: Show, stop: Stop) -> DemoResult:
 
 def _report(result: DemoResult, order: DemoOrder, took_s: float) -> Report:
     return Report(
-        title="Many voices, one answer: does combining models pay?",
+        title="Does combining models pay?",
         lead="Labelled rows, answered by single models and by ways of combining them: how often each is right, what it costs, how long "
         "it takes.",
         sections=tuple(result.sections),

@@ -1,5 +1,6 @@
 """Gather: the rows of several runs become a section: summed up, compared row by row, and a few of them sampled. Two passes, flat memory."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -105,30 +106,32 @@ def _line(run: PlanRun, read: Mapping[str, _Read], best: str | None, strong: str
 
 
 def _compared(a: bytearray, b: bytearray) -> Comparison | None:
-    pairs = [(one == _RIGHT, other == _RIGHT) for one, other in zip(a, b, strict=False) if _UNGRADED not in (one, other)]
-    cells = {pair: pairs.count(pair) for pair in set(pairs)}
-    if not pairs:
-        return None
-    return Comparison(
-        both_right=cells.get((True, True), 0),
-        only_a=cells.get((True, False), 0),
-        only_b=cells.get((False, True), 0),
-        neither=cells.get((False, False), 0),
+    cells = Counter(zip(a, b, strict=False))
+    found = Comparison(
+        both_right=cells[_RIGHT, _RIGHT], only_a=cells[_RIGHT, _WRONG], only_b=cells[_WRONG, _RIGHT], neither=cells[_WRONG, _WRONG]
     )
+    return found if found.rows else None
 
 
 def _chosen(marks: Sequence[bytearray], samples: int) -> Sequence[int]:
     """Return the rows to show: half of them such that the ways differ (or the only one errs), the others spread over all."""
-    rows = min((len(one) for one in marks), default=0)
-    told = [row for row in range(rows) if len({one[row] for one in marks}) > 1 or (len(marks) == 1 and marks[0][row] == _WRONG)]
-    kept = set(_spread(told, samples // 2))
-    kept.update(_spread([row for row in range(rows) if row not in kept], samples - len(kept)))
-    return sorted(kept)
+    rows = range(min((len(one) for one in marks), default=0))
+    differ = _spread(lambda: (row for row in rows if _tells(row, marks)), samples // 2)
+    others = _spread(lambda: (row for row in rows if row not in differ), samples - len(differ))
+    return sorted(differ | others)
 
 
-def _spread(rows: Sequence[int], count: int) -> Iterator[int]:
-    take = min(count, len(rows))
-    return (rows[place * len(rows) // take] for place in range(take))
+def _tells(row: int, marks: Sequence[bytearray]) -> bool:
+    first = marks[0][row]
+    return first == _WRONG if len(marks) == 1 else any(one[row] != first for one in marks)
+
+
+def _spread(rows: Callable[[], Iterator[int]], count: int) -> set[int]:
+    """Return so many of the rows, evenly spread; they are gone through twice and never listed."""
+    total = sum(1 for _ in rows())
+    take = min(count, total)
+    places = {place * total // take for place in range(take)}
+    return {row for place, row in enumerate(rows()) if place in places}
 
 
 def _sampled(runs: Sequence[PlanRun], rows: Sequence[int], traces: Path | None) -> Iterator[SampleRow]:
@@ -137,7 +140,7 @@ def _sampled(runs: Sequence[PlanRun], rows: Sequence[int], traces: Path | None) 
         for record in run.records():
             if record.row in found:
                 found[record.row][run.name] = record
-    drawn = set(_spread(rows[1:], _TRACED))  # not the first: it waited for its workers to start
+    drawn = _spread(lambda: iter(rows[1:]), _TRACED)  # not the first: it waited for its workers to start
     for row, records in found.items():
         if records:
             name, trace = _most_worked(records, traces) if traces and row in drawn else ("", None)
