@@ -113,3 +113,13 @@ def test_what_is_wrong_with_a_schema_is_said():
 def test_any_text_is_valid_or_refused(text):
     with contextlib.suppress(InvalidAnswerError):
         assert isinstance(parsed(text, {"type": "integer"}), int | float)
+
+
+@pytest.mark.parametrize("text", ["yes", " yes\n", '"yes"', '```json\n"yes"\n```'])
+def test_of_a_choice_among_words_the_quotes_may_be_missing(text):
+    assert parsed(text, {"enum": ["yes", "no"]}) == "yes"
+
+
+def test_a_word_that_is_no_choice_is_refused():
+    with pytest.raises(InvalidAnswerError):
+        parsed("perhaps", {"enum": ["yes", "no"]})

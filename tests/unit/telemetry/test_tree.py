@@ -166,3 +166,13 @@ def test_the_command_prints_the_tree_or_json(folder: Path) -> None:
     assert "call mini" in CliRunner().invoke(app, [str(folder), "first"]).output
     printed = CliRunner().invoke(app, [str(folder), "first", "--json"]).output
     assert json.loads(printed)["roots"][0]["children"][0]["name"] == "plan faq"
+
+
+def test_of_runs_that_share_a_folder_a_trace_id_chooses(folder: Path) -> None:
+    first = read_trace(folder, "first").trace_id
+    other = Telemetry.start(TelemetrySpec(file="traces.jsonl"), "coordinator", folder)
+    run_row(other, other, 0, "first")
+    other.close()
+    assert read_trace(folder, "first", first).trace_id == first
+    with pytest.raises(RunError, match="no trace of row"):
+        read_trace(folder, "first", "0" * 32)

@@ -1,0 +1,54 @@
+"""The report of one run, read back from its folder."""
+
+import json
+from pathlib import Path
+
+from partsong_cluster.batch.run import Limits
+from partsong_cluster.batch.session import RunOrder, Session
+from partsong_cluster.batch.stop import Stop
+from partsong_cluster.report import write_run_report
+from scripted_engine import Script, ScriptedEngine, answer, echo
+
+from partsong.contracts import Failure, FailureCode, Reply, Row
+from partsong.mesh import load_text
+
+MESH = "version: 1\nmodels:\n  mini: {adapter: recorded, file: outcomes.jsonl}\n"
+
+
+class Silent:
+    def show(self, *state: object) -> None:
+        pass
+
+
+async def run(folder: Path, script: Script = echo, **about: object) -> str:
+    (folder / "outcomes.jsonl").touch()
+    rows = [{"id": f"q{n}", "prompt": f"question {n}", **about} for n in range(20)]
+    (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    order = RunOrder("mesh.yaml", str(folder / "in.jsonl"), folder / "out", limits=Limits())
+    engine = ScriptedEngine(folder / "out", script)
+    await Session(order, load_text(MESH, folder, env={}), lambda: engine, Silent(), Stop(), lambda task: 0.0).work()
+    return write_run_report(folder / "out").read_text()
+
+
+async def test_a_run_without_expected_answers_claims_no_accuracy(tmp_path):
+    html = await run(tmp_path)
+    assert "20 rows answered, 0 failed" in html
+    assert "nothing is said here about how often they are right" in html
+
+
+async def test_a_run_with_expected_answers_is_graded(tmp_path):
+    html = await run(tmp_path, expected="QUESTION 3")
+    assert "5.0 %" in html
+
+
+async def test_failures_are_told_by_code(tmp_path):
+    async def fails(row: Row) -> Reply:
+        return answer("fine") if row.row else Failure(code=FailureCode.OVERLOADED, message="come back later")
+
+    assert "overloaded" in await run(tmp_path, fails)
+
+
+async def test_what_the_run_was_made_of_stands_in_the_small_print(tmp_path):
+    html = await run(tmp_path)
+    assert "mesh.yaml" in html
+    assert "in.jsonl" in html
