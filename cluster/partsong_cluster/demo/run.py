@@ -37,6 +37,7 @@ __all__ = ["DemoOrder", "DemoResult", "ModelSet", "Show", "run_demo"]
 
 _LIVE = "live.json"
 _LIVE_RUN = "live"
+_LIVE_NOTE = "Models this small make mistakes in their prose; what to look at is how the work is divided, and what ran side by side."
 _REPLY: TypeAdapter[Reply] = TypeAdapter(Reply)
 
 
@@ -266,7 +267,7 @@ class _Work:
         fields = from_json(request.read_bytes())
         reply = _REPLY.validate_json((self._folder / _LIVE).read_bytes())
         trace_id = reply.trace_id if isinstance(reply, Answer) else ""
-        return Live(request=fields["prompt"], reply=reply, trace=_trace(self._traces, str(fields["id"]), trace_id))
+        return Live(request=fields["prompt"], reply=reply, trace=_trace(self._traces, str(fields["id"]), trace_id), note=_LIVE_NOTE)
 
 
 def _make(folder: Path) -> None:

@@ -84,6 +84,7 @@ class Live(Frozen):
     request: str
     reply: Reply
     trace: RowTrace | None = None
+    note: str = ""
 
 
 class Report(Frozen):
