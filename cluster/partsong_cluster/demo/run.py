@@ -35,7 +35,6 @@ from partsong_cluster.report import Live, PlanRun, Section, section_of
 
 __all__ = ["DemoOrder", "DemoResult", "ModelSet", "Show", "run_demo"]
 
-_LIVE = "live.json"
 _LIVE_RUN = "live"
 _LIVE_NOTE = "Models this small make mistakes in their prose; what to look at is how the work is divided, and what ran side by side."
 _REPLY: TypeAdapter[Reply] = TypeAdapter(Reply)
@@ -186,11 +185,11 @@ class _Work:
         waiting = [way for way in self.part.ways if not self._is_done(way, loaded)]
         self.result.worked_ways += len(waiting)
         self.result.reused_ways += len(self.part.ways) - len(waiting)
-        wants_live = self.part.live is not None and not (self._folder / _LIVE).exists()
+        wants_live = self.part.live is not None and not self._live_file(loaded).exists()
         if waiting or wants_live:
             await self._work(loaded, waiting, wants_live=wants_live)
         if self.stop.why is None:
-            self._read(loaded.mesh.plans)
+            self._read(loaded)
 
     @property
     def _folder(self) -> Path:
@@ -199,6 +198,9 @@ class _Work:
     @property
     def _traces(self) -> Path:
         return self._folder / "traces"
+
+    def _live_file(self, loaded: LoadedMesh) -> Path:
+        return self._folder / f"live-{loaded.hash[:12]}.json"
 
     def _is_done(self, way: Way, loaded: LoadedMesh) -> bool:
         folder = self._folder / way.name
@@ -217,7 +219,7 @@ class _Work:
                     return
                 await self._run(way, loaded, engine)
             if wants_live and self.stop.why is None:
-                await self._ask_live(engine)
+                await self._ask_live(loaded, engine)
 
     async def _run(self, way: Way, loaded: LoadedMesh, engine: Engine) -> None:
         folder = self._folder / way.name
@@ -238,15 +240,16 @@ class _Work:
         except RunError:
             return False
 
-    async def _ask_live(self, engine: Engine) -> None:
+    async def _ask_live(self, loaded: LoadedMesh, engine: Engine) -> None:
         assert self.part.live is not None
         self.show.say("One request of several parts, taken apart and worked in parallel.")
         fields = from_json(self.part.live.read_bytes())
         task = as_task(fields, str(fields["id"]), Shape())
         outcome = await engine.answer(Row(run=f"{_LIVE_RUN}-{time.time_ns()}", row=0, task=task))
-        replace_file(self._folder / _LIVE, _REPLY.dump_json(outcome.reply))
+        replace_file(self._live_file(loaded), _REPLY.dump_json(outcome.reply))
 
-    def _read(self, plans: Mapping[str, Plan]) -> None:
+    def _read(self, loaded: LoadedMesh) -> None:
+        plans = loaded.mesh.plans
         runs = [PlanRun(way.name, way.about, partial(_records, self._folder / way.name, plans), way.single) for way in self.part.ways]
         self.result.sections.append(
             section_of(
@@ -261,11 +264,11 @@ class _Work:
             )
         )
         if self.part.live is not None:
-            self.result.live = self._live(self.part.live)
+            self.result.live = self._live(self.part.live, self._live_file(loaded))
 
-    def _live(self, request: Path) -> Live:
+    def _live(self, request: Path, answered: Path) -> Live:
         fields = from_json(request.read_bytes())
-        reply = _REPLY.validate_json((self._folder / _LIVE).read_bytes())
+        reply = _REPLY.validate_json(answered.read_bytes())
         trace_id = reply.trace_id if isinstance(reply, Answer) else ""
         return Live(request=fields["prompt"], reply=reply, trace=_trace(self._traces, str(fields["id"]), trace_id), note=_LIVE_NOTE)
 
