@@ -7,10 +7,12 @@ import ray
 from ray.actor import ActorProxy
 
 from partsong.contracts import Row, RowOutcome
+from partsong.errors import EngineError
 from partsong.wire import Codec
 from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
 from partsong.work.memory import settle
+from partsong_actors.again import again
 from partsong_actors.journal import JournalClient, _JournalActor
 from partsong_actors.link import Link, Mailbox
 from partsong_actors.pool import PoolClient, _ModelPool
@@ -44,10 +46,14 @@ class _CoordinatorActor:
         settle()
 
     @ray.method
+    async def ready(self) -> None:
+        """Return when rows are taken."""
+        self._listen()
+
+    @ray.method
     async def submit(self, caller: str, envelope: bytes) -> None:
         """See Mailbox.submit."""
-        if self._listening is None:
-            self._listening = asyncio.create_task(self._pools.listen())
+        self._listen()
         self._mailbox.submit(caller, envelope)
 
     @ray.method
@@ -61,6 +67,10 @@ class _CoordinatorActor:
         if self._listening is not None:
             self._listening.cancel()
         self._telemetry.close()
+
+    def _listen(self) -> None:
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._pools.listen())
 
 
 CoordinatorActor = ray.remote(_CoordinatorActor)
@@ -84,6 +94,11 @@ class RemoteCoordinator:
     def collect(self, caller: str) -> Awaitable[bytes]:
         """See Correspondent."""
         return self._actor.collect.remote(caller)
+
+    async def back(self) -> None:
+        """Return when its process, which died, is there again and takes rows; EngineError when that takes too long."""
+        lost = EngineError("coordinator-lost", "a coordinator's process is gone", remedy="see Ray's logs; the run can be resumed")
+        await again(self._actor.ready.remote, lost)
 
     async def close(self) -> None:
         """See the actor's close."""

@@ -1,7 +1,7 @@
 """The Ray engine: the same cores as the inline engine, each in an actor; needs a Ray that is initialised."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,12 +18,18 @@ from partsong_actors.journal import JournalActor, JournalClient
 from partsong_actors.link import LinkLostError
 from partsong_actors.pool import ModelPool
 from partsong_actors.setup import Setup
+from partsong_actors.staff import Staff
 from partsong_actors.synthesizer import SynthesizerActor
 
 __all__ = ["RayEngine"]
 
 _MANY = 100_000
 """Concurrent calls an async actor takes: bounded by the callers' windows, not by Ray."""
+
+_LIVES = 5
+"""Deaths of its coordinator that one row lives through."""
+
+_CLOSES_WITHIN_S = 30.0
 
 
 class RayEngine:
@@ -51,26 +57,32 @@ class RayEngine:
         self._actors: list[Any] = []
 
     async def __aenter__(self) -> Self:
-        shell = {"num_cpus": 0, "max_concurrency": _MANY}
-        self._journal_actor = JournalActor.options(**shell).remote(self._setup)
-        self._pool_actor = ModelPool.options(**shell).remote(self._setup, self._secrets)
-        self._synthesizer_actor = SynthesizerActor.options(**shell).remote()
-        self._journal = JournalClient(self._journal_actor)
-        actors = [
-            CoordinatorActor.options(**shell).remote(
-                self._setup, f"coordinator-{n}", self._journal_actor, self._pool_actor, self._synthesizer_actor
-            )
-            for n in range(self._shards)
-        ]
-        self._coordinators = [RemoteCoordinator(actor) for actor in actors]
-        self._actors = [*actors, self._pool_actor, self._synthesizer_actor, self._journal_actor]
+        shell = {"num_cpus": 0, "max_concurrency": _MANY, "max_restarts": -1, "max_task_retries": 0}
+        names = [f"coordinator-{n}" for n in range(self._shards)]
+        journal = JournalActor.options(**shell).remote(self._setup)
+        pool = ModelPool.options(**shell).remote(self._setup, names)
+        synthesizer = SynthesizerActor.options(**shell).remote()
+        coordinators = [CoordinatorActor.options(**shell).remote(self._setup, name, journal, pool, synthesizer) for name in names]
+        self._actors = [*coordinators, pool, synthesizer, journal]
+        self._journal = JournalClient(journal)
+        self._coordinators = [RemoteCoordinator(actor) for actor in coordinators]
+        self._staff = Staff(pool, self._setup, self._mesh.models, self._secrets)
+        self._staffing = asyncio.create_task(self._staff.work())
         settle()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        closing = [coordinator.close() for coordinator in self._coordinators]
-        await asyncio.gather(*closing, self._pool_actor.close.remote(), self._journal_actor.close.remote(), return_exceptions=True)
-        for actor in self._actors:
+        self._staffing.cancel()
+        await asyncio.gather(self._staffing, return_exceptions=True)
+        closing: list[Awaitable[None]] = [coordinator.close() for coordinator in self._coordinators]
+        closing += [worker.close.remote() for worker in self._staff.workers]
+        try:
+            async with asyncio.timeout(_CLOSES_WITHIN_S):
+                await asyncio.gather(*closing, return_exceptions=True)
+                await asyncio.gather(self._actors[-1].close.remote(), return_exceptions=True)  # the journal, when nobody writes any more
+        except TimeoutError:
+            pass  # what hangs is ended all the same, and what was acknowledged is on disk
+        for actor in [*self._staff.workers, *self._actors]:
             ray.kill(actor)
 
     @property
@@ -88,17 +100,20 @@ class RayEngine:
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
         """See Engine.answer; text is not streamed between actors.
 
-        A coordinator that dies costs nothing but time: the row starts again from what the journal holds of it.
+        A coordinator that dies costs nothing but time: the row is answered by its record if it has one already, else it starts again from
+        what the journal holds of it.
         """
+        coordinator = self._coordinators[row.row % self._shards]
         with self._telemetry.span("submit", row.traceparent, {"partsong.row": row.row}) as span:
             row = row.model_copy(update={"traceparent": span.traceparent})
-            for lives in range(3):
+            for _ in range(_LIVES):
                 try:
-                    return await self._coordinators[row.row % self._shards].answer(row)
+                    return await coordinator.answer(row)
                 except LinkLostError:
-                    await asyncio.sleep(2.0**lives)
-                    held = await self.journal.calls(row.run, row.row, row.row)
-                    row = row.model_copy(update={"held": tuple(held)})
-        raise EngineError(
-            "coordinator-lost", f"row {row.row} lost its coordinator three times", remedy="see Ray's logs; the run can be resumed"
-        )
+                    await coordinator.back()
+                    record = await self.journal.row(row.run, row.row)
+                    if record is not None:
+                        return RowOutcome(row=record.row, custom_id=record.custom_id, reply=record.reply)
+                    row = row.model_copy(update={"held": tuple(await self.journal.calls(row.run, row.row, row.row))})
+        what = f"row {row.row} lost its coordinator {_LIVES} times"
+        raise EngineError("coordinator-lost", what, remedy="see Ray's logs; the run can be resumed")

@@ -1,28 +1,29 @@
 """Journal: the Ray shell of the one writer, and the face its callers use."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import msgpack
 import ray
 from ray.actor import ActorProxy
-from ray.exceptions import RayTaskError
 
 from partsong.contracts import CallRecord, Completion, RowRecord
-from partsong.errors import PartsongError
+from partsong.errors import StoreError
 from partsong.journal.address import open_store
 from partsong.journal.journal import Journal
 from partsong.journal.sealed import CALLS, ROWS, Sealed, seal
 from partsong.journal.store import Published, Record, RunInfo
 from partsong.wire import Codec
 from partsong.work.memory import settle
+from partsong_actors.again import again
 from partsong_actors.coalesce import Coalescer
 from partsong_actors.setup import Setup
 
 __all__ = ["JournalActor", "JournalClient"]
 
 _COMPLETIONS: Codec[Completion] = Codec(Completion)
+_REMEDY = "see Ray's logs, then give the same command again: what was acknowledged is on disk"
 T = TypeVar("T")
 
 
@@ -54,6 +55,12 @@ class _JournalActor:
     async def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
         """See Store.done."""
         return await self._journal.done(run, first_row, last_row)
+
+    @ray.method
+    async def row(self, run: str, row: int) -> bytes:
+        """See Store.row; packed, a list of one or none."""
+        found = await self._journal.row(run, row)
+        return ROWS.pack([] if found is None else [found])
 
     @ray.method
     async def rows(self, run: str, after_seq: int, limit: int) -> tuple[list[int], bytes]:
@@ -122,53 +129,52 @@ class JournalClient:
 
     async def calls(self, run: str, first_row: int, last_row: int) -> Sequence[CallRecord]:
         """See JournalPort.calls."""
-        return CALLS.unpack(await _own_error(self._actor.calls.remote(run, first_row, last_row)))
+        return CALLS.unpack(await self._asked(lambda: self._actor.calls.remote(run, first_row, last_row)))
 
     async def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
         """See JournalPort.done."""
-        return await _own_error(self._actor.done.remote(run, first_row, last_row))
+        return await self._asked(lambda: self._actor.done.remote(run, first_row, last_row))
+
+    async def row(self, run: str, row: int) -> RowRecord | None:
+        """See JournalPort.row."""
+        found = ROWS.unpack(await self._asked(lambda: self._actor.row.remote(run, row)))
+        return found[0] if found else None
 
     async def rows(self, run: str, after_seq: int, limit: int) -> Sequence[tuple[int, RowRecord]]:
         """See JournalPort.rows."""
-        places, packed = await _own_error(self._actor.rows.remote(run, after_seq, limit))
+        places, packed = await self._asked(lambda: self._actor.rows.remote(run, after_seq, limit))
         return list(zip(places, ROWS.unpack(packed), strict=True))
 
     async def run(self, run: str) -> RunInfo | None:
         """See JournalPort.run."""
-        return await _own_error(self._actor.run.remote(run))
+        return await self._asked(lambda: self._actor.run.remote(run))
 
     async def begin(self, info: RunInfo) -> None:
         """See JournalPort.begin."""
-        await _own_error(self._actor.begin.remote(info))
+        await self._asked(lambda: self._actor.begin.remote(info))
 
     async def forget(self, run: str) -> None:
         """See JournalPort.forget."""
-        await _own_error(self._actor.forget.remote(run))
+        await self._asked(lambda: self._actor.forget.remote(run))
 
     async def published(self, run: str) -> Published:
         """See JournalPort.published."""
-        return await _own_error(self._actor.published.remote(run))
+        return await self._asked(lambda: self._actor.published.remote(run))
 
     async def publish(self, run: str, published: Published) -> None:
         """See JournalPort.publish."""
-        await _own_error(self._actor.publish.remote(run, published))
+        await self._asked(lambda: self._actor.publish.remote(run, published))
+
+    async def _asked(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Every operation may be repeated: an append leaves alone what is there already."""
+        return await again(call, StoreError("journal-lost", "the journal's process is gone", remedy=_REMEDY))
 
     async def _send(self, batch: Sequence[Sealed]) -> Sequence[None]:
         packed = msgpack.packb([(s.run, s.row, s.step, s.ask_hash, s.answered, s.packed) for s in batch])
-        await _own_error(self._actor.append.remote(packed))
+        await self._asked(lambda: self._actor.append.remote(packed))
         return [None] * len(batch)
 
     async def _find(self, ask_hashes: Sequence[bytes]) -> Sequence[Completion | None]:
-        hashes, packed = await _own_error(self._actor.cached.remote(list(set(ask_hashes))))
+        hashes, packed = await self._asked(lambda: self._actor.cached.remote(list(set(ask_hashes))))
         found = dict(zip(hashes, _COMPLETIONS.unpack(packed), strict=True))
         return [found.get(ask_hash) for ask_hash in ask_hashes]
-
-
-async def _own_error(result: Awaitable[T]) -> T:
-    """Await a remote call; a PartsongError raised there is raised here as it was."""
-    try:
-        return await result
-    except RayTaskError as error:
-        if isinstance(error.cause, PartsongError):
-            raise error.cause from None
-        raise

@@ -88,13 +88,16 @@ class Link(Generic[In, Out]):
         return [None] * len(batch)
 
     async def _collect(self) -> None:
+        caller = self._caller
         try:
-            while self._pending:
-                self._settle(await self._actor.collect(self._caller))
+            while self._pending and caller == self._caller:
+                self._settle(await self._actor.collect(caller))
         except (RayActorError, PartsongError) as error:
-            self._lose(error)
+            if caller == self._caller:
+                self._lose(error)
         finally:
-            self._collectors -= 1
+            if caller == self._caller:
+                self._collectors -= 1
 
     def _settle(self, envelope: bytes) -> None:
         numbers, faults, body = _unpack(envelope)
@@ -111,7 +114,8 @@ class Link(Generic[In, Out]):
 
     def _lose(self, error: BaseException) -> None:
         lost, self._pending = self._pending, {}
-        self._caller = uuid.uuid4().hex
+        self._caller = uuid.uuid4().hex  # what still comes in under the old name is nobody's
+        self._collectors = 0
         for future in lost.values():
             if not future.done():
                 future.set_exception(error if isinstance(error, PartsongError) else LinkLostError(type(error).__name__))

@@ -1,17 +1,18 @@
 """ModelPool: the Ray shell of the pools of one engine, and the face that coordinators use.
 
 All pools of an engine live in one process: a pool is a few counters, a process is a second of start and 60 MB (docs/architecture.md).
+It holds nothing that its members could not tell again: callers what permits they hold, the staff which workers there are.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import ray
 from ray.actor import ActorProxy
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError
 
 from partsong.contracts import ModelSpec
 from partsong.errors import EngineError, PartsongError
@@ -21,147 +22,184 @@ from partsong.pool.share import Share
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong_actors.coalesce import Coalescer
+from partsong_actors.membership import Membership
 from partsong_actors.remote_worker import RemoteWorker
 from partsong_actors.setup import Setup
-from partsong_actors.worker import ModelWorker, _ModelWorker
+from partsong_actors.worker import _ModelWorker
 
-__all__ = ["ModelPool", "PoolClient"]
+__all__ = ["STAFF", "Lease", "ModelPool", "PoolClient", "PoolNews", "Staffing"]
+
+STAFF = "staff"
+"""The member that starts workers."""
+
+_REPORTS_WITHIN_S = 10.0
+"""How long restarted pools wait for every caller to say what it holds before they lease again."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What a caller that joins holds of a model's permits, and how many more it wants."""
+
+    held: int
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Staffing:
+    """A model's workers, as the staff that joins knows them."""
+
+    ready: "tuple[ActorProxy[_ModelWorker], ...]"
+    starting: int
+    failed: PartsongError | None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolNews:
+    """What the pools tell one member."""
+
+    model: str
+    kind: Literal["granted", "recalled", "keep", "workers", "failed", "start"]
+    count: int = 0
+    workers: "tuple[ActorProxy[_ModelWorker], ...]" = ()
+    error: PartsongError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
     """A caller wants more permits of a model, or gives some back."""
 
+    life: str
     model: str
     want: int
     give_back: int
 
 
 @dataclass(frozen=True, slots=True)
-class _News:
-    """What a pool tells one caller."""
+class _Member:
+    """A party as the pools see it; None among its news says that this life is over."""
 
-    model: str
-    kind: Literal["granted", "recalled", "keep", "workers", "failed"]
-    count: int = 0
-    workers: "tuple[ActorProxy[_ModelWorker], ...]" = ()
-    error: PartsongError | None = None
+    life: str
+    news: "asyncio.Queue[PoolNews | None]" = field(default_factory=asyncio.Queue)
 
 
 class _ModelPool:
     """Carries out what the pools decide."""
 
-    def __init__(self, setup: Setup, secrets: Mapping[str, str]) -> None:
-        self._setup = setup
-        self._secrets = secrets
-        self._specs = setup.unpacked().models
-        self._pools = {name: Pool(spec.workers, spec.concurrency) for name, spec in self._specs.items()}
-        self._workers: dict[str, list[ActorProxy[_ModelWorker]]] = {name: [] for name in self._specs}
+    def __init__(self, setup: Setup, callers: Sequence[str]) -> None:
+        """`callers` are the names of all that will join."""
+        specs = setup.unpacked().models
+        self._pools = {name: Pool(spec.workers, spec.concurrency) for name, spec in specs.items()}
+        self._workers: dict[str, tuple[ActorProxy[_ModelWorker], ...]] = dict.fromkeys(specs, ())
         self._failed: dict[str, PartsongError] = {}
-        self._news: dict[str, asyncio.Queue[_News]] = {}
-        self._begun: set[str] = set()
-        self._starts: set[asyncio.Task[None]] = set()
+        self._members: dict[str, _Member] = {}
+        self._unheard = set(callers) if ray.get_runtime_context().was_current_actor_reconstructed else set()
+        self._all_heard = asyncio.Event()
 
     @ray.method
-    async def exchange(self, caller: str, wishes: Sequence[_Wish]) -> None:
+    async def join(self, caller: str, life: str, leases: Mapping[str, Lease]) -> None:
+        """A caller is here, for the first time, again, or in place of one that died."""
+        self._enter(caller, life)
+        for model, pool in self._pools.items():
+            if self._workers[model]:
+                self._tell(caller, PoolNews(model, "workers", workers=self._workers[model]))
+            if model in self._failed:
+                self._tell(caller, PoolNews(model, "failed", error=self._failed[model]))
+            lease = leases.get(model, Lease(0, 0))
+            if lease.wanted:
+                self._carry_out(model, pool.begin())
+            self._carry_out(model, pool.join(caller, lease.held, lease.wanted))
+        self._unheard.discard(caller)
+        if not self._unheard:
+            self._all_heard.set()
+
+    @ray.method
+    async def exchange(self, caller: str, life: str, wishes: Sequence[_Wish]) -> None:
         """Take a caller's wishes; a model's workers start when it is first wanted."""
+        if not self._lives(caller, life):
+            return
         for wish in wishes:
             pool = self._pools[wish.model]
-            if wish.model not in self._begun:
-                self._begun.add(wish.model)
-                self._carry_out(wish.model, pool.begin())
             if wish.give_back:
                 self._carry_out(wish.model, pool.give_back(caller, wish.give_back))
             if wish.want:
+                self._carry_out(wish.model, pool.begin())
                 self._carry_out(wish.model, pool.want(caller, wish.want))
 
     @ray.method
-    async def news(self, caller: str) -> Sequence[_News]:
-        """Return what the caller should know, as soon as there is any."""
-        queue = self._queue(caller)
+    async def staff(self, life: str, staffing: Mapping[str, Staffing]) -> None:
+        """The staff is here with its workers. Without workers nothing is leased: so restarted pools hear first what all callers hold."""
+        if self._unheard:
+            await asyncio.wait([asyncio.ensure_future(self._all_heard.wait())], timeout=_REPORTS_WITHIN_S)
+        self._enter(STAFF, life)
+        for model, told in staffing.items():
+            self._workers[model] = told.ready
+            if told.ready:
+                self._tell_callers(PoolNews(model, "workers", workers=told.ready))
+            self._carry_out(model, self._pools[model].staffed(len(told.ready), told.starting))
+            if told.failed:
+                self._fail(model, told.failed)
+
+    @ray.method
+    async def hired(self, life: str, model: str, worker: "ActorProxy[_ModelWorker] | None", error: PartsongError | None) -> None:
+        """A worker that was ordered takes calls, or could not start."""
+        if not self._lives(STAFF, life):
+            return
+        if worker is not None:
+            self._workers[model] = (*self._workers[model], worker)
+            self._tell_callers(PoolNews(model, "workers", workers=self._workers[model]))
+            self._carry_out(model, self._pools[model].worker_ready())
+            return
+        self._carry_out(model, self._pools[model].worker_gone(was_ready=False))
+        if error is not None:
+            self._fail(model, error)
+
+    @ray.method
+    async def news(self, member: str, life: str) -> Sequence[PoolNews] | None:
+        """Return what the member should know, as soon as there is any; None when this life is over, or unknown to restarted pools."""
+        if not self._lives(member, life):
+            return None
+        queue = self._members[member].news
         news = [await queue.get()]
         while not queue.empty():
             news.append(queue.get_nowait())
-        return news
+        return None if None in news else [one for one in news if one is not None]
 
-    @ray.method
-    async def close(self) -> None:
-        """Close every worker."""
-        for start in self._starts:
-            start.cancel()
-        workers = [worker for workers in self._workers.values() for worker in workers]
-        await asyncio.gather(*[worker.close.remote() for worker in workers], return_exceptions=True)
+    def _lives(self, member: str, life: str) -> bool:
+        return member in self._members and self._members[member].life == life
 
-    def _queue(self, caller: str) -> "asyncio.Queue[_News]":
-        if caller not in self._news:
-            self._news[caller] = asyncio.Queue()
-            for model, pool in self._pools.items():
-                self._carry_out(model, pool.join(caller))
-            for model, workers in self._workers.items():
-                if workers:
-                    self._news[caller].put_nowait(_News(model, "workers", workers=tuple(workers)))
-            for model, error in self._failed.items():
-                self._news[caller].put_nowait(_News(model, "failed", error=error))
-        return self._news[caller]
+    def _enter(self, member: str, life: str) -> None:
+        if member in self._members:
+            self._members[member].news.put_nowait(None)
+        self._members[member] = _Member(life)
 
     def _carry_out(self, model: str, instructions: Sequence[PoolInstruction]) -> None:
         for instruction in instructions:
             match instruction:
                 case Grant(caller=caller, count=count):
-                    self._queue(caller).put_nowait(_News(model, "granted", count))
+                    self._tell(caller, PoolNews(model, "granted", count))
                 case Recall(caller=caller, count=count):
-                    self._queue(caller).put_nowait(_News(model, "recalled", count))
+                    self._tell(caller, PoolNews(model, "recalled", count))
                 case KeepIdle(caller=caller, keep=keep):
-                    self._queue(caller).put_nowait(_News(model, "keep", int(keep)))
+                    self._tell(caller, PoolNews(model, "keep", int(keep)))
                 case _:
-                    start = asyncio.create_task(self._start(model))
-                    self._starts.add(start)
-                    start.add_done_callback(self._starts.discard)
+                    self._tell(STAFF, PoolNews(model, "start"))
 
-    async def _start(self, model: str) -> None:
-        spec = self._specs[model]
-        worker = _worker(self._setup, model, spec, self._secrets.get(model))
-        try:
-            await worker.open.remote()
-        except (RayTaskError, RayActorError) as error:
-            self._fail(model, error)
-            return
-        self._workers[model].append(worker)
-        self._tell_all(_News(model, "workers", workers=tuple(self._workers[model])))
-        self._carry_out(model, self._pools[model].worker_ready())
+    def _fail(self, model: str, error: PartsongError) -> None:
+        if not self._workers[model]:
+            self._failed[model] = error
+            self._tell_callers(PoolNews(model, "failed", error=error))
 
-    def _fail(self, model: str, error: RayTaskError | RayActorError) -> None:
-        _log.error("a worker of %s did not start: %s", model, type(error).__name__)
-        self._carry_out(model, self._pools[model].worker_gone(was_ready=False))
-        if self._workers[model]:
-            return
-        cause = error.cause if isinstance(error, RayTaskError) else None
-        self._failed[model] = (
-            cause
-            if isinstance(cause, PartsongError)
-            else EngineError(
-                "worker-start", f"no worker of {model} could start ({type(cause or error).__name__})", remedy="see Ray's worker log"
-            )
-        )
-        self._tell_all(_News(model, "failed", error=self._failed[model]))
+    def _tell(self, member: str, news: PoolNews) -> None:
+        """Callers that are told anything have joined; what the staff is not here to hear is ordered anew when it joins."""
+        if member in self._members:
+            self._members[member].news.put_nowait(news)
 
-    def _tell_all(self, news: _News) -> None:
-        for queue in self._news.values():
-            queue.put_nowait(news)
-
-
-def _worker(setup: Setup, model: str, spec: ModelSpec, secret: str | None) -> "ActorProxy[_ModelWorker]":
-    placed = ModelWorker.options(
-        num_cpus=spec.resources.cpu,
-        num_gpus=spec.resources.gpu,
-        resources=dict(spec.resources.custom),
-        max_restarts=-1,
-        max_task_retries=0,  # Ray must never ask again by itself: a call may be paid
-        max_concurrency=2 * spec.concurrency + 1000,
-    )
-    return placed.remote(setup, model, secret)
+    def _tell_callers(self, news: PoolNews) -> None:
+        for member in self._members:
+            if member != STAFF:
+                self._tell(member, news)
 
 
 ModelPool = ray.remote(_ModelPool)
@@ -173,17 +211,32 @@ class PoolClient:
     def __init__(self, actor: "ActorProxy[_ModelPool]", caller: str, models: Mapping[str, ModelSpec], clock: Clock) -> None:
         self._actor = actor
         self._caller = caller
+        self._membership: Membership[PoolNews] = Membership(self, self._hear)
         self._wishes: Coalescer[_Wish, None] = Coalescer(self._send)
-        self._workers: dict[str, RemoteWorker] = {}
+        self._links: dict[str, RemoteWorker] = {}
+        self._workers: dict[str, list[RemoteWorker]] = {}
         self.callers = {name: Caller(name, spec, Share(self._exchange(name)), clock) for name, spec in models.items()}
 
     async def listen(self) -> None:
-        """Pass on the pools' news; runs until cancelled."""
-        while True:
-            for news in await self._actor.news.remote(self._caller):
-                self._pass_on(news)
+        """Pass on the pools' news, whatever becomes of their process; runs until cancelled. Calls fail when there are no pools any more."""
+        try:
+            await self._membership.keep()
+        except RayError as error:
+            _log.exception("the pools are gone")
+            what = f"the process of the model pools is gone ({type(error).__name__})"
+            for caller in self.callers.values():
+                caller.share.fail(EngineError("pool-lost", what, remedy="see Ray's logs; the run can be resumed"))
 
-    def _pass_on(self, news: _News) -> None:
+    def join(self, life: str) -> Awaitable[None]:
+        """See PoolLine."""
+        leases = {model: Lease(*caller.share.renew()) for model, caller in self.callers.items()}
+        return self._actor.join.remote(self._caller, life, leases)
+
+    def news(self, life: str) -> Awaitable[Sequence[PoolNews] | None]:
+        """See PoolLine."""
+        return self._actor.news.remote(self._caller, life)
+
+    def _hear(self, news: PoolNews) -> None:
         caller = self.callers[news.model]
         match news.kind:
             case "granted":
@@ -193,23 +246,33 @@ class PoolClient:
             case "keep":
                 caller.share.keep_idle(bool(news.count))
             case "workers":
-                caller.use([self._link(worker) for worker in news.workers])
+                self._workers[news.model] = [self._link(news.model, worker) for worker in news.workers]
+                self._use(news.model)
             case "failed":
                 assert news.error is not None
                 caller.share.fail(news.error)
+            case "start":
+                raise AssertionError("a caller starts no workers")
 
-    def _link(self, worker: "ActorProxy[_ModelWorker]") -> RemoteWorker:
+    def _use(self, model: str) -> None:
+        """Send calls to the workers that are up; with none up they wait for one to be back."""
+        workers = self._workers[model]
+        self.callers[model].use([worker for worker in workers if worker.up] or [*workers])
+
+    def _link(self, model: str, worker: "ActorProxy[_ModelWorker]") -> RemoteWorker:
         key = worker._actor_id.hex()  # type: ignore[union-attr]  # the one name that survives a handle's copies
-        if key not in self._workers:
-            self._workers[key] = RemoteWorker(worker)
-        return self._workers[key]
+        if key not in self._links:
+            self._links[key] = RemoteWorker(worker, lambda: self._use(model))
+        return self._links[key]
 
     def _exchange(self, model: str) -> Callable[[int, int], None]:
         def exchange(want: int, give_back: int) -> None:
-            self._wishes.put(_Wish(model, want, give_back))
+            self._wishes.put(_Wish(self._membership.life, model, want, give_back))
 
         return exchange
 
     async def _send(self, wishes: Sequence[_Wish]) -> Sequence[None]:
-        await self._actor.exchange.remote(self._caller, wishes)
+        life = wishes[-1].life  # the latest; those of earlier lives were told by its joining
+        current = [wish for wish in wishes if wish.life == life]
+        await self._membership.tell(life, lambda: self._actor.exchange.remote(self._caller, life, current))
         return [None] * len(wishes)

@@ -8,8 +8,10 @@ from ray.actor import ActorProxy
 
 from partsong.contracts import MergeWork, Reply
 from partsong.contracts.messages import Answered
+from partsong.errors import EngineError
 from partsong.wire import Codec
 from partsong.work.synthesizer import Synthesizer
+from partsong_actors.again import again
 from partsong_actors.coalesce import Coalescer
 
 __all__ = ["SynthesizerActor", "SynthesizerClient"]
@@ -34,7 +36,7 @@ SynthesizerActor = ray.remote(_SynthesizerActor)
 
 
 class SynthesizerClient:
-    """The actor's merging with the synthesizer's own face (Merger)."""
+    """The actor's merging with the synthesizer's own face (Merger); merging is pure, so what a death interrupts is asked again."""
 
     def __init__(self, actor: "ActorProxy[_SynthesizerActor]") -> None:
         self._actor = actor
@@ -45,4 +47,6 @@ class SynthesizerClient:
         return await self._coalesced(work)
 
     async def _send(self, batch: Sequence[MergeWork]) -> Sequence[Reply]:
-        return _MERGED.unpack(await self._actor.merge.remote(_WORK.pack(batch)))
+        packed = _WORK.pack(batch)
+        lost = EngineError("synthesizer-lost", "the synthesizer's process is gone", remedy="see Ray's logs; the run can be resumed")
+        return _MERGED.unpack(await again(lambda: self._actor.merge.remote(packed), lost))

@@ -66,6 +66,10 @@ class Journal:
         """See Store.done."""
         return await self._in_turn(lambda: self._store.done(run, first_row, last_row))
 
+    async def row(self, run: str, row: int) -> RowRecord | None:
+        """See Store.row."""
+        return await self._in_turn(lambda: self._store.row(run, row))
+
     async def rows(self, run: str, after_seq: int, limit: int) -> Sequence[tuple[int, RowRecord]]:
         """See Store.rows."""
         return await self._in_turn(lambda: self._store.rows(run, after_seq, limit))

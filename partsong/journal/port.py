@@ -24,6 +24,10 @@ class JournalPort(Protocol):
         """See Store.done."""
         ...
 
+    async def row(self, run: str, row: int) -> RowRecord | None:
+        """See Store.row."""
+        ...
+
     async def rows(self, run: str, after_seq: int, limit: int) -> Sequence[tuple[int, RowRecord]]:
         """See Store.rows."""
         ...

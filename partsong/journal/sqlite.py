@@ -115,6 +115,11 @@ class SqliteStore:
         found = self._select("select row from rows where run = ? and row between ? and ?", (run, first_row, last_row))
         return frozenset(row for (row,) in found)
 
+    def row(self, run: str, row: int) -> RowRecord | None:
+        """See Store.row."""
+        found = self._select("select record from rows where run = ? and row = ?", (run, row))
+        return self._unpacked(ROWS, found[0][0]) if found else None
+
     def rows(self, run: str, after_seq: int, limit: int) -> Sequence[tuple[int, RowRecord]]:
         """See Store.rows."""
         found = self._select("select seq, record from rows where run = ? and seq > ? order by seq limit ?", (run, after_seq, limit))

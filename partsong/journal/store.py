@@ -49,6 +49,10 @@ class Store(Protocol):
         """Return which rows of first..last (both included) have a row record."""
         ...
 
+    def row(self, run: str, row: int) -> RowRecord | None:
+        """Return the row's record; None if it has none yet."""
+        ...
+
     def rows(self, run: str, after_seq: int, limit: int) -> Sequence[tuple[int, RowRecord]]:
         """Return row records in the order they were appended, each with its place (`seq` grows, gaps may occur)."""
         ...

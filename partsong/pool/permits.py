@@ -63,10 +63,16 @@ class Permits:
         """Permits asked for and not granted."""
         return sum(self._wanted.values())
 
-    def join(self, caller: str) -> Sequence[Instruction]:
-        """A caller is here, and will want permits."""
-        self._held.setdefault(caller, 0)
-        return self._keeping()
+    def join(self, caller: str, held: int = 0, wanted: int = 0) -> Sequence[Instruction]:
+        """A caller is here with what it holds and wants; whatever was known of it before is forgotten.
+
+        What it holds counts whether or not it was leased here: after a death, callers know better. Above the capacity nothing is granted.
+        """
+        self._forget(caller)
+        self._held[caller] = held
+        if wanted:
+            self._wanted[caller] = wanted
+        return [*self._settle(), *self._keeping()]
 
     def want(self, caller: str, count: int) -> Sequence[Instruction]:
         """A caller wants `count` more, besides what it asked for before."""
@@ -84,15 +90,17 @@ class Permits:
 
     def lost(self, caller: str) -> Sequence[Instruction]:
         """A caller is gone with all it held."""
-        self._wanted.pop(caller, None)
-        self._held.pop(caller, None)
-        self._recalled.pop(caller, None)
+        self._forget(caller)
         return [*self._settle(), *self._keeping()]
 
     def resize(self, capacity: int) -> Sequence[Instruction]:
         """Workers came or went. Below what is leased, nothing is granted until enough has come back."""
         self._capacity = capacity
         return self._settle()
+
+    def _forget(self, caller: str) -> None:
+        for known in (self._wanted, self._held, self._recalled):
+            known.pop(caller, None)
 
     def _keeping(self) -> list[Instruction]:
         return [KeepIdle(caller, len(self._held) == 1) for caller in self._held]

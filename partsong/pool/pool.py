@@ -26,6 +26,7 @@ class Pool:
     def __init__(self, workers: WorkerRange, concurrency: int) -> None:
         self._range = workers
         self._concurrency = concurrency
+        self._begun = False
         self._ready = 0
         self._starting = 0
         self.permits = Permits()
@@ -36,13 +37,22 @@ class Pool:
         return self._ready
 
     def begin(self) -> Sequence[PoolInstruction]:
-        """Start as many workers as the mesh file wants at least."""
-        self._starting = self._range.min
-        return [StartWorker()] * self._range.min
+        """Start as many workers as the mesh file wants at least; begun before, nothing."""
+        if self._begun:
+            return []
+        self._begun = True
+        return self._least()
 
-    def join(self, caller: str) -> Sequence[PoolInstruction]:
-        """A caller is here."""
-        return self.permits.join(caller)
+    def staffed(self, ready: int, starting: int) -> Sequence[PoolInstruction]:
+        """Whoever starts the workers says how many there are; whatever was ordered before is forgotten, and ordered anew if it lacks."""
+        self._begun = self._begun or ready + starting > 0
+        self._ready, self._starting = ready, starting
+        resized = self.permits.resize(ready * self._concurrency)
+        return self._grown([*resized, *self._least()] if self._begun else resized)
+
+    def join(self, caller: str, held: int = 0, wanted: int = 0) -> Sequence[PoolInstruction]:
+        """A caller is here; see Permits.join."""
+        return self._grown(self.permits.join(caller, held, wanted))
 
     def want(self, caller: str, count: int) -> Sequence[PoolInstruction]:
         """A caller wants more permits."""
@@ -70,7 +80,12 @@ class Pool:
             self._starting -= 1
         return self.permits.resize(self._ready * self._concurrency)
 
-    def _grown(self, instructions: Sequence[Instruction]) -> Sequence[PoolInstruction]:
+    def _least(self) -> Sequence[StartWorker]:
+        missing = max(0, self._range.min - self._ready - self._starting)
+        self._starting += missing
+        return [StartWorker()] * missing
+
+    def _grown(self, instructions: Sequence[PoolInstruction]) -> Sequence[PoolInstruction]:
         """Add one worker at a time while calls wait that the ones at work cannot take."""
         if self.permits.waiting and not self._starting and self._ready < self._range.max:
             self._starting += 1

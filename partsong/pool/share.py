@@ -69,6 +69,12 @@ class Share:
         self._owed += count
         self._settle(0)
 
+    def renew(self) -> tuple[int, int]:
+        """The pool has forgotten this caller: return how many permits it holds, and how many more it wants, to tell it anew."""
+        self._owed = 0
+        self._asked = len(self._waiters)
+        return self._busy + self._idle, self._asked
+
     def keep_idle(self, keep: bool) -> None:
         """Whether permits that no call waits for stay here or go back at once."""
         self._keep_idle = keep

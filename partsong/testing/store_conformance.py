@@ -76,6 +76,13 @@ class StoreConformance(ABC):
             store.append([row_record(row) for row in (1, 3, 5, 8)] + [row_record(4, run="other")])
             assert store.done("run", 3, 5) == {3, 5}
 
+    def test_a_finished_row_is_found_by_its_number(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.append([row_record(3), row_record(4, run="other"), call_record(5)])
+            assert store.row("run", 3) == row_record(3)
+            assert store.row("run", 4) is None
+            assert store.row("run", 5) is None
+
     def test_rows_come_in_the_order_they_were_appended(self, tmp_path: Path) -> None:
         with closing(self.open(tmp_path)) as store:
             store.append([row_record(5), row_record(2, run="other")])

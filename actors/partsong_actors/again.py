@@ -1,0 +1,49 @@
+"""Again: a call to an actor that may have died, made until the actor is back; only for what may be carried out twice."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+
+from partsong.errors import PartsongError
+
+__all__ = ["BACK_WITHIN_S", "again", "own_error"]
+
+BACK_WITHIN_S = 60.0
+"""How long a dead actor is waited for: Ray restarts a process within a second or two, and takes some 15 s to notice that a node is gone."""
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 1.0
+
+T = TypeVar("T")
+
+
+async def again(call: Callable[[], Awaitable[T]], lost: PartsongError, within_s: float = BACK_WITHIN_S) -> T:
+    """Return what the call returns; while its actor is being restarted, make it again. Raises `lost` when that takes too long.
+
+    A PartsongError raised by the actor is raised here as it was.
+    """
+    gives_up_s = time.monotonic() + within_s
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            return await own_error(call())
+        except ActorUnavailableError as error:
+            if time.monotonic() + pause_s > gives_up_s:
+                raise lost from error
+        except RayActorError as error:  # it will not be back
+            raise lost from error
+        await asyncio.sleep(pause_s)
+        pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
+
+
+async def own_error(result: Awaitable[T]) -> T:
+    """Await a remote call; a PartsongError raised there is raised here as it was."""
+    try:
+        return await result
+    except RayTaskError as error:
+        if isinstance(error.cause, PartsongError):
+            raise error.cause from None
+        raise

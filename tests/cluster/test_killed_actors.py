@@ -1,0 +1,141 @@
+"""Any actor's process killed at a random moment of a run: it costs time, not rows, and no journalled call is made again."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from partsong.contracts import Completion
+from partsong.errors import StoreError
+from partsong.journal.sealed import CALLS
+from partsong.journal.sqlite import SqliteStore
+
+ROWS = 800
+IN_FLIGHT = 3 * 32
+"""Calls in flight at once, by the mesh's three models."""
+PARTSONG = Path(sys.executable).with_name("partsong")
+TESTS = Path(__file__).parent.parent
+MESH = """\
+version: 1
+models:
+  small: &upstream
+    adapter: openai
+    model: small
+    base_url: {url}
+    api_key: {{env: UPSTREAM_KEY}}
+    price: {{input: 0.1, output: 0.2}}
+    concurrency: 32
+  medium: {{<<: *upstream, model: medium}}
+  large: {{<<: *upstream, model: large}}
+plans:
+  panel: {{ensemble: {{members: [small, medium], merge: majority}}}}
+  always: {{pipeline: [{{ask: panel}}, {{ask: large, prompt: {{text: "Check: {{{{ previous }}}} for {{{{ task }}}}"}}}}]}}
+routes: [{{use: always}}]
+"""
+TITLES = {
+    "worker": "ray::_ModelWorker",
+    "pool": "ray::_ModelPool",
+    "coordinator": "ray::_CoordinatorActor",
+    "synthesizer": "ray::_SynthesizerActor",
+    "journal": "ray::_JournalActor",
+}
+"""What Ray calls the actors' processes."""
+
+
+@pytest.fixture(scope="module")
+def upstream():
+    """Return the address of an OpenAI-compatible server in a process of its own."""
+    command = [sys.executable, "-m", "providers.openai", "--latency", "0.05", "--key", "k"]
+    server = subprocess.Popen(command, cwd=TESTS, stdout=subprocess.PIPE, text=True)
+    yield server.stdout.readline().split()[-1]
+    server.terminate()
+    server.communicate(timeout=10)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("kills", [1, 3], ids=["once", "thrice"])
+@pytest.mark.parametrize("actor", TITLES)
+def test_a_killed_actor_costs_time_and_no_row(upstream, tmp_path, actor, kills):
+    mark = f"{actor} {kills}"
+    mesh, rows, out = tmp_path / "mesh.yaml", tmp_path / "in.jsonl", tmp_path / "out"
+    mesh.write_text(MESH.format(url=upstream))
+    rows.write_text("".join(json.dumps({"id": f"id-{n}", "prompt": f"killed {mark} row {n}"}) + "\n" for n in range(ROWS)))
+    command = [PARTSONG, "run", mesh, rows, "-o", out, "--quiet", "--concurrency", "100"]
+    run = subprocess.Popen(command, env={**os.environ, "UPSTREAM_KEY": "k"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    dice = random.Random(mark)
+    recovered_s, done_at_kill = [], 0
+    for _ in range(kills):
+        wait_until(lambda: rows_done(out) >= done_at_kill + dice.randrange(1, ROWS // 2 // kills), run)
+        time.sleep(dice.random() * 0.2)
+        done_at_kill = rows_done(out)
+        os.kill(dice.choice(pids_of(run.pid, TITLES[actor])), signal.SIGKILL)
+        killed_s = time.monotonic()
+        recovered = done_at_kill + IN_FLIGHT + 100  # more than what was under way
+        wait_until(lambda: rows_done(out) >= min(ROWS, recovered), run)
+        recovered_s.append(round(time.monotonic() - killed_s, 1))
+    _, said = run.communicate(timeout=100)
+    assert run.returncode == 0, said
+
+    ids = Counter(json.loads(line)["custom_id"] for line in (out / "output.jsonl").read_text().splitlines())
+    assert ids == Counter({f"id-{n}": 1 for n in range(ROWS)})
+    assert (out / "errors.jsonl").read_text() == ""
+    assert calls_held(out / "journal.db") == 3 * ROWS
+    asked = sum(count for prompt, count in calls_at(upstream).items() if f"killed {mark} row" in prompt)
+    print(f"{mark}: {asked - 3 * ROWS} calls asked again, recovered after {recovered_s} s")
+    if actor in ("worker", "coordinator"):
+        assert asked <= 3 * ROWS + kills * IN_FLIGHT  # at most those in flight at a kill, which the journal could not hold
+    else:
+        assert asked == 3 * ROWS
+    assert not [pid for title in TITLES.values() for pid in pids_of(None, title)]
+
+
+def wait_until(holds, run: subprocess.Popen) -> None:
+    deadline_s = time.monotonic() + 60
+    while not holds() and run.poll() is None:
+        assert time.monotonic() < deadline_s, "the run stands still"
+        time.sleep(0.01)
+
+
+def rows_done(out: Path) -> int:
+    """How many rows the journal of a run at work holds; 0 while there is none."""
+    try:
+        store = SqliteStore.open(out / "journal.db", read_only=True)
+    except StoreError:
+        return 0
+    with closing(store):
+        return store._db.execute("select count(*) from rows").fetchone()[0]
+
+
+def calls_held(journal: Path) -> int:
+    """How many calls the journal holds with a completion."""
+    with closing(SqliteStore.open(journal, read_only=True)) as store:
+        replies = [CALLS.unpack(blob)[0].reply for (blob,) in store._db.execute("select record from calls")]
+    return sum(isinstance(reply, Completion) for reply in replies)
+
+
+def calls_at(upstream: str) -> Counter:
+    """What the server was asked, by prompt."""
+    with urllib.request.urlopen(upstream.removesuffix("/v1") + "/_stats", timeout=10) as response:
+        return Counter(json.load(response)["calls"])
+
+
+def pids_of(session: int | None, title: str) -> list[int]:
+    """Processes that Ray titles so; the title goes on with the method at work."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(title.encode()):
+                found.append(int(entry.name))
+        except OSError:  # ended meanwhile
+            continue
+    return found
