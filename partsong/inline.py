@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +19,7 @@ from partsong.pool.permits import Grant, KeepIdle, Recall
 from partsong.pool.pool import Pool, PoolInstruction
 from partsong.pool.share import Share
 from partsong.telemetry import Telemetry
+from partsong.telemetry.levels import JOURNAL_PENDING
 from partsong.work.caller import Caller, WorkerHandle
 from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
@@ -55,6 +57,7 @@ class InlineEngine:
 
     async def __aenter__(self) -> Self:
         self._journal = await self._resources.enter_async_context(Journal(self._store))
+        self._telemetry.gauge(*JOURNAL_PENDING, partial(_pending, self._journal))
         pools = {name: _InlinePool(name, spec, self) for name, spec in self._mesh.models.items()}
         for pool in pools.values():
             self._resources.push_async_callback(pool.close)
@@ -91,6 +94,10 @@ class InlineEngine:
         self._resources.push_async_callback(worker.close)
         await worker.open()
         return worker
+
+
+def _pending(journal: Journal) -> int:
+    return journal.pending_records
 
 
 class _InlinePool:

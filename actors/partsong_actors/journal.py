@@ -14,6 +14,7 @@ from partsong.journal.address import open_store
 from partsong.journal.journal import Journal
 from partsong.journal.sealed import CALLS, ROWS, Sealed, seal
 from partsong.journal.store import Published, Record, RunInfo
+from partsong.telemetry.levels import JOURNAL_PENDING
 from partsong.wire import Codec
 from partsong.work.memory import settle
 from partsong_actors.again import again
@@ -33,6 +34,8 @@ class _JournalActor:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._opened: Journal | None = None
+        self._telemetry = setup.telemetry(setup.unpacked().telemetry, "journal")
+        self._telemetry.gauge(*JOURNAL_PENDING, lambda: self._opened.pending_records if self._opened else 0)
         settle()
 
     @property
@@ -104,6 +107,7 @@ class _JournalActor:
         """Write what is pending and let go of the store."""
         if self._opened is not None:
             await self._opened.aclose()
+        self._telemetry.close()
 
 
 JournalActor = ray.remote(_JournalActor)

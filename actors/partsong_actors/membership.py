@@ -1,6 +1,6 @@
-"""Membership: a party's standing with the pools; when its line to them breaks it joins anew, and tells all it knows.
+"""Membership: a party's standing with the pools; when its line to them breaks it joins anew and tells all it knows.
 
-Each joining is a *life* with a name of its own. What is sent under a life that is over counts for nothing at either end, so that nothing has
+Each joining is a *life* with a name of its own. What is sent under a life that is over counts for nothing at either end, so nothing has
 to be repeated, put in order or taken back: whoever joins says what is so (permits held, workers there), the pools forget what they knew.
 """
 

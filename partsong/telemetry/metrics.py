@@ -41,7 +41,7 @@ STEP_DURATION = Metric(
 DROPPED_SPANS = Metric("partsong.telemetry.dropped", "{span}", "Spans that could not be delivered.")
 
 METRICS = (CALL_DURATION, TOKEN_USAGE, COST, STEP_DURATION, DROPPED_SPANS)
-"""What every process reports; queue depths come from whoever has a queue, by `Telemetry.gauge`."""
+"""What every process reports; queue depths (`levels.py`) come from whoever has a queue, by `Telemetry.gauge`."""
 
 
 class Metrics:
@@ -53,6 +53,7 @@ class Metrics:
         self._tokens = _histogram(meter, TOKEN_USAGE, _TOKENS)
         self._cost = meter.create_counter(COST.name, COST.unit, COST.description)
         self._step_s = _histogram(meter, STEP_DURATION, _SECONDS)
+        self._levels: dict[str, list[tuple[Callable[[], float], dict[str, Attribute]]]] = {}
 
     def called(self, span: Span, base: Mapping[str, Attribute]) -> None:
         """Count one attempt at a model."""
@@ -71,10 +72,14 @@ class Metrics:
         self._step_s.record(span.duration_s, {**kind, "error.type": span.failure} if span.failure else kind)
 
     def gauge(self, name: str, unit: str, description: str, read: Callable[[], float], attributes: Mapping[str, Attribute]) -> None:
-        """Report a level that is read when metrics are sent."""
+        """Report a level that is read when metrics are sent; levels of one name differ in their attributes."""
+        levels = self._levels.setdefault(name, [])
+        levels.append((read, dict(attributes)))
+        if len(levels) > 1:
+            return
 
         def observe(_: CallbackOptions) -> Iterable[Observation]:
-            yield Observation(read(), dict(attributes))
+            return [Observation(read(), told) for read, told in levels]
 
         self._meter.create_observable_gauge(name, [observe], unit, description)
 

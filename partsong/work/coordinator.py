@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from partsong.contracts import Failure, FailureCode, Reply, Route, Row, RowOutcome, RowRecord
 from partsong.errors import PartsongError
@@ -14,6 +15,7 @@ from partsong.plans.port import Step
 from partsong.routing.router import Router
 from partsong.telemetry import Span, Telemetry
 from partsong.telemetry.attributes import Attribute
+from partsong.telemetry.levels import CALLS_WAITING, ROWS_UNDER_WAY
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.row import RowPort, RowWork, Shop
@@ -30,20 +32,29 @@ class Coordinator:
     def __init__(self, shop: Shop, router: Router) -> None:
         self._shop = shop
         self._router = router
+        self._under_way = 0
 
     @classmethod
     def of(
         cls, mesh: Mesh, callers: Mapping[str, Caller], merger: Merger, journal: JournalPort, telemetry: Telemetry, clock: Clock
     ) -> "Coordinator":
-        """Return the coordinator of a mesh's rows."""
-        return cls(Shop.of(mesh, callers, merger, journal, telemetry, clock), mesh.router())
+        """Return the coordinator of a mesh's rows, its queues watched."""
+        coordinator = cls(Shop.of(mesh, callers, merger, journal, telemetry, clock), mesh.router())
+        telemetry.gauge(*ROWS_UNDER_WAY, lambda: coordinator._under_way)
+        for caller in callers.values():
+            telemetry.gauge(*CALLS_WAITING, partial(_waiting, caller), {"partsong.model": caller.name})
+        return coordinator
 
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
         """Answer one row; when this returns its calls and its record are durable."""
         attributes: dict[str, Attribute] = {"partsong.run": row.run, "partsong.row": row.row, "partsong.custom_id": row.task.id}
-        with self._shop.telemetry.span("row", row.traceparent, attributes) as span:
-            reply = await self._answered(row, span, on_text)
-            span.settled(reply)
+        self._under_way += 1
+        try:
+            with self._shop.telemetry.span("row", row.traceparent, attributes) as span:
+                reply = await self._answered(row, span, on_text)
+                span.settled(reply)
+        finally:
+            self._under_way -= 1
         return RowOutcome.model_construct(row=row.row, custom_id=row.task.id, reply=reply)
 
     async def _answered(self, row: Row, span: Span, on_text: Callable[[str], None] | None) -> Reply:
@@ -84,6 +95,10 @@ class Coordinator:
             raw="",
             at_s=self._shop.clock.unix_s(),
         )
+
+
+def _waiting(caller: Caller) -> int:
+    return caller.share.waiting
 
 
 def _closed(reply: Reply, route: Route | Failure, work: RowWork, latency_s: float, trace_id: str) -> Reply:

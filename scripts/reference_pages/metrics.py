@@ -8,6 +8,7 @@ from types import FunctionType
 
 from partsong.telemetry import attributes, metrics
 from partsong.telemetry.attributes import SEMANTIC_CONVENTIONS
+from partsong.telemetry.levels import LEVELS
 from partsong.telemetry.metrics import METRICS
 
 __all__ = ["page"]
@@ -46,7 +47,7 @@ _TELLING = ("call_attributes", "reply_attributes", "settled_attributes", "failur
 
 def page() -> str:
     """Return the page."""
-    lines = [f"| `{one.name}` | {one.unit.strip('{}')} | {one.description} |" for one in METRICS]
+    lines = [f"| `{one.name}` | {one.unit.strip('{}')} | {one.description} |" for one in (*METRICS, *LEVELS)]
     return "\n".join([_METRICS.format(version=SEMANTIC_CONVENTIONS), *lines, _SPANS, *_attributes()])
 
 

@@ -50,6 +50,30 @@ def test_below_what_is_leased_nothing_is_granted_until_enough_has_come_back():
     assert Grant("b", 1) in permits.give_back("a", 1)
 
 
+def test_a_caller_that_joins_again_is_believed_about_what_it_holds():
+    permits = Permits(4)
+    permits.want("a", 3)
+    permits.want("b", 2)
+    permits.join("a", held=1)  # two were granted and never reached it
+    assert permits.leased == 3
+    assert permits.waiting == 0
+
+
+def test_a_caller_that_joins_in_place_of_a_dead_one_frees_what_that_held():
+    permits = Permits(2)
+    permits.want("a", 2)
+    permits.want("b", 1)
+    assert Grant("b", 1) in permits.join("a")
+
+
+def test_after_a_death_nothing_is_granted_before_the_capacity_is_known():
+    permits = Permits()
+    permits.join("a", held=4, wanted=2)
+    permits.join("b", held=3, wanted=1)
+    assert not any(isinstance(i, Grant) for i in permits.resize(7))
+    assert Grant("a", 1) in permits.give_back("b", 1)
+
+
 class PermitsMachine(RuleBasedStateMachine):
     """Callers that want, give back, vanish; a capacity that changes."""
 
@@ -82,6 +106,12 @@ class PermitsMachine(RuleBasedStateMachine):
     def lose(self, caller):
         self.held[caller] = self.wanted[caller] = 0
         self.follow(self.permits.lost(caller))
+
+    @rule(caller=st.sampled_from("abc"), lost=st.integers(0, 3), wanted=st.integers(0, 3))
+    def join_again(self, caller, lost, wanted):
+        self.held[caller] = max(0, self.held[caller] - lost)  # grants that never reached it
+        self.wanted[caller] = wanted
+        self.follow(self.permits.join(caller, self.held[caller], wanted))
 
     @rule(capacity=st.integers(0, 10))
     def resize(self, capacity):

@@ -1,7 +1,7 @@
 """Pool: starts what the mesh file wants, grows while calls wait, counts only workers that are ready."""
 
 from partsong.contracts import WorkerRange
-from partsong.pool.permits import Grant
+from partsong.pool.permits import Grant, KeepIdle
 from partsong.pool.pool import Pool, StartWorker
 
 
@@ -32,3 +32,34 @@ def test_a_worker_that_ends_takes_its_permits_with_it():
     pool.worker_ready()
     pool.worker_gone(was_ready=True)
     assert pool.permits.capacity == 4
+
+
+def test_it_begins_once():
+    pool = Pool(WorkerRange(min=1, max=4), 8)
+    pool.begin()
+    assert pool.begin() == []
+
+
+def test_workers_found_again_are_not_started_twice():
+    pool = Pool(WorkerRange(min=2, max=2), 4)
+    assert pool.join("a", held=3, wanted=2) == [KeepIdle("a", True), StartWorker()]  # nobody has heard that order
+    assert pool.staffed(ready=2, starting=0) == [Grant("a", 2)]
+    assert pool.begin() == []
+    assert pool.permits.leased == 5
+
+
+def test_workers_that_are_starting_still_count_after_a_death():
+    pool = Pool(WorkerRange(min=2, max=2), 1)
+    assert pool.staffed(ready=0, starting=2) == []
+    pool.join("a", wanted=1)
+    assert pool.worker_ready() == [Grant("a", 1)]
+
+
+def test_orders_that_never_arrived_are_given_again():
+    pool = Pool(WorkerRange(min=2, max=2), 1)
+    pool.begin()
+    assert pool.staffed(ready=0, starting=1) == [StartWorker()]
+
+
+def test_a_model_that_nobody_wants_is_not_begun_by_its_staff():
+    assert Pool(WorkerRange(min=1, max=1), 1).staffed(ready=0, starting=0) == []

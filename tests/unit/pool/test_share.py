@@ -122,3 +122,32 @@ async def test_a_model_without_workers_fails_those_who_wait_and_those_who_come()
         await task
     with pytest.raises(EngineError, match="worker-start"):
         await share.acquire()
+
+
+async def test_renewed_it_says_what_it_holds_and_asks_again_for_what_it_waits_for():
+    told: list[tuple[int, int]] = []
+    share = Share(lambda want, give_back: told.append((want, give_back)))
+    share.keep_idle(True)
+    share.granted(2)
+    await share.acquire()
+    assert share.renew() == (2, 0)
+    await share.acquire()
+    waits = await waiting(share)
+    assert share.renew() == (2, 1)
+    told.clear()
+    share.granted(1)
+    await asyncio.wait_for(waits, 1)
+    assert told == []
+
+
+async def test_renewed_it_owes_nothing_to_a_pool_that_is_gone():
+    told: list[tuple[int, int]] = []
+    share = Share(lambda want, give_back: told.append((want, give_back)))
+    share.keep_idle(True)
+    share.granted(1)
+    await share.acquire()
+    share.recalled(1)
+    share.renew()
+    share.release()
+    assert told == []
+    await asyncio.wait_for(share.acquire(), 1)
