@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from partsong_cluster.engines import open_engine
 
 from partsong.mesh import load_mesh
-from partsong_cluster.engines import open_engine
 
 HERE = Path(__file__).parent
 
