@@ -2,12 +2,13 @@
 
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from partsong.errors import MeshError, Place, Problem
@@ -65,7 +66,9 @@ def read_document(raw: bytes, file: str) -> Piece:
     text = _text(raw, file)
     try:
         # A parser made for its error: the pure one, whose marks are exact, and whose YAML 1.2 reads `no` as a word.
-        root = YAML(typ="safe", pure=True).compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML lets an anchor be set anew; the later one holds from there on
+            root = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         raise _syntax_error(error, file) from None
     except RecursionError:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from functools import partial
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from partsong.errors import MeshError
@@ -139,8 +139,8 @@ def test_the_hash_stays_when_the_folder_moves(load, folder, tmp_path_factory):
     assert load_mesh(elsewhere / "mesh.yaml", env={}).hash == before
 
 
-def test_as_many_rows_are_worth_having_in_flight_as_the_workers_take(load):
-    assert load().mesh.concurrency == 64 + 4 * 64 + 64
+def test_twice_as_many_rows_are_worth_having_in_flight_as_the_workers_take(load):
+    assert load().mesh.concurrency == 2 * (64 + 4 * 64 + 64)
 
 
 def test_the_only_plan_is_the_default_of_a_mesh_without_routes(folder):
@@ -166,6 +166,7 @@ _PIECES = st.sampled_from(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 120), _PIECES), min_size=1, max_size=4))
+@example([(0, 0, "&a "), (1, 0, "&a ")])  # an anchor set twice was a Python warning
 def test_a_mutated_mesh_is_read_or_refused_and_nothing_else(load, folder, cuts):
     with suppress(MeshError):
         loaded = load_text(_mutated(MESH.splitlines(), cuts), folder.path, env={})
