@@ -13,11 +13,11 @@ from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
 from partsong.work.memory import settle
 from partsong_actors.again import again
-from partsong_actors.journal import JournalClient, _JournalActor
+from partsong_actors.journal import JournalClient
 from partsong_actors.link import Link, Mailbox
-from partsong_actors.pool import PoolClient, _ModelPool
-from partsong_actors.setup import Setup
-from partsong_actors.synthesizer import SynthesizerClient, _SynthesizerActor
+from partsong_actors.pool import PoolClient
+from partsong_actors.setup import Around, Setup
+from partsong_actors.synthesizer import SynthesizerClient
 
 __all__ = ["CoordinatorActor", "RemoteCoordinator"]
 
@@ -28,14 +28,8 @@ _OUTCOMES: Codec[RowOutcome] = Codec(RowOutcome)
 class _CoordinatorActor:
     """Wires a coordinator to the actors around it."""
 
-    def __init__(
-        self,
-        setup: Setup,
-        name: str,
-        journal: "ActorProxy[_JournalActor]",
-        pool: "ActorProxy[_ModelPool]",
-        synthesizer: "ActorProxy[_SynthesizerActor]",
-    ) -> None:
+    def __init__(self, setup: Setup, name: str, around: Around) -> None:
+        journal, pool, synthesizer = (ray.get_actor(actor) for actor in (around.journal, around.pool, around.synthesizer))
         mesh = setup.unpacked()
         clock = Clock()
         self._telemetry = setup.telemetry(mesh.telemetry, name)
@@ -51,15 +45,10 @@ class _CoordinatorActor:
         self._listen()
 
     @ray.method
-    async def submit(self, caller: str, envelope: bytes) -> None:
-        """See Mailbox.submit."""
+    async def exchange(self, caller: str, envelope: bytes) -> bytes:
+        """See Mailbox.exchange."""
         self._listen()
-        self._mailbox.submit(caller, envelope)
-
-    @ray.method
-    async def collect(self, caller: str) -> bytes:
-        """See Mailbox.collect."""
-        return await self._mailbox.collect(caller)
+        return await self._mailbox.exchange(caller, envelope)
 
     @ray.method
     async def close(self) -> None:
@@ -87,13 +76,9 @@ class RemoteCoordinator:
         """See Coordinator.answer. Raises LinkLostError when its process dies meanwhile."""
         return await self._link.request(row)
 
-    def submit(self, caller: str, envelope: bytes) -> Awaitable[None]:
+    def exchange(self, caller: str, envelope: bytes) -> Awaitable[bytes]:
         """See Correspondent."""
-        return self._actor.submit.remote(caller, envelope)
-
-    def collect(self, caller: str) -> Awaitable[bytes]:
-        """See Correspondent."""
-        return self._actor.collect.remote(caller)
+        return self._actor.exchange.remote(caller, envelope)
 
     async def back(self) -> None:
         """Return when its process, which died, is there again and takes rows; EngineError when that takes too long."""

@@ -17,7 +17,7 @@ from partsong_actors.coordinator import CoordinatorActor, RemoteCoordinator
 from partsong_actors.journal import JournalActor, JournalClient
 from partsong_actors.link import LinkLostError
 from partsong_actors.pool import ModelPool
-from partsong_actors.setup import Setup
+from partsong_actors.setup import Around, Setup
 from partsong_actors.staff import Staff
 from partsong_actors.synthesizer import SynthesizerActor
 
@@ -59,10 +59,11 @@ class RayEngine:
     async def __aenter__(self) -> Self:
         shell = {"num_cpus": 0, "max_concurrency": _MANY, "max_restarts": -1, "max_task_retries": 0}
         names = [f"coordinator-{n}" for n in range(self._shards)]
-        journal = JournalActor.options(**shell).remote(self._setup)
-        pool = ModelPool.options(**shell).remote(self._setup, names)
-        synthesizer = SynthesizerActor.options(**shell).remote()
-        coordinators = [CoordinatorActor.options(**shell).remote(self._setup, name, journal, pool, synthesizer) for name in names]
+        around = Around.unique()
+        journal = JournalActor.options(name=around.journal, **shell).remote(self._setup)
+        pool = ModelPool.options(name=around.pool, **shell).remote(self._setup, names)
+        synthesizer = SynthesizerActor.options(name=around.synthesizer, **shell).remote()
+        coordinators = [CoordinatorActor.options(**shell).remote(self._setup, name, around) for name in names]
         self._actors = [*coordinators, pool, synthesizer, journal]
         self._journal = JournalClient(journal)
         self._coordinators = [RemoteCoordinator(actor) for actor in coordinators]

@@ -1,6 +1,7 @@
 """Link and mailbox: requests to an actor go out coalesced, replies are pushed back as they finish, none waits for another.
 
-Two sends and two collections may be under way at once: one alone would make every item wait for the one before it to come back. A link
+A call that carries requests comes back at once, with what replies there are; one that carries none waits for the next reply, and is made
+only while no other is under way. So a busy line needs one remote call a round trip, an idle one hears of a reply when it is there. A link
 whose actor died raises `LinkLostError` from every request under way; what that means is the caller's to decide.
 """
 
@@ -8,7 +9,6 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -24,7 +24,6 @@ __all__ = ["Correspondent", "Link", "LinkLostError", "Mailbox"]
 In = TypeVar("In")
 Out = TypeVar("Out")
 _log = logging.getLogger(__name__)
-_AT_ONCE = 2
 
 
 class LinkLostError(Exception):
@@ -32,14 +31,10 @@ class LinkLostError(Exception):
 
 
 class Correspondent(Protocol):
-    """The two methods of an actor that owns a mailbox, as remote calls."""
+    """The one method of an actor that owns a mailbox, as a remote call."""
 
-    def submit(self, caller: str, envelope: bytes) -> Awaitable[None]:
-        """Take requests; return as soon as they are taken."""
-        ...
-
-    def collect(self, caller: str) -> Awaitable[bytes]:
-        """Return finished replies as soon as there are any."""
+    def exchange(self, caller: str, envelope: bytes) -> Awaitable[bytes]:
+        """Take requests and give finished replies; without requests, give them as soon as there are any."""
         ...
 
 
@@ -53,9 +48,11 @@ class Link(Generic[In, Out]):
         self._caller = uuid.uuid4().hex
         self._ids = itertools.count(1)
         self._pending: dict[int, asyncio.Future[Out]] = {}
-        self._submit: Coalescer[tuple[int, In | None], None] = Coalescer(self._send, at_once=_AT_ONCE)
-        self._collectors = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._sends: Coalescer[tuple[int, In | None], None] = Coalescer(self._send)
+        self._nothing = _pack((), (), requests.pack(()))
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._waiting: asyncio.Task[None] | None = None
 
     @property
     def pending(self) -> int:
@@ -67,37 +64,42 @@ class Link(Generic[In, Out]):
         number = next(self._ids)
         future: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
         self._pending[number] = future
-        self._submit.put((number, item)).add_done_callback(self._lost_if_failed)
-        if self._collectors < min(_AT_ONCE, len(self._pending)):
-            self._collectors += 1
-            collecting = asyncio.create_task(self._collect())
-            self._tasks.add(collecting)
-            collecting.add_done_callback(self._tasks.discard)
+        self._sends.put((number, item)).add_done_callback(self._lost_if_failed)
+        if self._waiting is None:
+            self._waiting = asyncio.create_task(self._wait())
         try:
             return await future
         except asyncio.CancelledError:
             if self._pending.pop(number, None) is not None:
-                self._submit.put((number, None)).add_done_callback(_seen)
+                self._sends.put((number, None)).add_done_callback(_seen)
             raise
 
     async def _send(self, batch: Sequence[tuple[int, In | None]]) -> Sequence[None]:
         items = [(number, item) for number, item in batch if item is not None and number in self._pending]
         cancelled = [number for number, item in batch if item is None]
-        body = self._requests.pack([item for _, item in items])
-        await self._actor.submit(self._caller, _pack([number for number, _ in items], cancelled, body))
+        envelope = _pack([number for number, _ in items], cancelled, self._requests.pack([item for _, item in items]))
+        self._quiet.clear()
+        try:
+            self._settle(await self._actor.exchange(self._caller, envelope))
+        finally:
+            self._quiet.set()
         return [None] * len(batch)
 
-    async def _collect(self) -> None:
+    async def _wait(self) -> None:
+        """Hear of replies while nothing is sent; until nothing is under way."""
         caller = self._caller
         try:
             while self._pending and caller == self._caller:
-                self._settle(await self._actor.collect(caller))
+                if self._quiet.is_set():
+                    self._settle(await self._actor.exchange(caller, self._nothing))
+                else:
+                    await self._quiet.wait()
         except (RayActorError, PartsongError) as error:
             if caller == self._caller:
                 self._lose(error)
         finally:
             if caller == self._caller:
-                self._collectors -= 1
+                self._waiting = None
 
     def _settle(self, envelope: bytes) -> None:
         numbers, faults, body = _unpack(envelope)
@@ -115,7 +117,7 @@ class Link(Generic[In, Out]):
     def _lose(self, error: BaseException) -> None:
         lost, self._pending = self._pending, {}
         self._caller = uuid.uuid4().hex  # what still comes in under the old name is nobody's
-        self._collectors = 0
+        self._waiting = None
         for future in lost.values():
             if not future.done():
                 future.set_exception(error if isinstance(error, PartsongError) else LinkLostError(type(error).__name__))
@@ -136,18 +138,18 @@ class Mailbox(Generic[In, Out]):
         """Requests under way."""
         return len(self._tasks)
 
-    def submit(self, caller: str, envelope: bytes) -> None:
-        """Begin work on the requests in the envelope; stop the ones it cancels."""
+    async def exchange(self, caller: str, envelope: bytes) -> bytes:
+        """Begin work on the requests in the envelope, stop what it cancels; return finished replies, waiting for one if it brings nothing."""
+        box = self._boxes.setdefault(caller, _Box())
         numbers, cancelled, body = _unpack(envelope)
+        if not numbers and not cancelled:
+            await box.filled()
         for number, item in zip(numbers, self._requests.unpack(body), strict=True):
             self._tasks[caller, number] = asyncio.create_task(self._work(caller, number, item))
         for number in cancelled:
             if task := self._tasks.get((caller, number)):
                 task.cancel()
-
-    async def collect(self, caller: str) -> bytes:
-        """Return the replies to the caller that are there, as soon as there is one."""
-        replies, faults = await self._boxes.setdefault(caller, _Box()).taken()
+        replies, faults = box.taken()
         return _pack([number for number, _ in replies], faults, self._replies.pack([reply for _, reply in replies]))
 
     async def _work(self, caller: str, number: int, item: In) -> None:
@@ -168,23 +170,20 @@ class _Box(Generic[Out]):
 
     def __init__(self) -> None:
         self._items: list[tuple[int, Out | PartsongError]] = []
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._some = asyncio.Event()
 
     def put(self, number: int, outcome: Out | PartsongError) -> None:
         self._items.append((number, outcome))
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+        self._some.set()
 
-    async def taken(self) -> tuple[list[tuple[int, Out]], list[list[object]]]:
+    async def filled(self) -> None:
+        """Return when there is a reply; another call may be quicker to take it."""
+        await self._some.wait()
+
+    def taken(self) -> tuple[list[tuple[int, Out]], list[list[object]]]:
         """Return the replies, and the faults as plain fields."""
-        while not self._items:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            await waiter
         items, self._items = self._items, []
+        self._some.clear()
         replies = [(number, outcome) for number, outcome in items if not isinstance(outcome, PartsongError)]
         faults = [(number, outcome) for number, outcome in items if isinstance(outcome, PartsongError)]
         return replies, [[number, type(fault).__name__, *_parts(fault.problems[0])] for number, fault in faults]

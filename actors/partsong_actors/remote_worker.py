@@ -47,13 +47,9 @@ class RemoteWorker:
             self._down()
             return _lost(call, "maybe", "the worker's process died with the call in flight; the provider may have billed it")
 
-    def submit(self, caller: str, envelope: bytes) -> Awaitable[None]:
+    def exchange(self, caller: str, envelope: bytes) -> Awaitable[bytes]:
         """See Correspondent."""
-        return self._actor.submit.remote(caller, envelope)
-
-    def collect(self, caller: str) -> Awaitable[bytes]:
-        """See Correspondent."""
-        return self._actor.collect.remote(caller)
+        return self._actor.exchange.remote(caller, envelope)
 
     def _down(self) -> None:
         if self._return is None:

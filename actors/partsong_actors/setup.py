@@ -1,6 +1,8 @@
 """Setup: what every actor of a run is told at its start."""
 
+import uuid
 from pathlib import Path
+from typing import Self
 
 from partsong.adapters.adapter import Surroundings, adapter_kinds
 from partsong.contracts import Frozen
@@ -8,7 +10,21 @@ from partsong.mesh import Mesh
 from partsong.telemetry import Telemetry, TelemetrySpec
 from partsong.work.worker import Worker
 
-__all__ = ["Setup"]
+__all__ = ["Around", "Setup"]
+
+
+class Around(Frozen):
+    """Names of the actors that coordinators need: a handle among an actor's arguments could be gone when it is restarted."""
+
+    journal: str
+    pool: str
+    synthesizer: str
+
+    @classmethod
+    def unique(cls) -> Self:
+        """Return names that no other engine on the cluster has."""
+        engine = f"partsong-{uuid.uuid4().hex}"
+        return cls(journal=f"{engine}-journal", pool=f"{engine}-pool", synthesizer=f"{engine}-synthesizer")
 
 
 class Setup(Frozen):

@@ -34,14 +34,9 @@ class _ModelWorker:
         await self._opened()
 
     @ray.method
-    async def submit(self, caller: str, envelope: bytes) -> None:
-        """See Mailbox.submit."""
-        self._mailbox.submit(caller, envelope)
-
-    @ray.method
-    async def collect(self, caller: str) -> bytes:
-        """See Mailbox.collect."""
-        return await self._mailbox.collect(caller)
+    async def exchange(self, caller: str, envelope: bytes) -> bytes:
+        """See Mailbox.exchange."""
+        return await self._mailbox.exchange(caller, envelope)
 
     @ray.method
     async def close(self) -> None:

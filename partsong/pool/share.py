@@ -103,5 +103,7 @@ class Share:
         if not self._keep_idle:
             back += self._idle
             self._idle = 0
-        if back:
-            self._exchange(0, back)
+        short = max(0, len(self._waiters) - self._asked)  # a permit that was granted and went straight back leaves its call waiting
+        self._asked += short
+        if back or short:
+            self._exchange(short, back)

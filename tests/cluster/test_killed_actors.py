@@ -1,5 +1,6 @@
 """Any actor's process killed at a random moment of a run: it costs time, not rows, and no journalled call is made again."""
 
+import asyncio
 import json
 import os
 import random
@@ -13,11 +14,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from partsong_cluster.engines import open_engine
 
-from partsong.contracts import Completion
+from partsong.contracts import Completion, Row, Task
 from partsong.errors import StoreError
 from partsong.journal.sealed import CALLS
 from partsong.journal.sqlite import SqliteStore
+from partsong.mesh import load_mesh, secrets_of
 
 ROWS = 800
 IN_FLIGHT = 3 * 32
@@ -69,20 +72,11 @@ def test_a_killed_actor_costs_time_and_no_row(upstream, tmp_path, actor, kills):
     mesh, rows, out = tmp_path / "mesh.yaml", tmp_path / "in.jsonl", tmp_path / "out"
     mesh.write_text(MESH.format(url=upstream))
     rows.write_text("".join(json.dumps({"id": f"id-{n}", "prompt": f"killed {mark} row {n}"}) + "\n" for n in range(ROWS)))
-    command = [PARTSONG, "run", mesh, rows, "-o", out, "--quiet", "--concurrency", "100"]
+    command = [PARTSONG, "run", mesh, rows, "-o", out, "--quiet", "--concurrency", str(IN_FLIGHT)]
     run = subprocess.Popen(command, env={**os.environ, "UPSTREAM_KEY": "k"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     dice = random.Random(mark)
-    recovered_s, done_at_kill = [], 0
-    for _ in range(kills):
-        wait_until(lambda: rows_done(out) >= done_at_kill + dice.randrange(1, ROWS // 2 // kills), run)
-        time.sleep(dice.random() * 0.2)
-        done_at_kill = rows_done(out)
-        os.kill(dice.choice(pids_of(run.pid, TITLES[actor])), signal.SIGKILL)
-        killed_s = time.monotonic()
-        recovered = done_at_kill + IN_FLIGHT + 100  # more than what was under way
-        wait_until(lambda: rows_done(out) >= min(ROWS, recovered), run)
-        recovered_s.append(round(time.monotonic() - killed_s, 1))
+    recovered_s = [kill_once(run, out, TITLES[actor], ROWS // 2 // kills, dice) for _ in range(kills)]
     _, said = run.communicate(timeout=100)
     assert run.returncode == 0, said
 
@@ -96,12 +90,49 @@ def test_a_killed_actor_costs_time_and_no_row(upstream, tmp_path, actor, kills):
         assert asked <= 3 * ROWS + kills * IN_FLIGHT  # at most those in flight at a kill, which the journal could not hold
     else:
         assert asked == 3 * ROWS
-    assert not [pid for title in TITLES.values() for pid in pids_of(None, title)]
+    assert not [pid for title in TITLES.values() for pid in pids_of(title)]
 
 
-def wait_until(holds, run: subprocess.Popen) -> None:
+@pytest.mark.timeout(120)
+async def test_no_permit_is_lost_with_a_pool_or_a_coordinator(upstream, tmp_path):
+    """A model takes two calls at a time; a permit that went with a process would halve it, two would stop it."""
+    mesh = tmp_path / "mesh.yaml"
+    mesh.write_text(MESH.format(url=upstream).replace("concurrency: 32", "concurrency: 2"))
+    loaded = load_mesh(mesh, env={"UPSTREAM_KEY": "k"})
+    secrets = secrets_of(loaded.mesh.models, {"UPSTREAM_KEY": "k"}, loaded.folder)
+    dice = random.Random(0)
+    async with open_engine("ray", loaded, tmp_path, secrets=secrets, coordinators=3) as engine:
+
+        async def answered(rows: range) -> list[str]:
+            asked = [engine.answer(Row(run="run", row=n, task=Task.of(f"no permit lost {n}", id=str(n)))) for n in rows]
+            return [type(outcome.reply).__name__ for outcome in await asyncio.gather(*asked)]
+
+        await answered(range(20))
+        for n, actor in enumerate(["pool", "coordinator", "pool", "coordinator", "pool"], start=1):
+            under_way = asyncio.create_task(answered(range(100 * n, 100 * n + 40)))
+            await asyncio.sleep(dice.random())
+            os.kill(dice.choice(pids_of(TITLES[actor])), signal.SIGKILL)
+            assert await asyncio.wait_for(under_way, 60) == ["Answer"] * 40
+        workers = [len(pids_of(TITLES["worker"]))]
+    assert workers == [3]
+    assert not [pid for title in TITLES.values() for pid in pids_of(title)]
+
+
+def kill_once(run: subprocess.Popen, out: Path, title: str, within_rows: int, dice: random.Random) -> float:
+    """Kill a process of this title after some rows; return the seconds until more rows are done than were under way."""
+    after = rows_done(out) + dice.randrange(1, within_rows)
+    wait_until_done(after, out, run)
+    time.sleep(dice.random() * 0.2)
+    under_way = rows_done(out) + IN_FLIGHT
+    os.kill(dice.choice(pids_of(title)), signal.SIGKILL)
+    killed_s = time.monotonic()
+    wait_until_done(min(under_way, ROWS), out, run)
+    return round(time.monotonic() - killed_s, 1)
+
+
+def wait_until_done(rows: int, out: Path, run: subprocess.Popen) -> None:
     deadline_s = time.monotonic() + 60
-    while not holds() and run.poll() is None:
+    while rows_done(out) < rows and run.poll() is None:
         assert time.monotonic() < deadline_s, "the run stands still"
         time.sleep(0.01)
 
@@ -129,7 +160,7 @@ def calls_at(upstream: str) -> Counter:
         return Counter(json.load(response)["calls"])
 
 
-def pids_of(session: int | None, title: str) -> list[int]:
+def pids_of(title: str) -> list[int]:
     """Processes that Ray titles so; the title goes on with the method at work."""
     found = []
     for entry in Path("/proc").iterdir():

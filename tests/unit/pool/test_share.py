@@ -128,8 +128,10 @@ async def test_renewed_it_says_what_it_holds_and_asks_again_for_what_it_waits_fo
     told: list[tuple[int, int]] = []
     share = Share(lambda want, give_back: told.append((want, give_back)))
     share.keep_idle(True)
+    calls = [await waiting(share), await waiting(share)]
     share.granted(2)
-    await share.acquire()
+    await asyncio.gather(*calls)
+    share.release()
     assert share.renew() == (2, 0)
     await share.acquire()
     waits = await waiting(share)
@@ -144,10 +146,22 @@ async def test_renewed_it_owes_nothing_to_a_pool_that_is_gone():
     told: list[tuple[int, int]] = []
     share = Share(lambda want, give_back: told.append((want, give_back)))
     share.keep_idle(True)
+    first = await waiting(share)
     share.granted(1)
-    await share.acquire()
+    await first
     share.recalled(1)
     share.renew()
     share.release()
-    assert told == []
+    assert told == [(1, 0)]
     await asyncio.wait_for(share.acquire(), 1)
+
+
+async def test_a_call_whose_permit_was_recalled_on_its_way_is_asked_for_again():
+    told: list[tuple[int, int]] = []
+    share = Share(lambda want, give_back: told.append((want, give_back)))
+    share.recalled(1)  # crossed with giving back: owed, and nothing held
+    waits = await waiting(share)
+    share.granted(1)
+    assert told == [(1, 0), (1, 1)]
+    share.granted(1)
+    await asyncio.wait_for(waits, 1)
