@@ -57,7 +57,7 @@ class RayEngine:
         self._actors: list[Any] = []
 
     async def __aenter__(self) -> Self:
-        shell = {"num_cpus": 0, "max_concurrency": _MANY, "max_restarts": -1, "max_task_retries": 0}
+        shell = {"num_cpus": 0, "max_concurrency": _MANY, "max_restarts": -1, "max_task_retries": 0, "enable_task_events": False}
         names = [f"coordinator-{n}" for n in range(self._shards)]
         around = Around.unique()
         journal = JournalActor.options(name=around.journal, **shell).remote(self._setup)

@@ -118,7 +118,7 @@ class JournalClient:
 
     def __init__(self, actor: "ActorProxy[_JournalActor]") -> None:
         self._actor = actor
-        self._append: Coalescer[Sealed, None] = Coalescer(self._send, at_once=2)
+        self._append: Coalescer[Sealed, None] = Coalescer(self._send)
         self._look_up: Coalescer[bytes, Completion | None] = Coalescer(self._find)
 
     async def append(self, records: Sequence[Record]) -> None:

@@ -139,7 +139,7 @@ class Mailbox(Generic[In, Out]):
         return len(self._tasks)
 
     async def exchange(self, caller: str, envelope: bytes) -> bytes:
-        """Begin work on the requests in the envelope, stop what it cancels; return finished replies, waiting for one if it brings nothing."""
+        """Begin the requests in the envelope, stop what it cancels; return finished replies, waiting for one if it brings nothing."""
         box = self._boxes.setdefault(caller, _Box())
         numbers, cancelled, body = _unpack(envelope)
         if not numbers and not cancelled:

@@ -90,6 +90,7 @@ class Staff:
             max_restarts=-1,
             max_task_retries=0,  # Ray must never ask again by itself: a call may be paid
             max_concurrency=2 * spec.concurrency + 1000,
+            enable_task_events=False,
         )
         return placed.remote(self._setup, model, self._secrets.get(model))
 

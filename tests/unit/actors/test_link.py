@@ -14,22 +14,19 @@ TASKS, ANSWERS = Codec(Task), Codec(Answer)
 
 
 class Actor:
-    """A mailbox in this process, reached through bytes alone; `broken` makes the next collect fail, `dead` all calls."""
+    """A mailbox in this process, reached through bytes alone; while `dead`, every call fails."""
 
     def __init__(self, handle) -> None:
         self.mailbox = Mailbox(handle, TASKS, ANSWERS)
-        self.lose_next_replies = False
         self.dead = False
+        self.calls = 0
 
-    async def submit(self, caller: str, envelope: bytes) -> None:
+    async def exchange(self, caller: str, envelope: bytes) -> bytes:
+        self.calls += 1
         if self.dead:
             raise ActorUnavailableError("gone", b"\0" * 16)
-        self.mailbox.submit(caller, envelope)
-
-    async def collect(self, caller: str) -> bytes:
-        if self.dead:
-            raise ActorUnavailableError("gone", b"\0" * 16)
-        return await self.mailbox.collect(caller)
+        await asyncio.sleep(0.001)  # a round trip
+        return await self.mailbox.exchange(caller, envelope)
 
 
 def link_to(actor: Actor) -> Link[Task, Answer]:
@@ -101,3 +98,26 @@ async def test_an_error_of_the_family_arrives_as_it_was_and_any_other_without_it
     with pytest.raises(Exception, match="ValueError") as other:
         await link.request(Task.of("other"))
     assert "sk-secret" not in str(other.value)
+
+
+async def test_a_busy_line_needs_about_one_call_a_round_trip():
+    async def quick(task: Task) -> Answer:
+        await asyncio.sleep(0.001)
+        return Answer(text=task.text)
+
+    actor = Actor(quick)
+    link = link_to(actor)
+
+    async def one_after_the_other(name: str) -> None:
+        for n in range(20):
+            await link.request(Task.of(f"{name} {n}"))
+
+    await asyncio.gather(*[one_after_the_other(str(name)) for name in range(50)])
+    assert actor.calls < 300  # for 1,000 requests
+
+
+async def test_a_reply_on_an_otherwise_idle_line_comes_when_it_is_there():
+    link = link_to(Actor(echo))
+    async with asyncio.timeout(1):
+        for n in range(20):
+            assert (await link.request(Task.of(str(n)))).text == str(n)

@@ -19,23 +19,19 @@ class Process:
         self.deaf = asyncio.Event()
         self.deaf.set()
         self.dead = False
-        self.submit, self.collect, self.open = (SimpleNamespace(remote=one) for one in (self._submit, self._collect, self._open))
+        self.exchange, self.open = (SimpleNamespace(remote=one) for one in (self._exchange, self._open))
 
     async def complete(self, call: Call) -> Completion:
         await self.deaf.wait()
         return Completion(model="mini", text=call.task.text, timing=Timing(total_s=0.0))
 
-    async def _submit(self, caller: str, envelope: bytes) -> None:
+    async def _exchange(self, caller: str, envelope: bytes) -> bytes:
         self._check()
-        self.mailbox.submit(caller, envelope)
-
-    async def _collect(self, caller: str) -> bytes:
-        self._check()
-        collecting = asyncio.ensure_future(self.mailbox.collect(caller))
-        while not collecting.done():
+        exchanging = asyncio.ensure_future(self.mailbox.exchange(caller, envelope))
+        while not exchanging.done():
             await asyncio.sleep(0.01)
             self._check()
-        return collecting.result()
+        return exchanging.result()
 
     async def _open(self) -> None:
         self._check()
