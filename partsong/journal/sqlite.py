@@ -15,8 +15,8 @@ from partsong.wire import Codec
 
 __all__ = ["SCHEMA_VERSION", "SqliteStore"]
 
-SCHEMA_VERSION = 1
-"""Kept in the file as `user_version`; a file of a newer version is refused."""
+SCHEMA_VERSION = 2
+"""Kept in the file as `user_version`; a file of a newer version is refused, one of an older version is brought up when opened to write."""
 
 _APPLICATION_ID = 0x50535247
 """`PSRG`, kept in the file: tells our journals from other people's databases."""
@@ -24,17 +24,23 @@ _APPLICATION_ID = 0x50535247
 _BUSY_TIMEOUT_S = 5.0
 _HASHES_A_QUERY = 500
 
+_CALLS = """
+create table calls (
+    run text not null, row integer not null, step text not null, ask_hash blob not null, answered integer not null, record blob not null,
+    unique (run, row, step, ask_hash)
+) strict;
+"""
+
+_CALLS_BY_ASK = "create index calls_by_ask on calls (ask_hash) where answered = 1;"
+
 _SCHEMA = f"""
 begin immediate;
 create table runs (
     run text primary key, mesh_hash text not null, input_hash text not null, started_s real not null,
     seq integer not null default 0, output_bytes integer not null default 0, errors_bytes integer not null default 0
 ) strict;
-create table calls (
-    run text not null, row integer not null, step text not null, ask_hash blob not null, answered integer not null, record blob not null,
-    unique (run, row, step)
-) strict;
-create index calls_by_ask on calls (ask_hash) where answered = 1;
+{_CALLS}
+{_CALLS_BY_ASK}
 create table rows (
     seq integer primary key autoincrement, run text not null, row integer not null, record blob not null,
     unique (run, row)
@@ -44,6 +50,18 @@ pragma application_id = {_APPLICATION_ID};
 pragma user_version = {SCHEMA_VERSION};
 commit;
 """
+
+_FROM_1_TO_2 = f"""
+begin immediate;
+alter table calls rename to calls_1;
+{_CALLS}
+insert into calls select * from calls_1 order by rowid;
+drop table calls_1;
+{_CALLS_BY_ASK}
+pragma user_version = {SCHEMA_VERSION};
+commit;
+"""  # noqa: S608 - constants alone
+"""Version 1 kept one call a step, so that a call asked otherwise at the same step was lost."""
 
 
 class SqliteStore:
@@ -85,6 +103,8 @@ class SqliteStore:
             connection.execute("pragma synchronous = full")
             if _pragma(connection, "user_version") == 0:
                 connection.executescript(_SCHEMA)
+            elif _pragma(connection, "user_version") == 1:
+                connection.executescript(_FROM_1_TO_2)
         except BaseException:
             if connection is not None:
                 connection.close()

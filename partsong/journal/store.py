@@ -38,11 +38,14 @@ class Store(Protocol):
     """Durable records of runs. Every method may raise StoreError."""
 
     def append(self, records: Iterable[Record]) -> None:
-        """Make the records durable in one transaction; a record whose key (run, row, step) is there already is left as it was."""
+        """Make the records durable in one transaction; a record whose key is there already is left as it was.
+
+        A call's key is (run, row, step, ask_hash): what is asked otherwise at the same step is another call. A row's is (run, row).
+        """
         ...
 
     def calls(self, run: str, first_row: int, last_row: int) -> Sequence[CallRecord]:
-        """Return the run's calls of rows first..last (both included) that have no row record yet, by row."""
+        """Return the run's calls of rows first..last (both included) that have no row record yet, by row and as they were appended."""
         ...
 
     def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:

@@ -54,6 +54,14 @@ class StoreConformance(ABC):
             assert store.calls("run", 1, 1) == [call_record(1, "a"), call_record(1, "b")]
             assert [row for _, row in store.rows("run", 0, 10)] == [row_record(2)]
 
+    def test_what_is_asked_otherwise_at_the_same_step_is_another_call(self, tmp_path: Path) -> None:
+        first, second = call_record(1, "a", asked="x"), call_record(1, "a", asked="y")
+        with closing(self.open(tmp_path)) as store:
+            store.append([first])
+            store.append([second, first])
+            assert store.calls("run", 1, 1) == [first, second]
+            assert set(store.cached([first.ask_hash, second.ask_hash])) == {first.ask_hash, second.ask_hash}
+
     def test_a_record_twice_in_one_append_counts_once(self, tmp_path: Path) -> None:
         with closing(self.open(tmp_path)) as store:
             store.append([row_record(1), row_record(1), call_record(2), call_record(2)])

@@ -61,7 +61,8 @@ class Coordinator:
         began_s = self._shop.clock.now_s()
         limits = row.task.constraints
         deadline_s = math.inf if limits.deadline_s is None else began_s + limits.deadline_s
-        work = RowWork(row, self._shop.journal, Allowance(limits, began_s), deadline_s, held={record.step: record for record in row.held})
+        held = {(call.step, call.ask_hash): call for call in row.held}
+        work = RowWork(row, self._shop.journal, Allowance(limits, began_s), deadline_s, held=held)
         route = self._router.decide(row.task)
         reply = route if isinstance(route, Failure) else await self._routed(route, work, span, on_text)
         reply = _closed(reply, route, work, self._shop.clock.now_s() - began_s, span.trace_id)

@@ -75,7 +75,8 @@ class RowWork:
     bill: list[BillLine] = field(default_factory=list)
     unwritten: list[CallRecord] = field(default_factory=list)
     appends: list[asyncio.Task[None]] = field(default_factory=list)
-    held: dict[str, CallRecord] = field(default_factory=dict)
+    held: Mapping[tuple[str, bytes], CallRecord] = field(default_factory=dict)
+    """What the journal has of the row's calls, by step and what was asked there."""
 
     def record(self, record: CallRecord) -> None:
         """Have the journal keep a finished call, at the latest when this turn of the event loop is over."""
@@ -173,8 +174,8 @@ class RowPort:
 
     async def _known(self, model: str, step: Step, ask_hash: bytes) -> Completion | Failure | None:
         """Return what the journal holds of this very call, from this run or, with the cache on, from an earlier one."""
-        held = self.work.held.get(step.path)
-        if held is not None and held.ask_hash == ask_hash:
+        held = self.work.held.get((step.path, ask_hash))
+        if held is not None:
             self._bill(_line(model, step, held.reply, outcome="journal"))
             return held.reply
         if self.shop.cache:

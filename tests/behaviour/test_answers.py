@@ -187,6 +187,23 @@ async def test_what_was_asked_differently_is_asked_whatever_the_journal_holds(en
     assert outcome.reply.text == "FRESH"
 
 
+async def test_of_two_calls_that_the_journal_holds_of_one_step_each_answers_what_it_was_asked(engine, mesh):
+    row = next(rows)
+    held = tuple(
+        CallRecord(
+            run="behaviour",
+            row=row,
+            step="counting",
+            ask_hash=Fingerprint(mesh.models["counting"]).of(Task.of(prompt)),
+            model="counting",
+            reply=Completion(text=f"held: {prompt}", model="counting", timing=Timing(total_s=0.0)),
+        )
+        for prompt in ("this", "that")
+    )
+    replies = [await ask(engine, prompt, use="counting", row=row, held=held, run=f"twice {prompt}") for prompt in ("this", "that")]
+    assert [reply.text for reply in replies] == ["held: this", "held: that"]
+
+
 async def test_calls_in_flight_stay_within_the_models_concurrency(engine):
     replies = await asyncio.gather(*[ask(engine, f"alone {n}", use="one_at_a_time") for n in range(30)])
     assert {reply.text for reply in replies} == {"alone"}

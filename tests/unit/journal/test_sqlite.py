@@ -16,7 +16,7 @@ from partsong.errors import StoreError
 from partsong.journal.address import open_store
 from partsong.journal.sqlite import SCHEMA_VERSION, SqliteStore
 from partsong.journal.store import Published, Store
-from partsong.testing.store_conformance import StoreConformance, row_record
+from partsong.testing.store_conformance import StoreConformance, call_record, row_record
 
 HOLD_OPEN = """
 import sys, time
@@ -112,6 +112,45 @@ def test_a_journal_of_a_newer_version_is_refused(path: Path) -> None:
         newer.execute(f"pragma user_version = {SCHEMA_VERSION + 1}")
     assert refusal(path).code == "store-newer"
     assert refusal(path, read_only=True).code == "store-newer"
+
+
+def made_by_version_1(path: Path) -> None:
+    """A journal as version 1 laid it out."""
+    with closing(SqliteStore.open(path)) as store:
+        store.append([call_record(1, "b"), call_record(1, "a"), row_record(2)])
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(
+            """
+            create table old_calls (
+                run text not null, row integer not null, step text not null, ask_hash blob not null, answered integer not null,
+                record blob not null, unique (run, row, step)
+            ) strict;
+            insert into old_calls select * from calls order by rowid;
+            drop table calls;
+            alter table old_calls rename to calls;
+            create index calls_by_ask on calls (ask_hash) where answered = 1;
+            pragma user_version = 1;
+            """
+        )
+
+
+def test_a_journal_of_version_1_keeps_its_records_and_takes_a_second_call_at_a_step(path: Path) -> None:
+    made_by_version_1(path)
+    held = [call_record(1, "b"), call_record(1, "a")]
+    asked_otherwise = call_record(1, "a", asked="otherwise")
+    with closing(SqliteStore.open(path)) as store:
+        assert store.calls("run", 1, 1) == held
+        store.append([asked_otherwise])
+    with closing(SqliteStore.open(path)) as store:
+        assert store.calls("run", 1, 1) == [*held, asked_otherwise]
+        assert [row for _, row in store.rows("run", 0, 9)] == [row_record(2)]
+        assert store.cached([held[0].ask_hash]) == {held[0].ask_hash: held[0].reply}
+
+
+def test_a_journal_of_version_1_can_be_read_without_being_changed(path: Path) -> None:
+    made_by_version_1(path)
+    with closing(SqliteStore.open(path, read_only=True)) as store:
+        assert store.calls("run", 1, 1) == [call_record(1, "b"), call_record(1, "a")]
 
 
 def test_a_damaged_page_is_an_error_that_says_so(path: Path) -> None:
