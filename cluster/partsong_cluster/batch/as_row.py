@@ -1,4 +1,4 @@
-"""As row: a task written as an input row again, so that failed rows can be run once more: `jq -c .input errors.jsonl > again.jsonl`."""
+"""As row: a task written as an input row again, so that failed rows can be run once more (see failed_row.py)."""
 
 import base64
 from collections.abc import Sequence

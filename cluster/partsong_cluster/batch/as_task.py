@@ -123,6 +123,8 @@ def _messages(fields: Mapping[str, Any], columns: Columns) -> tuple[Message, ...
     if fields.get("messages"):
         return openai_request.messages(fields["messages"])
     prompt = fields.get(columns.prompt)
+    if prompt is None and columns.prompt in fields:
+        raise BadRowError(f"{columns.prompt} is null")
     if prompt is None:
         raise BadRowError(f"no prompt: there is no field {columns.prompt!r} (fields: {_named(fields)}); --prompt-column names another")
     if not isinstance(prompt, str):

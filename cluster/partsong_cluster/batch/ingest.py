@@ -4,7 +4,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -12,6 +12,7 @@ from partsong.contracts import Task
 from partsong.errors import InputError, Place
 from partsong_cluster.batch.as_task import Shape, as_task, row_id
 from partsong_cluster.batch.csv_rows import csv_records
+from partsong_cluster.batch.failed_row import failed_row
 from partsong_cluster.batch.jsonl import jsonl_records
 from partsong_cluster.batch.lines import ByteSource
 from partsong_cluster.batch.openai_request import unused
@@ -105,17 +106,22 @@ class Ingest:
     def _task(self, record: Record, at: Position) -> Task | BadRow:
         if isinstance(record.fields, BadRow):
             return record.fields
-        name = f"row-{at.row + 1}"
+        name, fields, shape = f"row-{at.row + 1}", record.fields, self._rules.shape
+        failed = failed_row(fields, shape)
         try:
             _check_characters(record)
-            name = row_id(record.fields, name, self._rules.shape)
-            task = as_task(record.fields, name, self._rules.shape)
+            if failed is not None:
+                name = failed.custom_id or name
+                fields, shape = failed.fields(), replace(shape, columns=failed.columns)
+            name = row_id(fields, name, shape)
+            task = as_task(fields, name, shape)
             first = self._first_row(name, at.row)
             if first != at.row:
                 raise BadRowError(f"the id {name!r} is taken by row {first + 1}")
         except BadRowError as error:
-            return BadRow(str(error), _raw(record), name)
-        self._note_unused(record.fields.get("body"))
+            raw = failed.given if failed is not None and isinstance(failed.given, str) else _raw(record)
+            return BadRow(str(error), raw, name)
+        self._note_unused(fields.get("body"))
         return task
 
     def _note_unused(self, body: object) -> None:

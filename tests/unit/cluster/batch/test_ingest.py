@@ -225,7 +225,7 @@ def test_parquet_rows_are_read_with_their_types(ledger: Ledger, tmp_path: Path):
     pq.write_table(pa.table({"id": [1, 2], "prompt": ["a", None], "day": [date(2026, 1, 2), None], "n": [1.5, float("nan")]}), path)
     first, second = reads(ledger, path)
     assert (good(first.task).id, good(first.task).metadata) == ("1", {"day": "2026-01-02", "n": 1.5})
-    assert "no prompt" in reason(second.task)
+    assert reason(second.task) == "prompt is null"
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "tsv", "parquet", "jsonl.gz", "csv.bz2"])
@@ -334,3 +334,37 @@ def write(path: Path, prompts: list[str]) -> None:
         text = f"id{mark}prompt\n" + "".join(f'{n}{mark}"{prompt}"\n' for n, prompt in enumerate(prompts))
     squeeze = {".gz": gzip.compress, ".bz2": bz2.compress}.get(path.suffix, bytes)
     path.write_bytes(squeeze(text.encode()))
+
+
+def error_line(**line: object) -> dict[str, object]:
+    return {"custom_id": "t7", "code": "overloaded", "reason": "an outage", "input": None, **line}
+
+
+def test_a_line_of_an_errors_file_is_the_row_that_failed(tmp_path: Path):
+    task = one(ANY_ID, tmp_path, error_line(input={"id": "t7", "prompt": "hello", "use": "mini", "metadata": {"code": 3}}))
+    assert isinstance(task, Task)
+    assert (task.id, task.text, task.use, task.metadata) == ("t7", "hello", "mini", {"code": 3})
+
+
+def test_a_failed_row_kept_as_text_is_parsed_and_read_with_the_columns_named(tmp_path: Path):
+    shape = Shape(Columns("ticket", "body"))
+    task = one(ANY_ID, tmp_path, error_line(custom_id="", input='{"ticket": 7, "body": "hello"}'), shape=shape)
+    assert isinstance(task, Task)
+    assert (task.id, task.text) == ("7", "hello")
+
+
+def test_a_failed_row_is_written_with_the_ordinary_names_whatever_the_columns(tmp_path: Path):
+    task = one(ANY_ID, tmp_path, error_line(input={"id": "t7", "prompt": "hello"}), shape=Shape(Columns("ticket", "body")))
+    assert isinstance(task, Task)
+    assert task.id == "t7"
+
+
+def test_a_failed_row_that_was_broken_stays_a_bad_row_with_its_own_text(tmp_path: Path):
+    bad = one(ANY_ID, tmp_path, error_line(input='{"prompt": '))
+    assert isinstance(bad, BadRow)
+    assert "text that is no JSON" in bad.reason
+    assert (bad.raw, bad.id) == ('{"prompt": ', "t7")
+
+
+def test_a_null_prompt_is_called_null(tmp_path: Path):
+    assert reason(one(ANY_ID, tmp_path, {"id": "a", "prompt": None})) == "prompt is null"
