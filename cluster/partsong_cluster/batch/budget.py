@@ -15,9 +15,13 @@ class Budget:
         self._held_usd: dict[int, float] = {}
         self._dearest_usd = 0.0
 
+    def worst_usd(self, estimate_usd: float) -> float:
+        """Return the worst case of a row of this estimate."""
+        return max(estimate_usd, self._dearest_usd)
+
     def admit(self, row: int, estimate_usd: float) -> bool:
         """Hold the row's worst case if it fits; return whether it does."""
-        worst_usd = max(estimate_usd, self._dearest_usd)
+        worst_usd = self.worst_usd(estimate_usd)
         if self.spent_usd + sum(self._held_usd.values()) + worst_usd > self._limit_usd + _SLACK_USD:
             return False
         self._held_usd[row] = worst_usd

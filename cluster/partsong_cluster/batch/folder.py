@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -42,6 +42,10 @@ class Manifest(Frozen):
     """Over the input's content, see `places.fingerprint`."""
     use: str | None = None
     """The model or plan that `--plan` or `--model` named for all rows."""
+    id_column: str = "id"
+    prompt_column: str = "prompt"
+    longest_row_bytes: int = 10_000_000
+    """How the input is read: `--id-column`, `--prompt-column`, `--max-row`."""
     started_s: float
     """Unix time."""
     partsong: str = Field(description="Version of Partsong that started it.")
@@ -101,12 +105,16 @@ class RunFolder:
         """Return in words what differs from how the run was started."""
         changes = []
         if before.mesh_hash != now.mesh_hash:
-            changes.append(f"the mesh: {self._mesh_changes(snapshot)}")
+            changes.append(self._mesh_changes(snapshot))
         if before.input_hash != now.input_hash:
             renamed = f" (was {before.input}, is {now.input})" if before.input != now.input else ""
-            changes.append(f"the input{renamed}")
+            changes.append(f"the input changed{renamed}")
         if before.use != now.use:
-            changes.append(f"--plan or --model: was {before.use or 'not given'}, is {now.use or 'not given'}")
+            changes.append(f"--plan was {before.use or 'not given'}, is {now.use or 'not given'}")
+        for option, name in _READING.items():
+            was, now_is = getattr(before, name), getattr(now, name)
+            if was != now_is:
+                changes.append(f"{option} was {was}, is {now_is}")
         return changes
 
     def empty(self) -> None:
@@ -120,21 +128,27 @@ class RunFolder:
         try:
             before = json.loads((self.path / SNAPSHOT).read_bytes())
         except (OSError, ValueError):
-            return "it is not what it was"
-        named = [f"{path} (was {_short(old)}, is {_short(new)})" for path, old, new in _differences(before, json.loads(snapshot), "")]
+            return "the mesh changed"
+        named = list(_changed(before, json.loads(snapshot)))
         if len(named) > _MOST_NAMED:
             named[_MOST_NAMED:] = [f"and {len(named) - _MOST_NAMED} more"]
-        return ", ".join(named) or "a file that it names (a prompt, weights, recorded outcomes)"
+        return ", ".join(named) or "a file that the mesh names changed (a prompt, weights, recorded outcomes)"
 
 
-def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in {**old, **new}:
-            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    elif old != new:
-        yield path, old, new
+_READING = {"--id-column": "id_column", "--prompt-column": "prompt_column", "--max-row": "longest_row_bytes"}
 
 
-def _short(value: Any) -> str:
-    text = "missing" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what differs, by the names that the mesh file gives it: `plans.faq changed`, `models.mini removed`."""
+    for key in {**old, **new}:
+        was, now_is = old.get(key), new.get(key)
+        if was == now_is:
+            continue
+        if key in _NAMED and isinstance(was or {}, dict) and isinstance(now_is or {}, dict):
+            yield from (f"{key}.{change}" for change in _changed(was or {}, now_is or {}))
+        else:
+            yield f"{key} {'added' if was is None else 'removed' if now_is is None else 'changed'}"
+
+
+_NAMED = frozenset({"models", "plans", "defaults"})
+"""Sections whose entries have names of their own."""

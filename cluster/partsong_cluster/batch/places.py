@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 from partsong.errors import InputError, Place
 from partsong_cluster.batch.lines import ByteSource
 
-__all__ = ["FileKind", "InputFile", "fingerprint", "input_files"]
+__all__ = ["STDIN", "FileKind", "InputFile", "fingerprint", "input_files"]
 
 FileKind = Literal["jsonl", "csv", "tsv", "parquet"]
 

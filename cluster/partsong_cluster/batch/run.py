@@ -9,7 +9,7 @@ from typing import Protocol
 
 from partsong.contracts import CallRecord, Failure, FailureCode, Reply, Row, RowRecord, Task
 from partsong.engine import Engine
-from partsong.errors import InputError, PartsongError, Place, RunError
+from partsong.errors import InputError, Place, RunError, most_telling
 from partsong.journal.store import RunInfo
 from partsong_cluster.batch.aside import aside
 from partsong_cluster.batch.budget import Budget
@@ -98,6 +98,8 @@ class BatchRun:
         """A row is finished, rows are published, or stopping is asked for."""
         self._reading_error: InputError | None = None
         self._budget = Budget(float("inf"))
+        self.refused_usd: float | None = None
+        """The worst case of the row that the budget refused; None while it has refused none."""
 
     async def work(self) -> Outcome:
         """Answer and publish rows until the input ends or something stops it; PartsongError when it cannot go on."""
@@ -110,7 +112,7 @@ class BatchRun:
                 outcome = await self._drained(outcome)
                 self.publisher.finish()
         except BaseExceptionGroup as errors:
-            raise _first(errors) from errors
+            raise most_telling(errors) from errors
         finally:
             self.publisher.close()
             self._ledger.keep_position(self._frontier.low)
@@ -189,6 +191,7 @@ class BatchRun:
                     self._start(read, held, group)
                     return None
                 if not self._tasks:
+                    self.refused_usd = self._budget.worst_usd(estimate_usd)
                     return Outcome.BUDGET
             self._change.clear()
             await self._change.wait()
@@ -262,9 +265,3 @@ class BatchRun:
         if self._limits.rows is None:
             return of_input
         return max(of_input or 0.0, min(1.0, low.row / self._limits.rows))
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error that says most: Partsong's own before anybody else's."""
-    leaves = [_first(error) if isinstance(error, BaseExceptionGroup) else error for error in errors.exceptions]
-    return next((leaf for leaf in leaves if isinstance(leaf, PartsongError)), leaves[0])

@@ -90,7 +90,7 @@ class Session:
             from partsong_cluster.batch.parquet_output import write_parquet
 
             await asyncio.to_thread(write_parquet, folder)
-        content = summary(manifest, outcome, run.tally, run.unused)
+        content = summary(manifest, outcome, run.tally, run.unused, run.refused_usd)
         write_summary(folder, content)
         return content
 
@@ -103,6 +103,9 @@ class Session:
             input=self.order.input,
             input_hash=input_hash,
             use=self.order.use,
+            id_column=self.order.rules.shape.columns.id,
+            prompt_column=self.order.rules.shape.columns.prompt,
+            longest_row_bytes=self.order.rules.longest_row_bytes,
             started_s=time.time(),
             partsong=version("partsong"),
         )
@@ -121,14 +124,19 @@ class Session:
         if not self.order.accept_changes:
             raise RunError(
                 "run-changed",
-                f"since this run was started, there has changed {'; and '.join(changes)}",
+                f"this run was started otherwise: {'; '.join(changes)}",
                 at=Place(str(folder.path)),
                 remedy="--fresh starts again; --accept-changes goes on and leaves finished rows as they are; or name another folder",
             )
-        if before.input_hash != now.input_hash:
+        if _reading(before) != _reading(now):
             ledger = Ledger(folder.path / LEDGER)
             ledger.start_reading_again()
             ledger.close()
         changed = now.model_copy(update={"run": before.run, "started_s": before.started_s})
         folder.begin(changed, snapshot)
         return changed
+
+
+def _reading(manifest: Manifest) -> tuple[object, ...]:
+    """Return what decides which rows are found where, under which ids."""
+    return manifest.input_hash, manifest.id_column, manifest.prompt_column, manifest.longest_row_bytes

@@ -20,8 +20,14 @@ __all__ = ["SUMMARY", "summary", "write_summary"]
 SUMMARY = "summary.json"
 
 
-def summary(manifest: Manifest, outcome: Outcome, tally: Tally, unused: Mapping[str, int]) -> dict[str, Any]:
-    """Return the run's summary as JSON has it; `unused` counts the session's rows by request fields that changed nothing."""
+def summary(
+    manifest: Manifest, outcome: Outcome, tally: Tally, unused: Mapping[str, int], refused_usd: float | None = None
+) -> dict[str, Any]:
+    """Return the run's summary as JSON has it.
+
+    `unused` counts the session's rows by request fields that changed nothing; `refused_usd` is the worst case of the row that the budget
+    refused.
+    """
     models = tally.models.values()
     return {
         "run": manifest.run,
@@ -36,6 +42,7 @@ def summary(manifest: Manifest, outcome: Outcome, tally: Tally, unused: Mapping[
         "rows": {"finished": tally.rows, "answered": tally.answered, "failed": tally.failed, "failures": tally.failures},
         "unused_fields": dict(unused),
         "cost_usd": tally.cost_usd,
+        "refused_row_usd": refused_usd,
         "cpu_s": sum(model.cpu_s for model in models),
         "tokens": {
             "prompt": sum(model.prompt_tokens for model in models),

@@ -26,7 +26,8 @@ def ask(
     mesh: Annotated[Path, typer.Argument(help="The mesh file.", metavar="MESH", show_default=False)],
     question: Annotated[str, typer.Argument(help="The prompt; `-` reads it from standard input.", metavar="QUESTION", show_default=False)],
     use: Annotated[
-        str | None, typer.Option("--use", help="The model or plan that answers; default: by the routes.", metavar="NAME")
+        str | None,
+        typer.Option("--use", "--plan", "--model", help="The model or plan that answers; default: by the routes.", metavar="NAME"),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show route, tiers, votes, calls and cost, on standard error.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,

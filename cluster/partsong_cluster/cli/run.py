@@ -25,8 +25,10 @@ from partsong.units import duration_s, size_bytes
 from partsong_cluster.batch.as_task import Columns, Shape
 from partsong_cluster.batch.dry_run import dry_run
 from partsong_cluster.batch.estimate import Estimator
+from partsong_cluster.batch.folder import MANIFEST
 from partsong_cluster.batch.ingest import InputRules
-from partsong_cluster.batch.places import FileKind, input_files
+from partsong_cluster.batch.output import ERRORS
+from partsong_cluster.batch.places import STDIN, FileKind, input_files
 from partsong_cluster.batch.progress import Progress, progress_on
 from partsong_cluster.batch.run import Limits, RunInput
 from partsong_cluster.batch.session import RunOrder, Session
@@ -72,7 +74,7 @@ Input = Annotated[
     str, typer.Argument(help="JSONL, CSV or Parquet: a file, folder, glob, URL, or `-`; gz too.", metavar="INPUT", show_default=False)
 ]
 Folder = Annotated[Path | None, typer.Option("--output", "-o", help="The run's folder; a run in it is continued.", metavar="DIR")]
-Use = Annotated[str | None, typer.Option("--plan", "--model", help="The plan or model that answers every row.", metavar="NAME")]
+Use = Annotated[str | None, typer.Option("--plan", "--model", "--use", help="The plan or model that answers every row.", metavar="NAME")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only so many rows, from the input's start.", metavar="ROWS")]
 Budget = Annotated[float | None, typer.Option(min=0.0, help="Stop before the run has cost more.", metavar="USD")]
 Deadline = Annotated[
@@ -89,9 +91,11 @@ AcceptChanges = Annotated[
 InputFormat = Annotated[FileKind | None, typer.Option(help="What INPUT holds; default: by its name, JSONL for `-`.")]
 IdColumn = Annotated[str, typer.Option(help="The field that names a row.", metavar="FIELD")]
 PromptColumn = Annotated[str, typer.Option(help="The field that holds the prompt.", metavar="FIELD")]
-MaxRow = Annotated[int, typer.Option(parser=_size_bytes, help="Longer rows are refused: 512kB, 10MB.", metavar="SIZE")]
+MaxRow = Annotated[int, typer.Option(parser=_size_bytes, help="Longer rows are refused: 512kB, 10MB.", metavar="SIZE", show_default="10MB")]
 OutputFormat = Annotated[Format, typer.Option("--format", help="Parquet is written beside the JSONL, at the end.")]
-Grace = Annotated[float, typer.Option(parser=_duration_s, help="How long rows in flight may go on after Ctrl-C.", metavar="TIME")]
+Grace = Annotated[
+    float, typer.Option(parser=_duration_s, help="How long rows in flight may go on after Ctrl-C.", metavar="TIME", show_default="30s")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")]
 
@@ -153,22 +157,42 @@ def run(
     )
     console = Console(stderr=True, highlight=False)
     progress = progress_on(console, quiet=quiet or as_json)
+    if input == STDIN and not fresh and (folder / MANIFEST).exists():
+        progress.say(
+            "Standard input cannot be compared with what this run has read: it goes on right only with the same rows in the same order."
+        )
     estimate_usd = estimator.most_usd if budget is not None else _nothing
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         summary = runner.run(_worked(order, loaded, _EngineChoice(engine, address), progress, estimate_usd))
     write_run_report(folder)
-    _print_end(summary, folder, as_json=as_json, quiet=quiet)
+    _print_end(summary, order, as_json=as_json, quiet=quiet)
     raise typer.Exit(code_of_summary(summary))
 
 
-def _print_end(summary: Mapping[str, Any], folder: Path, *, as_json: bool, quiet: bool) -> None:
+def _print_end(summary: Mapping[str, Any], order: RunOrder, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         typer.echo(json.dumps(summary, indent=2))
     elif not quiet:
-        Console(highlight=False).print(summary_shown(summary, folder))
-    if summary["outcome"] != Outcome.COMPLETE and not quiet:
-        again = shlex.join(["partsong", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
-        typer.echo(f"To go on:  {again}", err=True)
+        Console(highlight=False).print(summary_shown(summary, order.folder))
+    if not quiet and (hint := _hint(summary, order)):
+        typer.echo(hint, err=True)
+
+
+def _hint(summary: Mapping[str, Any], order: RunOrder) -> str:
+    """Return what to do next; empty when nothing is left."""
+    budget_usd, failed = order.limits.budget_usd, summary["rows"]["failed"]
+    if summary["outcome"] == Outcome.BUDGET and budget_usd is not None:
+        worst, left = f"${summary['refused_row_usd']:,.6f}", f"${max(0.0, budget_usd - summary['cost_usd']):,.6f}"
+        return (
+            f"The next row could cost {worst}, and {left} of --budget {budget_usd:g} are left. "
+            "To go on: the same command with a larger --budget, or with rows whose `max_tokens` is smaller."
+        )
+    if summary["outcome"] != Outcome.COMPLETE:
+        return "To go on:  " + shlex.join(["partsong", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
+    if failed:
+        again = shlex.join(["partsong", "run", order.mesh, str(order.folder / ERRORS), "-o", f"{order.folder}-again"])
+        return f"{failed:,} {'row' if failed == 1 else 'rows'} failed and {'is' if failed == 1 else 'are'} not asked again; to ask {'it' if failed == 1 else 'them'}: {again}"
+    return ""
 
 
 async def _worked(

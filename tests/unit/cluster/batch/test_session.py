@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from partsong_cluster.batch.as_task import Columns, Shape
 from partsong_cluster.batch.finished import finished_rows
 from partsong_cluster.batch.folder import RunFolder
+from partsong_cluster.batch.ingest import InputRules
 from partsong_cluster.batch.ledger import Ledger
 from partsong_cluster.batch.run import Limits
 from partsong_cluster.batch.session import RunOrder, Session
@@ -226,15 +228,56 @@ async def test_a_budget_is_never_passed_and_counts_earlier_sessions(bench: Bench
 
 async def test_a_changed_mesh_is_named_and_refused(bench: Bench):
     await bench.rows(3).run()
-    with pytest.raises(RunError, match=r"models.mini.file \(was \"outcomes.jsonl\", is \"other.jsonl\"\)"):
+    with pytest.raises(RunError, match=r"models\.mini changed\n"):
         await bench.run(mesh=MESH.replace("outcomes", "other"))
 
 
 async def test_a_changed_input_is_named_and_refused(bench: Bench):
     await bench.rows(3).run()
     bench.rows(4)
-    with pytest.raises(RunError, match="there has changed the input"):
+    with pytest.raises(RunError, match="the input changed"):
         await bench.run()
+
+
+async def test_what_was_added_to_and_removed_from_the_mesh_is_named_in_short(bench: Bench):
+    await bench.rows(3).run()
+    with pytest.raises(RunError, match=r"otherwise: models\.mini removed, models\.mega added\n"):
+        await bench.run(mesh=MESH.replace("mini", "mega"))
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        (InputRules(Shape(Columns("ticket"))), "--id-column was id, is ticket"),
+        (InputRules(Shape(Columns(prompt="text"))), "--prompt-column was prompt, is text"),
+        (InputRules(longest_row_bytes=99), "--max-row was 10000000, is 99"),
+    ],
+)
+async def test_another_way_of_reading_the_input_is_named_and_refused(bench: Bench, rules: InputRules, told: str):
+    await bench.rows(3).run()
+    with pytest.raises(RunError, match=told):
+        await bench.run(rules=rules)
+
+
+async def test_rows_that_failed_are_asked_again_with_their_errors_file_as_the_input(bench: Bench):
+    async def fails(row: Row) -> Reply:
+        return Failure(code=FailureCode.OVERLOADED, message="an outage") if row.row % 2 else answer("fine")
+
+    await bench.rows(6).run(fails)
+    bench.input, bench.out = bench.out / "errors.jsonl", bench.folder / "again"
+    summary = await bench.run()
+    assert summary["rows"]["answered"] == 3
+    assert sorted(row.task.id for row in bench.engine.asked) == ["q1", "q3", "q5"]
+    assert sorted((row.task.text, row.task.metadata["kind"]) for row in bench.engine.asked) == [
+        ("question 1", 1),
+        ("question 3", 0),
+        ("question 5", 2),
+    ]
+
+
+async def test_the_worst_case_of_the_row_that_the_budget_refused_is_told(bench: Bench):
+    summary = await bench.rows(100).run(limits=Limits(budget_usd=0.01), estimate_usd=0.004)
+    assert summary["refused_row_usd"] == 0.004
 
 
 async def test_an_input_that_has_grown_is_continued_when_accepted(bench: Bench):

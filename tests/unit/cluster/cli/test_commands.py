@@ -176,7 +176,30 @@ def test_a_dry_run_shows_routes_and_cost_and_makes_no_folder(home: Home):
 def test_a_budget_stops_with_its_own_exit_code_and_says_how_to_go_on(home: Home):
     done = home.rows(400).partsong(*RUN, "--plan", "shout", "--budget", "0.002")
     assert done.returncode == 4
-    assert "To go on:  partsong run mesh.yaml in.jsonl -o out --engine inline --plan shout --budget 0.002" in done.stderr
+    assert "The next row could cost $0.00" in done.stderr
+    assert "of --budget 0.002 are left" in done.stderr
+    assert "a larger --budget" in done.stderr
+
+
+def test_rows_that_failed_are_said_to_be_left_and_can_be_asked_by_the_command_that_is_named(home: Home):
+    (home.folder / "in.jsonl").write_text('{"id": "a", "prompt": "one"}\n{"id": "b", "prompt": 7}\n{"id": "c"}\n')
+    done = home.partsong(*RUN)
+    told, _, command = done.stderr.strip().splitlines()[-1].partition("; to ask them: ")
+    assert told == "2 rows failed and are not asked again"
+    assert command == "partsong run mesh.yaml out/errors.jsonl -o out-again"
+    assert home.partsong(*command.split()[1:], "--engine", "inline").returncode == 3
+
+
+def test_standard_input_is_said_to_go_uncompared_when_a_run_goes_on(home: Home):
+    command = ("run", "mesh.yaml", "-", "-o", "out", "--engine", "inline")
+    assert "cannot be compared" not in home.partsong(*command, stdin='{"prompt": "one"}\n').stderr
+    assert "Standard input cannot be compared" in home.partsong(*command, stdin='{"prompt": "one"}\n').stderr
+
+
+@pytest.mark.parametrize("option", ["--use", "--plan", "--model"])
+def test_run_and_ask_know_the_model_by_the_same_options(home: Home, option: str):
+    assert home.rows(1).partsong(*RUN, option, "shout").returncode == 0
+    assert home.partsong("ask", "mesh.yaml", "hello", option, "shout").stdout == "HELLO!\n"
 
 
 def test_a_budget_is_refused_where_a_model_has_no_price(home: Home):
