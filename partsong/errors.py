@@ -26,6 +26,7 @@ __all__ = [
     "StoreError",
     "WeightsError",
     "WireError",
+    "most_telling",
 ]
 
 
@@ -117,3 +118,11 @@ class EngineError(PartsongError):
 
 class WireError(PartsongError):
     """A message between actors cannot be read."""
+
+
+def most_telling(error: BaseException) -> BaseException:
+    """Return the error itself, or of a group (tasks that failed together) the one that says most: Partsong's own before anybody else's."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [most_telling(inner) for inner in error.exceptions]
+    return next((leaf for leaf in leaves if isinstance(leaf, PartsongError)), leaves[0])

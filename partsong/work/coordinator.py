@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from partsong.contracts import Failure, FailureCode, Reply, Route, Row, RowOutcome, RowRecord
-from partsong.errors import PartsongError
+from partsong.errors import PartsongError, most_telling
 from partsong.journal.port import JournalPort
 from partsong.mesh import Mesh
 from partsong.plans.allowance import Allowance
@@ -73,16 +73,20 @@ class Coordinator:
     async def _routed(self, route: Route, work: RowWork, span: Span, on_text: Callable[[str], None] | None) -> Reply:
         port = RowPort(self._shop, work, span, on_text)
         limit_s = work.row.task.constraints.deadline_s
+        limit = asyncio.timeout(limit_s)
         try:
-            async with asyncio.timeout(limit_s):
+            async with limit:
                 return await port.ask(route.use, work.row.task, Step(route.use), final=True)
-        except TimeoutError:
-            return Failure(code=FailureCode.DEADLINE, message=f"no answer within the row's deadline of {limit_s:g} s", where=route.use)
         except PartsongError:
             raise
-        except Exception as error:  # noqa: BLE001  the outermost line of a row: a broken plan costs its row, not the run
+        except Exception as error:  # the outermost line of a row: a broken plan costs its row, not the run
+            cause = most_telling(error)
+            if isinstance(cause, PartsongError):
+                raise cause from error
+            if isinstance(error, TimeoutError) and limit.expired():
+                return Failure(code=FailureCode.DEADLINE, message=f"no answer within the row's deadline of {limit_s:g} s", where=route.use)
             _log.exception("plan %s raised on row %s", route.use, work.row.row)
-            return Failure(code=FailureCode.INTERNAL, message=f"the plan raised {type(error).__name__}; see the log", where=route.use)
+            return Failure(code=FailureCode.INTERNAL, message=f"the plan raised {type(cause).__name__}; see the log", where=route.use)
 
     def _record(self, row: Row, reply: Reply) -> RowRecord:
         return RowRecord.model_construct(

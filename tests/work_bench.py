@@ -1,0 +1,98 @@
+"""A coordinator at work in a test's own process: scripted workers, a journal in a list, no mesh file."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from partsong.contracts import Call, CallRecord, Completion, Constraints, Failure, ModelSpec, Reply, Row, RowRecord, Task, Timing
+from partsong.plans.plan import Plan
+from partsong.pool.share import Share
+from partsong.routing.router import Router
+from partsong.telemetry import Telemetry
+from partsong.work.asked import Fingerprint
+from partsong.work.caller import Caller
+from partsong.work.clock import Clock
+from partsong.work.coordinator import Coordinator
+from partsong.work.row import Shop
+from partsong.work.synthesizer import Synthesizer
+
+
+def completion(text: str) -> Completion:
+    return Completion(text=text, model="m-1", timing=Timing(total_s=0.0))
+
+
+@dataclass
+class ScriptedWorker:
+    """Gives its replies in turn, the last one for ever; raises what is an exception."""
+
+    replies: Sequence[Completion | Failure | Exception]
+    calls: list[Call] = field(default_factory=list)
+
+    async def ask(self, call: Call, on_text: Callable[[str], None] | None = None) -> Completion | Failure:
+        self.calls.append(call)
+        reply = self.replies[min(len(self.calls), len(self.replies)) - 1]
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+@dataclass
+class ListJournal:
+    """Keeps records in a list; look-ups of the cache raise what they are told to."""
+
+    records: list[Any] = field(default_factory=list)
+    cache_error: Exception | None = None
+
+    async def append(self, records: Sequence[Any]) -> None:
+        self.records += records
+
+    async def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
+        if self.cache_error is not None:
+            raise self.cache_error
+        return {}
+
+    @property
+    def calls(self) -> list[CallRecord]:
+        return [record for record in self.records if isinstance(record, CallRecord)]
+
+    @property
+    def rows(self) -> list[RowRecord]:
+        return [record for record in self.records if isinstance(record, RowRecord)]
+
+
+def free_share() -> Share:
+    """A share that gets every permit it asks for."""
+    share: Share
+
+    def exchange(want: int, give_back: int) -> None:
+        if want:
+            share.granted(want)
+
+    share = Share(exchange)
+    return share
+
+
+def caller(*replies: Completion | Failure | Exception, clock: Clock | None = None, **fields: Any) -> Caller:
+    """A caller of a model with one scripted worker."""
+    made = Caller("model", ModelSpec(adapter="scripted", **fields), free_share(), clock or Clock())
+    made.use([ScriptedWorker(replies)])
+    return made
+
+
+@dataclass
+class Bench:
+    """Models by what their workers say, plans by name."""
+
+    models: Mapping[str, Caller]
+    plans: Mapping[str, Plan] = field(default_factory=dict)
+    journal: ListJournal = field(default_factory=ListJournal)
+    cache: bool = False
+
+    async def answer(self, use: str, prompt: str = "Hello", *, held: Sequence[CallRecord] = (), deadline_s: float | None = None) -> Reply:
+        specs = {name: caller.spec for name, caller in self.models.items()}
+        prints = {name: Fingerprint(spec) for name, spec in specs.items()}
+        journal: Any = self.journal
+        shop = Shop(specs, self.plans, self.models, prints, Synthesizer(), journal, Telemetry.off(), Clock(), self.cache)
+        task = Task.of(prompt, use=use).model_copy(update={"constraints": Constraints(deadline_s=deadline_s)})
+        row = Row(run="run", row=0, task=task, held=tuple(held))
+        return (await Coordinator(shop, Router([*self.models, *self.plans])).answer(row)).reply
