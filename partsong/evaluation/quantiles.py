@@ -1,14 +1,20 @@
 """Quantiles: p50 and p95 of any number of values in flat memory, each within one per cent."""
 
 from collections import Counter
+from collections.abc import Mapping
 from math import ceil, log
 
-__all__ = ["Quantiles"]
+__all__ = ["Quantiles", "bucket_of"]
 
 _WITHIN = 0.01
 _GAMMA = (1 + _WITHIN) / (1 - _WITHIN)
 _LOG_GAMMA = log(_GAMMA)
 _SMALLEST = 1e-9
+
+
+def bucket_of(value: float) -> int:
+    """Return the bucket that a value is counted in; what is under a billionth counts as that."""
+    return ceil(log(max(value, _SMALLEST)) / _LOG_GAMMA)
 
 
 class Quantiles:
@@ -17,17 +23,20 @@ class Quantiles:
     From a microsecond to a day that is 1,300 buckets at most.
     """
 
-    def __init__(self) -> None:
-        self._counts: Counter[int] = Counter()
-        self._n = 0
+    def __init__(self, counts: Mapping[int, int] | None = None, largest: float = 0.0) -> None:
+        """Go on from values counted before by `bucket_of`, and the largest of them."""
+        self._counts = Counter(counts or {})
+        self._n = self._counts.total()
+        self._largest = largest
 
     def add(self, value: float) -> None:
-        """Count one value; what is under a billionth counts as that."""
-        self._counts[ceil(log(max(value, _SMALLEST)) / _LOG_GAMMA)] += 1
+        """Count one value."""
+        self._counts[bucket_of(value)] += 1
         self._n += 1
+        self._largest = max(self._largest, value)
 
     def at(self, share: float) -> float:
-        """Return the value that this share of all values does not exceed (0.95 for p95); 0 when there are none."""
+        """Return the value that this share of all values does not exceed (0.95 for p95), never above the largest; 0 when there are none."""
         if not self._n:
             return 0.0
         rank = max(1, ceil(share * self._n))
@@ -37,4 +46,4 @@ class Quantiles:
             if seen >= rank:
                 break
         value = 2 * _GAMMA**bucket / (_GAMMA + 1)
-        return value if value > 2 * _SMALLEST else 0.0
+        return min(value, self._largest) if value > 2 * _SMALLEST else 0.0

@@ -1,20 +1,23 @@
 """Finished rows: what a run's folder holds, read back from its journal without disturbing a run at work."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pydantic import TypeAdapter
 from pydantic_core import from_json
 
 from partsong.contracts import RowRecord
 from partsong.errors import Place, RunError
 from partsong.journal.address import open_store
+from partsong.plans import Plan, PlanField
 from partsong_cluster.batch.folder import MANIFEST, SNAPSHOT, Manifest
 
-__all__ = ["JOURNAL_URL", "finished_rows", "manifest_of"]
+__all__ = ["JOURNAL_URL", "finished_rows", "manifest_of", "plans_of"]
 
 JOURNAL_URL = "sqlite:///journal.db"
 """The store of a mesh that names none, in the run's folder."""
 
+_PLANS: TypeAdapter[dict[str, Plan]] = TypeAdapter(dict[str, PlanField])
 _ROWS_A_STEP = 256
 
 
@@ -26,6 +29,11 @@ def manifest_of(folder: Path) -> Manifest:
             "no-run", "there is no run in this folder", at=Place(str(folder)), remedy="name a folder that `partsong run -o` made"
         )
     return Manifest.model_validate_json(path.read_bytes())
+
+
+def plans_of(folder: Path) -> Mapping[str, Plan]:
+    """Return the plans of the mesh that the run was started with."""
+    return _PLANS.validate_python(from_json((folder / SNAPSHOT).read_bytes()).get("plans", {}))
 
 
 def finished_rows(folder: Path) -> Iterator[RowRecord]:

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from partsong.contracts import Answer, BillLine, Failure, Reply
-from partsong_cluster.batch.quantiles import bucket_of, quantile
+from partsong.evaluation.quantiles import Quantiles, bucket_of
 
 __all__ = ["ModelTally", "RouteTally", "Tally", "paid_usd"]
 
@@ -67,8 +67,8 @@ class Tally:
     models: dict[str, ModelTally] = field(default_factory=dict)
     routes: dict[str, RouteTally] = field(default_factory=dict)
     """Answered rows by the model or plan they went to."""
-    latency: dict[str, int] = field(default_factory=dict)
-    """Answered rows' seconds, counted by bucket (see quantiles.py)."""
+    latency: dict[int, int] = field(default_factory=dict)
+    """Answered rows' seconds, counted by bucket (see evaluation/quantiles.py)."""
     latency_sum_s: float = 0.0
     latency_max_s: float = 0.0
     duration_s: float = 0.0
@@ -111,7 +111,7 @@ class Tally:
 
     def quantile_s(self, share: float) -> float | None:
         """Return the seconds that this share of the answered rows did not pass."""
-        return quantile(self.latency, share)
+        return Quantiles(self.latency, self.latency_max_s).at(share) if self.latency else None
 
     def _add_answer(self, answer: Answer) -> None:
         self.answered += 1

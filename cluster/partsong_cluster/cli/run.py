@@ -189,10 +189,11 @@ def _hint(summary: Mapping[str, Any], order: RunOrder) -> str:
         )
     if summary["outcome"] != Outcome.COMPLETE:
         return "To go on:  " + shlex.join(["partsong", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
-    if failed:
-        again = shlex.join(["partsong", "run", order.mesh, str(order.folder / ERRORS), "-o", f"{order.folder}-again"])
-        return f"{failed:,} {'row' if failed == 1 else 'rows'} failed and {'is' if failed == 1 else 'are'} not asked again; to ask {'it' if failed == 1 else 'them'}: {again}"
-    return ""
+    if not failed:
+        return ""
+    again = shlex.join(["partsong", "run", order.mesh, str(order.folder / ERRORS), "-o", f"{order.folder}-again"])
+    rows, them = ("1 row failed and is", "it") if failed == 1 else (f"{failed:,} rows failed and are", "them")
+    return f"{rows} not asked again; to ask {them}: {again}"
 
 
 async def _worked(

@@ -28,10 +28,10 @@ from partsong_cluster.batch.places import fingerprint, input_files
 from partsong_cluster.batch.run import Limits, Watcher
 from partsong_cluster.batch.session import RunOrder, Session
 from partsong_cluster.batch.stop import Outcome, Stop
-from partsong_cluster.demo.billed import as_billed
 from partsong_cluster.demo.parts import WEIGHTS, ModelSet, Part, Way, local_part, recorded_part
 from partsong_cluster.engines import EngineKind, ray_engine
 from partsong_cluster.report import Live, PlanRun, Section, section_of
+from partsong_cluster.report.billed import as_billed
 
 __all__ = ["DemoOrder", "DemoResult", "ModelSet", "Show", "run_demo"]
 

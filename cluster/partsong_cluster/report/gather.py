@@ -3,19 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue
 from pydantic_core import to_json
 
 from partsong.contracts import Answer, Reply, RowRecord
 from partsong.errors import RunError
 from partsong.evaluation.comparison import Comparison
-from partsong.evaluation.grading import Grader, GraderField, graded
 from partsong.evaluation.summary import PlanSummary, Summing
 from partsong.telemetry.tree import RowTrace, read_trace
 from partsong_cluster.report.contents import CostUnit, PlanLine, SampleRow, Section, Shown
+from partsong_cluster.report.marked import expected_of, marked
 
 __all__ = ["PlanRun", "best_single", "section_of"]
 
@@ -85,7 +84,7 @@ def best_single(summaries: Iterable[tuple[bool, PlanSummary]], unit: CostUnit) -
 def _first_pass(run: PlanRun) -> _Read:
     summing, marks = Summing(run.name), bytearray()
     for record in run.records():
-        right = _right(record)
+        right = marked(record)
         summing.add(record, right)
         if record.row >= len(marks):
             marks.extend(bytes(record.row + 1 - len(marks)))
@@ -153,8 +152,8 @@ def _sample(records: Mapping[str, RowRecord], traced: str, trace: RowTrace | Non
         custom_id=first.custom_id,
         about=_about(first),
         prompt=_prompt(first),
-        expected=_said(_reference(first)),
-        shown=tuple(Shown(plan=name, reply=record.reply, right=_right(record)) for name, record in records.items()),
+        expected=_said(expected_of(first)),
+        shown=tuple(Shown(plan=name, reply=record.reply, right=marked(record)) for name, record in records.items()),
         traced=traced,
         trace=trace,
     )
@@ -192,31 +191,5 @@ def _prompt(record: RowRecord) -> str:
     return text if len(text) <= _LONGEST_PROMPT else f"{text[:_LONGEST_PROMPT]} …"
 
 
-def _reference(record: RowRecord) -> JsonValue:
-    return record.task.metadata.get("expected") if record.task else None
-
-
 def _said(value: JsonValue) -> str:
     return "" if value is None else value if isinstance(value, str) else to_json(value).decode()
-
-
-def _right(record: RowRecord) -> bool | None:
-    """Return whether the answer is what the row's metadata expect, read as its `grader` says; None when they expect nothing."""
-    reference = _reference(record)
-    if record.task is None or reference is None:
-        return None
-    grader = _grader(to_json(record.task.metadata.get("grader", "label")).decode())
-    return None if grader is None else graded(grader, record.reply, reference)
-
-
-_GRADER: TypeAdapter[Grader] = TypeAdapter(GraderField)
-
-
-@lru_cache(maxsize=256)
-def _grader(entry_json: str) -> Grader | None:
-    import json
-
-    try:
-        return _GRADER.validate_python(json.loads(entry_json))
-    except ValidationError:  # some other field of the user's that happens to be called so
-        return None

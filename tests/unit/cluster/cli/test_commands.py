@@ -273,6 +273,22 @@ def test_compare_grades_runs_by_the_labels_in_their_input(home: Home):
     assert "100.0%" in home.partsong("compare", "out", "--grade", "exact").stdout
 
 
+def test_compare_grades_by_the_rows_own_grader_unless_told_otherwise_and_names_it(home: Home):
+    (home.folder / "in.jsonl").write_text('{"id": "a", "prompt": "it is 12", "expected": 12, "grader": "number"}\n')
+    home.partsong(*RUN, "-q")
+    (one,) = json.loads(home.partsong("compare", "out", "--json").stdout)
+    assert (one["accuracy"], one["graded_by"]) == (1.0, ["number"])
+    (one,) = json.loads(home.partsong("compare", "out", "--grade", "exact", "--json").stdout)
+    assert (one["accuracy"], one["graded_by"]) == (0.0, ["exact"])
+
+
+def test_compare_complains_of_an_expected_field_that_no_row_has(home: Home):
+    home.rows(2).partsong(*RUN, "-q")
+    done = home.partsong("compare", "out", "--expected", "intent")
+    assert done.returncode == 2
+    assert "no row has 'intent' in its metadata" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

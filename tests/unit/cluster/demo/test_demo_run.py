@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from partsong_cluster.batch.stop import Stop
 from partsong_cluster.demo import DemoOrder, DemoResult, run_demo
-from partsong_cluster.demo.billed import as_billed
 from partsong_cluster.demo.run import Show
+from partsong_cluster.report.billed import as_billed
 
 from partsong.contracts import Answer, BillLine, Route, RowRecord
 from partsong.plans.cascade import Cascade
