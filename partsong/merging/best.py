@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import permutations
+from itertools import permutations, repeat
 from typing import Literal
 
 from pydantic import PositiveInt
@@ -51,6 +51,10 @@ class Best(MergeRule):
     def asks(self) -> Iterator[Name]:
         """See MergeRule.asks."""
         yield self.judge
+
+    def most_asks(self, candidates: int) -> Iterator[Name]:
+        """See MergeRule.most_asks."""
+        yield from repeat(self.judge, candidates * (candidates - 1))
 
     def questions(self, task: Task, candidates: Sequence[Candidate]) -> Sequence[Question]:
         """See MergeRule.questions."""

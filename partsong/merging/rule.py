@@ -41,6 +41,10 @@ class MergeRule(Frozen, ABC):
         """Yield every model or plan that `questions` may name."""
         return iter(())
 
+    def most_asks(self, candidates: int) -> Iterator[Name]:
+        """Yield the same names, each as often as merging so many candidates may ask it."""
+        return self.asks()
+
     def members(self) -> Iterator[Name]:
         """Yield the members that the rule speaks of by name (their weights), so that a misspelt one is found."""
         return iter(())

@@ -78,6 +78,13 @@ class Cascade(Plan):
             if tier.trust is not None:
                 yield from tier.trust.asks()
 
+    def most_asks(self) -> Iterator[Name]:
+        """See Plan.most_asks."""
+        for tier in self.tiers:
+            yield tier.ask
+            if tier.trust is not None:
+                yield from tier.trust.most_asks(tier.ask)
+
 
 _NOBODY_ASKED = Failure(code=FailureCode.INTERNAL, message="a cascade without tiers")
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
@@ -132,6 +133,21 @@ class Decompose(Plan):
         """See Plan.asks."""
         named = (self.planner, *self.workers.values(), self.default, self.compose, self.otherwise)
         yield from (name for name in named if name is not None)
+
+    def most_asks(self) -> Iterator[Name]:
+        """See Plan.most_asks. Whoever may do a subtask may get all of them; models found by skill alone cannot be told beforehand."""
+        if self.planner is not None:
+            yield from repeat(self.planner, 4)  # its graph is told back once, and either answer's JSON may be repaired
+        yield from self._most_work()
+        yield from (name for name in (self.compose, self.otherwise) if name is not None)
+
+    def _most_work(self) -> Iterator[Name]:
+        anybody = self.default or self.planner
+        if self.parts:
+            yield from (name for part in self.parts if (name := self.workers.get(part.kind, anybody)) is not None)
+            return
+        for name in {*self.workers.values(), *(() if anybody is None else (anybody,))}:
+            yield from repeat(name, self.max_subtasks)
 
     async def _taken_apart(self, task: Task, step: Step, port: Port) -> Reply:
         graph = await self._planned(task, step, port)

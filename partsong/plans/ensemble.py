@@ -94,6 +94,12 @@ class Ensemble(Plan):
             yield member.ask
         yield from self.merge.asks()
 
+    def most_asks(self) -> Iterator[Name]:
+        """See Plan.most_asks."""
+        for member in self.members:
+            yield member.ask
+        yield from self.merge.most_asks(len(self.members))
+
 
 @dataclass(slots=True)
 class _Poll:

@@ -108,6 +108,12 @@ class Layers(Plan):
         yield from self.proposers
         yield self.aggregator
 
+    def most_asks(self) -> Iterator[Name]:
+        """See Plan.most_asks."""
+        for _ in range(self.rounds):
+            yield from self.proposers
+        yield self.aggregator
+
 
 def _filled(prompt: PromptTemplate, task: Task, proposals: Sequence[Candidate]) -> Task | Failure:
     text = prompt.render(task=task.text, proposals=[proposal.text for proposal in proposals], metadata=task.metadata)

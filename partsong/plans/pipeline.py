@@ -85,6 +85,16 @@ class Pipeline(Plan):
             if stage.check is not None:
                 yield from stage.check.asks()
 
+    def most_asks(self) -> Iterator[Name]:
+        """See Plan.most_asks."""
+        for stage in self.stages:
+            if stage.check is None:
+                yield stage.ask
+                continue
+            for _ in range(stage.retries + 1):
+                yield stage.ask
+                yield from stage.check.most_asks(stage.ask)
+
 
 _NO_STAGE = Failure(code=FailureCode.INTERNAL, message="a pipeline without stages")
 

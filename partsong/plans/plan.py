@@ -23,3 +23,7 @@ class Plan(Frozen, ABC):
     @abstractmethod
     def asks(self) -> Iterator[Name]:
         """Yield every model or plan it may ask (for the checks on unknown names and cycles)."""
+
+    def most_asks(self) -> Iterator[Name]:
+        """Yield the same names, each as often as one task may ask it at most (for what a row can cost)."""
+        return self.asks()

@@ -7,6 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, ValidationInfo, model_validator
@@ -85,6 +86,10 @@ class TrustRule(Frozen, ABC):
     def asks(self) -> Iterator[Name]:
         """Yield every model or plan that judging may ask."""
         return iter(())
+
+    def most_asks(self, name: Name) -> Iterator[Name]:
+        """Yield every model or plan as often as judging one answer of `name` may ask it."""
+        return self.asks()
 
     def asking(self, task: Task) -> Task:
         """Return the task as it must be asked for this rule to measure its answer."""
@@ -229,6 +234,11 @@ class Samples(TrustRule):
         """See TrustRule.asks."""
         return self.merge.asks()
 
+    def most_asks(self, name: Name) -> Iterator[Name]:
+        """See TrustRule.most_asks."""
+        yield from repeat(name, self.k - 1)
+        yield from self.merge.most_asks(self.k)
+
 
 def _sampled(first: Answer, merged: Answer, answers: list[Answer]) -> Answer:
     """Return the sample that won, with the vote it won by."""
@@ -270,6 +280,11 @@ class AgreesWith(TrustRule):
         """See TrustRule.asks."""
         yield from self.models
         yield from self.merge.asks()
+
+    def most_asks(self, name: Name) -> Iterator[Name]:
+        """See TrustRule.most_asks."""
+        yield from self.models
+        yield from self.merge.most_asks(1 + len(self.models))
 
 
 def _share_of_first(counted: tuple[Candidate, ...], voters: int) -> float:

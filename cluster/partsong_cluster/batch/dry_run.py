@@ -24,7 +24,7 @@ class RouteForecast(BaseModel):
     prompt_tokens: int = 0
     """Of one call a row."""
     most_usd: float = 0.0
-    """US dollars at most: every model that the plan may ask, `max_tokens` (or 1,024) tokens each, no retries."""
+    """US dollars at most: every call that the plan may make, `max_tokens` (or 1,024) tokens each, no retries."""
     reasons: dict[str, int] = {}
     """Rows by the rule that sent them here."""
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from partsong.contracts import Failure, ModelSpec, Route, Task, Usage
 from partsong.errors import MeshError, Place
 from partsong.mesh import Mesh
+from partsong.plans import Plan
 
 __all__ = ["ASSUMED_COMPLETION_TOKENS", "Estimator"]
 
@@ -17,7 +18,10 @@ _CHARACTERS_A_TOKEN = 4
 
 
 class Estimator:
-    """Counts every model that a route may ask as asked once for each time its plans name it, retries left out."""
+    """Counts every call that a plan may come to, of rows with a schema each one's repair too; retries after a failure are left out.
+
+    Tokens are an estimate: four characters each, and of what a plan adds to a prompt (proposals, drafts) nothing.
+    """
 
     def __init__(self, mesh: Mesh, use: str | None = None) -> None:
         """`use` is the model or plan of all rows, where one is given."""
@@ -36,7 +40,8 @@ class Estimator:
         if isinstance(route, Failure) or self._is_free:
             return 0.0
         usage = self.usage(task)
-        return sum(count * self._call_usd(name, usage) for name, count in self.calls(route.use).items())
+        repairs = 1 if task.answer_schema is None else 2
+        return repairs * sum(count * self._call_usd(name, usage) for name, count in self.calls(route.use).items())
 
     def usage(self, task: Task) -> Usage:
         """Return what one call of the row is thought to take at most."""
@@ -48,8 +53,14 @@ class Estimator:
         """Return how often each model may be asked when this model or plan answers one row."""
         if name not in self._known:
             plan = self._mesh.plans.get(name)
-            self._known[name] = Counter({name: 1}) if plan is None else sum((Counter(self.calls(n)) for n in plan.asks()), Counter())
+            self._known[name] = Counter({name: 1}) if plan is None else self._of_plan(plan)
         return self._known[name]
+
+    def _of_plan(self, plan: Plan) -> Counter[str]:
+        calls = Counter[str]()
+        for asked, times in Counter(plan.most_asks()).items():
+            calls.update({model: times * count for model, count in self.calls(asked).items()})
+        return calls
 
     def check_priced(self) -> None:
         """Raise MeshError when a model that may be asked has no price: a budget could not hold."""

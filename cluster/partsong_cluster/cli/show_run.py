@@ -79,7 +79,7 @@ def _forecast_parts(forecast: DryRun) -> Iterator[RenderableType]:
         yield table
     if forecast.models:
         yield Text("calls at most: " + ", ".join(f"{name} {calls:,}" for name, calls in sorted(forecast.models.items())))
-    yield Text(f"Counted: every model a plan may ask, max_tokens (else {ASSUMED_COMPLETION_TOKENS:,}) tokens a reply, no retries.", "dim")
+    yield Text(f"Counted: every call a plan may make, max_tokens (else {ASSUMED_COMPLETION_TOKENS:,}) tokens a reply, no retries.", "dim")
     if forecast.bad:
         yield Text(f"{forecast.bad:,} rows cannot be answered:", "bold yellow")
         yield from (Text(f"  {line}") for line in forecast.bad_rows)

@@ -151,3 +151,35 @@ def test_an_estimate_counts_every_model_that_a_plan_may_ask(tmp_path: Path):
     estimator = Estimator(load_text(text, tmp_path, env={}).mesh)
     assert estimator.calls("vote") == {"a": 2, "b": 1}
     assert estimator.most_usd(Task.of("x")) == pytest.approx(1024 * (2 * 0.001 + 0.005))
+
+
+@pytest.mark.parametrize(
+    ("plan", "calls"),
+    [
+        ("{layers: {proposers: [a, b], rounds: 3, aggregator: c}}", {"a": 3, "b": 3, "c": 1}),
+        ("{cascade: [{ask: a, trust: {samples: 5}}, {ask: b}]}", {"a": 5, "b": 1}),
+        ("{cascade: [{ask: a, trust: {agrees_with: {models: [b, b], merge: {best: {judge: c}}}}}, {ask: b}]}", {"a": 1, "b": 3, "c": 6}),
+        ("{ensemble: {members: [a, b, a], merge: {best: {judge: c}}}}", {"a": 2, "b": 1, "c": 6}),
+        ("{pipeline: [{ask: a, retries: 2, check: {verifier: c}}, {ask: b, prompt: '{{ previous }}'}]}", {"a": 3, "c": 3, "b": 1}),
+        ("{decompose: {planner: a, workers: {text: b}, compose: c, max_subtasks: 5}}", {"a": 9, "b": 5, "c": 1}),
+        ("{ensemble: {members: [inner, inner]}}", {"a": 4, "b": 4, "c": 2}),
+    ],
+)
+def test_an_estimate_counts_every_call_that_a_plan_may_come_to(tmp_path: Path, plan: str, calls: dict[str, int]):
+    assert priced(tmp_path, plan).calls("p") == calls
+
+
+def test_an_estimate_counts_the_repair_of_every_answer_in_json(tmp_path: Path):
+    from partsong.contracts import Task
+
+    estimator, task = priced(tmp_path, "{direct: a}"), Task.of("x", use="p")
+    assert estimator.most_usd(task.model_copy(update={"answer_schema": {}})) == pytest.approx(2 * estimator.most_usd(task))
+
+
+def priced(folder: Path, plan: str) -> Estimator:
+    from partsong.mesh import load_text
+
+    (folder / "outcomes.jsonl").touch()
+    models = "\n".join(f"  {name}: {{adapter: recorded, file: outcomes.jsonl, price: {{input: 1, output: 1}}}}" for name in "abc")
+    inner = "  inner: {layers: {proposers: [a, b], rounds: 2, aggregator: c}}"
+    return Estimator(load_text(f"version: 1\nmodels:\n{models}\nplans:\n  p: {plan}\n{inner}\nroutes: [{{use: p}}]\n", folder, env={}).mesh)
