@@ -64,7 +64,11 @@ class OpenMesh:
 async def inline_engine(loaded: LoadedMesh, folder: Path, *, secrets: Mapping[str, str]) -> AsyncIterator[InlineEngine]:
     """Start the inline engine with its store and telemetry in the folder, or where the mesh file says."""
     store = open_store(loaded.mesh.store.url or "sqlite:///journal.db", folder)
-    telemetry = Telemetry.start(loaded.mesh.telemetry, "partsong", folder)
+    try:
+        telemetry = Telemetry.start(loaded.mesh.telemetry, "partsong", folder)
+    except BaseException:
+        store.close()
+        raise
     try:
         async with InlineEngine(loaded.mesh, store, folder=loaded.folder, secrets=secrets, telemetry=telemetry) as engine:
             yield engine

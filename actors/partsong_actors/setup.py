@@ -50,4 +50,4 @@ class Setup(Frozen):
         """Return the model's worker, not open yet."""
         spec = mesh.models[name]
         adapter = adapter_kinds()[spec.adapter](spec, Surroundings(name, Path(self.folder), secret))
-        return Worker(name, adapter, spec.concurrency, telemetry)
+        return Worker(name, adapter, spec.concurrency, telemetry, spec.model)

@@ -16,9 +16,11 @@ _log = logging.getLogger(__name__)
 class Worker:
     """One adapter and its calls in flight."""
 
-    def __init__(self, name: str, adapter: Adapter, concurrency: int, telemetry: Telemetry) -> None:
+    def __init__(self, name: str, adapter: Adapter, concurrency: int, telemetry: Telemetry, model: str = "") -> None:
+        """`model` is the provider's name of it, where that differs."""
         self._name = name
         self._adapter = adapter
+        self._model = model
         self._slots = asyncio.Semaphore(concurrency)
         self._telemetry = telemetry
 
@@ -33,7 +35,7 @@ class Worker:
     async def ask(self, call: Call, on_text: Callable[[str], None] | None = None) -> Completion | Failure:
         """Make the attempt; its own time-out and a broken adapter come back as failures too."""
         async with self._slots:
-            with self._telemetry.model_span(self._name, call, self._adapter.kind) as span:
+            with self._telemetry.model_span(self._name, call, self._adapter.kind, self._model) as span:
                 reply = await self._attempt(call, on_text)
                 span.completed(reply)
             return reply
