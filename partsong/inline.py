@@ -90,7 +90,7 @@ class InlineEngine:
         """Open one more worker of the model; it is closed with the engine."""
         kind = adapter_kinds()[spec.adapter]
         adapter = kind(spec, Surroundings(name, self._folder, self._secrets.get(name)))
-        worker = Worker(name, adapter, spec.concurrency, self._telemetry)
+        worker = Worker(name, adapter, spec.concurrency, self._telemetry, spec.model)
         self._resources.push_async_callback(worker.close)
         await worker.open()
         return worker
@@ -143,6 +143,7 @@ class _InlinePool:
             self._fail(error)
             return
         self.caller.use(self._workers)
+        self.caller.share.staffed()
         self._carry_out(self._pool.worker_ready())
 
     def _fail(self, error: Exception) -> None:
@@ -150,9 +151,9 @@ class _InlinePool:
             _log.error("a worker of %s did not start", self._name, exc_info=error)
             what = f"no worker of {self._name} could start: its adapter raised {type(error).__name__}"
             error = EngineError("worker-start", what, remedy="see the log")
-        if not self._workers:
-            self.caller.share.fail(error)
         self._carry_out(self._pool.worker_gone(was_ready=False))
+        if self._pool.hopeless:
+            self.caller.share.fail(error)
 
     async def close(self) -> None:
         """Stop workers that are still starting."""

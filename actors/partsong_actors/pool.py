@@ -136,6 +136,7 @@ class _ModelPool:
         for model, told in staffing.items():
             self._workers[model] = told.ready
             if told.ready:
+                self._failed.pop(model, None)
                 self._tell_callers(PoolNews(model, "workers", workers=told.ready))
             self._carry_out(model, self._pools[model].staffed(len(told.ready), told.starting))
             if told.failed:
@@ -148,6 +149,7 @@ class _ModelPool:
             return
         if worker is not None:
             self._workers[model] = (*self._workers[model], worker)
+            self._failed.pop(model, None)
             self._tell_callers(PoolNews(model, "workers", workers=self._workers[model]))
             self._carry_out(model, self._pools[model].worker_ready())
             return
@@ -187,7 +189,7 @@ class _ModelPool:
                     self._tell(STAFF, PoolNews(model, "start"))
 
     def _fail(self, model: str, error: PartsongError) -> None:
-        if not self._workers[model]:
+        if self._pools[model].hopeless:
             self._failed[model] = error
             self._tell_callers(PoolNews(model, "failed", error=error))
 
@@ -225,7 +227,7 @@ class PoolClient:
             _log.exception("the pools are gone")
             what = f"the process of the model pools is gone ({type(error).__name__})"
             for caller in self.callers.values():
-                caller.share.fail(EngineError("pool-lost", what, remedy="see Ray's logs; the run can be resumed"))
+                caller.share.lose(EngineError("pool-lost", what, remedy="see Ray's logs; the run can be resumed"))
 
     def join(self, life: str) -> Awaitable[None]:
         """See PoolLine."""
@@ -248,6 +250,7 @@ class PoolClient:
             case "workers":
                 self._workers[news.model] = [self._link(news.model, worker) for worker in news.workers]
                 self._use(news.model)
+                caller.share.staffed()
             case "failed":
                 assert news.error is not None
                 caller.share.fail(news.error)

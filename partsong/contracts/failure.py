@@ -49,6 +49,8 @@ class FailureCode(StrEnum):
     """A Python worker or embedded model raised."""
     WORKER_LOST = "worker-lost"
     """The worker's process died with the call in flight."""
+    CANNOT_START = "cannot-start"
+    """No worker of the model can start (missing weights or package, a wrong target). A row that fails for it stops the run instead."""
     UNSUPPORTED = "unsupported"
     """The model cannot take this part or do this (an image to a text-only model)."""
     INVALID_ANSWER = "invalid-answer"

@@ -36,6 +36,11 @@ class Pool:
         """Workers that take calls."""
         return self._ready
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether no worker takes calls and none is starting."""
+        return not self._ready and not self._starting
+
     def begin(self) -> Sequence[PoolInstruction]:
         """Start as many workers as the mesh file wants at least; begun before, nothing."""
         if self._begun:

@@ -6,7 +6,15 @@ from collections.abc import Callable
 
 from partsong.errors import PartsongError
 
-__all__ = ["Share"]
+__all__ = ["NoWorkerError", "Share"]
+
+
+class NoWorkerError(Exception):
+    """No worker of the model can start; `cause` says why and what to do."""
+
+    def __init__(self, cause: PartsongError) -> None:
+        super().__init__(cause.code)
+        self.cause = cause
 
 
 class Share:
@@ -19,7 +27,8 @@ class Share:
         self._keep_idle = False
         self._busy = 0
         self._owed = 0
-        self._error: PartsongError | None = None
+        self._unstaffed: PartsongError | None = None
+        self._lost: PartsongError | None = None
         self._asked = 0  # wanted of the pool and not granted yet; never more than ever waited, so that a slow pool is not asked twice
 
     @property
@@ -33,9 +42,12 @@ class Share:
         return self._busy
 
     async def acquire(self) -> None:
-        """Return holding one permit. Cancelled while waiting, it holds none. Raises what `fail` was told."""
-        if self._error is not None:
-            raise self._error
+        """Return holding one permit. Cancelled while waiting, it holds none.
+
+        Raises NoWorkerError while no worker can start, and what `lose` was told.
+        """
+        if (error := self._refusal()) is not None:
+            raise error
         if self._idle and not self._waiters:
             self._idle -= 1
             self._busy += 1
@@ -81,12 +93,30 @@ class Share:
         self._settle(0)
 
     def fail(self, error: PartsongError) -> None:
-        """No worker of the model can start: raise this from every call that waits, and from those to come."""
-        self._error = error
+        """No worker of the model can start, and why: NoWorkerError from every call that waits, and from those to come until `staffed`."""
+        self._unstaffed = error
+        self._refuse()
+
+    def staffed(self) -> None:
+        """A worker of the model takes calls."""
+        self._unstaffed = None
+
+    def lose(self, error: PartsongError) -> None:
+        """The pool is gone for good: raise this from every call that waits, and from those to come."""
+        self._lost = error
+        self._refuse()
+
+    def _refuse(self) -> None:
         for waiter in self._waiters:
-            if not waiter.done():
+            if not waiter.done() and (error := self._refusal()) is not None:
                 waiter.set_exception(error)
         self._waiters.clear()
+
+    def _refusal(self) -> Exception | None:
+        """Return a new error each time: one that is raised again and again keeps every traceback."""
+        if self._lost is not None:
+            return self._lost
+        return NoWorkerError(self._unstaffed) if self._unstaffed is not None else None
 
     def _settle(self, count: int) -> None:
         """Place `count` permits that came free: what is owed first, then calls that wait."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from partsong.contracts import Call, Completion, Failure, FailureCode, ModelSpec, Task
+from partsong.errors import PartsongError
 from partsong.pool.choice import choose
 from partsong.pool.retry import RetryPolicy
-from partsong.pool.share import Share
+from partsong.pool.share import NoWorkerError, Share
 from partsong.work.clock import Clock
 
 __all__ = ["Called", "Caller", "WorkerHandle"]
@@ -31,6 +32,8 @@ class Called:
     """From the first attempt's permit to the last attempt's end, waits between them included."""
     lost_usd: float
     """What failed attempts are known to have cost."""
+    cannot_start: PartsongError | None = None
+    """Why no worker of the model can start, where that is the failure."""
 
 
 @dataclass(slots=True)
@@ -65,7 +68,11 @@ class Caller:
         attempt = 0
         while True:
             attempt += 1
-            await self.share.acquire()
+            try:
+                await self.share.acquire()
+            except NoWorkerError as error:
+                latency_s = 0.0 if began_s is None else self.clock.now_s() - began_s
+                return Called(self._cannot_start(error.cause), attempt - 1, latency_s, lost_usd, error.cause)
             try:
                 began_s = self.clock.now_s() if began_s is None else began_s
                 reply = await self._attempt(task, step, deadline_s, traceparent, shown)
@@ -79,6 +86,11 @@ class Caller:
             if wait_s is None:
                 return Called(reply, attempt, now_s - began_s, lost_usd)
             await self.clock.sleep(wait_s)
+
+    def _cannot_start(self, cause: PartsongError) -> Failure:
+        problem = cause.problems[0]
+        message = f"{problem.what}; {problem.remedy}" if problem.remedy else problem.what
+        return Failure(code=FailureCode.CANNOT_START, message=message, where=self.name)
 
     async def _attempt(self, task: Task, step: str, deadline_s: float, traceparent: str, shown: "_Shown | None") -> Completion | Failure:
         if not self._seats:

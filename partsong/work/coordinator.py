@@ -65,6 +65,9 @@ class Coordinator:
         work = RowWork(row, self._shop.journal, Allowance(limits, began_s), deadline_s, held=held)
         route = self._router.decide(row.task)
         reply = route if isinstance(route, Failure) else await self._routed(route, work, span, on_text)
+        if work.cannot_start is not None and isinstance(reply, Failure) and reply.code in _NOT_RESCUED:
+            await work.keep()
+            raise work.cannot_start.with_traceback(None)
         reply = _closed(reply, route, work, self._shop.clock.now_s() - began_s, span.trace_id)
         with self._shop.telemetry.span("journal", span.traceparent, {}):
             await work.close(self._record(row, reply))
@@ -100,6 +103,11 @@ class Coordinator:
             raw="",
             at_s=self._shop.clock.unix_s(),
         )
+
+
+_NOT_RESCUED = frozenset({FailureCode.CANNOT_START, FailureCode.NO_QUORUM})
+"""A row with one of these, of whose models one cannot start, was neither fallen back from nor tolerated: most others would fail alike, so
+the run stops, to be resumed when the model is mended."""
 
 
 def _waiting(caller: Caller) -> int:

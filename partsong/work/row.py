@@ -22,6 +22,7 @@ from partsong.contracts import (
     Task,
     Usage,
 )
+from partsong.errors import PartsongError
 from partsong.journal.port import JournalPort
 from partsong.merging.rule import MergeRule
 from partsong.mesh import Mesh
@@ -77,6 +78,8 @@ class RowWork:
     appends: list[asyncio.Task[None]] = field(default_factory=list)
     held: Mapping[tuple[str, bytes], CallRecord] = field(default_factory=dict)
     """What the journal has of the row's calls, by step and what was asked there."""
+    cannot_start: PartsongError | None = None
+    """Why the workers of a model that the row asked cannot start."""
 
     def record(self, record: CallRecord) -> None:
         """Have the journal keep a finished call, at the latest when this turn of the event loop is over."""
@@ -88,6 +91,11 @@ class RowWork:
         """Return when the row's record and all its calls are durable: a row whose last call just ended needs one append."""
         unwritten, self.unwritten = self.unwritten, []
         await self.journal.append([*unwritten, record])
+        await asyncio.gather(*self.appends)
+
+    async def keep(self) -> None:
+        """Return when all calls so far are durable: of a row that is to be resumed."""
+        self._write()
         await asyncio.gather(*self.appends)
 
     def _write(self) -> None:
@@ -169,6 +177,7 @@ class RowPort:
             return refusal
         with self.work.allowance.reserved(worst_usd, worst_tokens.total_tokens):
             called = await self._called(model, task, step, on_text)
+        self.work.cannot_start = called.cannot_start or self.work.cannot_start
         self._record(model, step, ask_hash, called)
         return _answer(model, called.reply)
 
@@ -205,7 +214,7 @@ class RowPort:
                 update={"attempts": called.attempts, "latency_s": called.latency_s, "cost_usd": line.cost_usd + called.lost_usd}
             )
         )
-        if isinstance(reply, Failure) and reply.retryable:
+        if isinstance(reply, Failure) and (reply.retryable or called.cannot_start):
             return  # a later try may fare better: nothing to hold on to
         record = CallRecord(
             run=self.work.row.run,

@@ -55,9 +55,3 @@ async def engine(request, loaded, tmp_path_factory):
     with ray_at_an_address(folder / "ray.log") as address:
         async with open_engine("ray", loaded, folder, secrets={}, address=address, coordinators=2) as opened:
             yield opened
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if HERE in Path(item.fspath).parents:
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"))

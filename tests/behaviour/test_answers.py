@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import time
 
+import pytest
+
 from partsong.contracts import (
     Answer,
     CallRecord,
@@ -18,8 +20,10 @@ from partsong.contracts import (
     TextPart,
     Timing,
 )
+from partsong.errors import PartsongError
 from partsong.work.asked import Fingerprint
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the engine's own tasks live on the session's loop
 rows = itertools.count()
 
 
@@ -110,6 +114,26 @@ async def test_a_failed_model_falls_back(engine):
     answer = await ask(engine, use="rescued")
     assert answer.text == "HELLO"
     assert [(line.model, line.outcome) for line in answer.bill] == [("rescued", "failed"), ("upper", "answered")]
+
+
+@pytest.mark.parametrize("use", ["replaced", "climb_past_absent", "tolerates_absent"])
+async def test_a_model_whose_workers_cannot_start_is_fallen_back_from_climbed_past_and_tolerated(engine, use):
+    for _ in range(3):
+        answer = await ask(engine, use=use)
+        assert answer.text == "HELLO"
+        assert "cannot-start" in [line.failure for line in answer.bill]
+
+
+@pytest.mark.parametrize("use", ["absent", "needs_absent"])
+async def test_a_row_that_nothing_saves_from_a_model_that_cannot_start_stops_the_run_and_is_left_to_be_resumed(engine, use):
+    row = next(rows)
+    with pytest.raises(PartsongError) as caught:
+        await ask(engine, use=use, run="stopped", row=row)
+    assert "nosuch" in caught.value.problems[0].what
+    assert caught.value.problems[0].remedy
+    assert row not in await engine.journal.done("stopped", 0, 10**6)
+    calls = await engine.journal.calls("stopped", row, row)
+    assert [call.model for call in calls] == (["upper"] if use == "needs_absent" else [])
 
 
 async def test_a_call_past_its_models_timeout_is_a_failure(engine):

@@ -63,3 +63,12 @@ def test_orders_that_never_arrived_are_given_again():
 
 def test_a_model_that_nobody_wants_is_not_begun_by_its_staff():
     assert Pool(WorkerRange(min=1, max=1), 1).staffed(ready=0, starting=0) == []
+
+
+def test_it_is_hopeless_only_when_no_worker_is_ready_or_starting():
+    pool = Pool(WorkerRange(min=2, max=2), 4)
+    pool.begin()
+    pool.worker_gone(was_ready=False)
+    assert not pool.hopeless
+    pool.worker_gone(was_ready=False)
+    assert pool.hopeless

@@ -6,7 +6,7 @@ import pytest
 
 from partsong.errors import EngineError
 from partsong.pool.permits import Grant, KeepIdle, Permits, Recall
-from partsong.pool.share import Share
+from partsong.pool.share import NoWorkerError, Share
 
 
 class Pool:
@@ -118,10 +118,32 @@ async def test_a_model_without_workers_fails_those_who_wait_and_those_who_come()
     share = Share(lambda want, give_back: None)
     task = await waiting(share)
     share.fail(EngineError("worker-start", "no worker could start"))
-    with pytest.raises(EngineError, match="worker-start"):
-        await task
-    with pytest.raises(EngineError, match="worker-start"):
-        await share.acquire()
+    for call in (task, share.acquire()):
+        with pytest.raises(NoWorkerError) as caught:
+            await call
+        assert caught.value.cause.problems[0].what == "no worker could start"
+
+
+async def test_a_worker_that_starts_after_all_ends_the_failing():
+    pool = Pool(0, callers="a")
+    share = pool.shares["a"]
+    waits = await waiting(share)
+    share.fail(EngineError("worker-start", "no worker could start"))
+    await asyncio.gather(waits, return_exceptions=True)
+    share.staffed()
+    pool._follow(pool.permits.resize(1))
+    for _ in range(2):
+        await asyncio.wait_for(share.acquire(), 1)
+        share.release()
+
+
+async def test_a_pool_that_is_gone_ends_those_who_wait_and_those_who_come():
+    share = Share(lambda want, give_back: None)
+    task = await waiting(share)
+    share.lose(EngineError("pool-lost", "the pools are gone"))
+    for call in (task, share.acquire()):
+        with pytest.raises(EngineError, match="pool-lost"):
+            await call
 
 
 async def test_renewed_it_says_what_it_holds_and_asks_again_for_what_it_waits_for():

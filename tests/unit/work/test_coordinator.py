@@ -9,7 +9,7 @@ from plan_builders import plan
 from work_bench import Bench, ListJournal, caller, completion
 
 from partsong.contracts import Answer, Failure, FailureCode, Reply, Task
-from partsong.errors import StoreError
+from partsong.errors import StoreError, WeightsError
 from partsong.plans.plan import Plan
 from partsong.plans.port import Port, Step
 
@@ -75,3 +75,32 @@ async def test_of_several_calls_held_at_one_step_each_answers_what_it_was_asked(
     asked = [await bench.answer("a", prompt) for prompt in ("this", "that")]
     again = [await bench.answer("a", prompt, held=bench.journal.calls) for prompt in ("this", "that")]
     assert [reply.text for reply in again] == [reply.text for reply in asked] == ["first", "second"]
+
+
+def unstaffed():
+    made = caller()
+    made.share.fail(WeightsError("weights-missing", "the weights are not there", remedy="fetch them"))
+    return made
+
+
+async def test_a_row_that_fails_for_want_of_a_worker_stops_the_run_with_its_calls_kept():
+    needs_both = plan("ensemble", {"members": ["a", "b"], "merge": "majority", "quorum": 2, "early": False})
+    bench = Bench({"a": caller(completion("a")), "b": unstaffed()}, {"both": needs_both})
+    with pytest.raises(WeightsError, match="fetch them"):
+        await bench.answer("both")
+    assert bench.journal.rows == []
+
+
+async def test_a_row_that_fails_for_another_reason_is_the_rows_own_failure():
+    refused = Failure(code=FailureCode.CONTENT_FILTER, message="withheld")
+    climb = plan("cascade", [{"ask": "b", "trust": {"confidence": 0.5}}, {"ask": "a"}])
+    reply = await Bench({"a": caller(refused), "b": unstaffed()}, {"climb": climb}).answer("climb")
+    assert isinstance(reply, Failure)
+    assert reply.code == FailureCode.CONTENT_FILTER
+
+
+async def test_a_model_that_could_not_start_is_asked_anew_on_resume():
+    climb = plan("cascade", [{"ask": "b", "trust": {"confidence": 0.5}}, {"ask": "a"}])
+    bench = Bench({"a": caller(completion("a")), "b": unstaffed()}, {"climb": climb})
+    assert isinstance(await bench.answer("climb"), Answer)
+    assert [call.model for call in bench.journal.calls] == ["a"]
