@@ -12,10 +12,12 @@ from pydantic import JsonValue
 from partsong.contracts import Frozen, Seconds
 from partsong.errors import Place, RunError
 
-__all__ = ["RowTrace", "SpanNode", "read_trace"]
+__all__ = ["RowTrace", "SpanNode", "read_trace", "recorded_files", "trace_files"]
 
 _NAME = re.compile(r".+\.jsonl(\.\d+)?")
 _SPANS_BEGIN = b'{"resourceSpans"'
+_RECORDED_BEGIN = b'{"resource'
+"""Of a line of spans or of metrics."""
 
 
 class SpanNode(Frozen):
@@ -64,7 +66,7 @@ def read_trace(run_folder: Path, row: str, trace_id: str | None = None) -> RowTr
 
     `row` is its custom id or, when no row is called so, its number.
     """
-    files = _trace_files(run_folder)
+    files = trace_files(run_folder)
     if not files:
         raise RunError(
             "no-traces",
@@ -87,14 +89,24 @@ def read_trace(run_folder: Path, row: str, trace_id: str | None = None) -> RowTr
     return _tree(trace_id, spans, earlier_traces=len(traces) - 1)
 
 
-def _trace_files(folder: Path) -> Sequence[Path]:
+def trace_files(folder: Path) -> Sequence[Path]:
+    """Return the folder's files of spans, rotated ones too."""
+    return _beginning(folder, _SPANS_BEGIN)
+
+
+def recorded_files(folder: Path) -> Sequence[Path]:
+    """Return the folder's files of spans and of metrics, rotated ones too."""
+    return _beginning(folder, _RECORDED_BEGIN)
+
+
+def _beginning(folder: Path, words: bytes) -> Sequence[Path]:
     named = (path for path in folder.glob("*.jsonl*") if _NAME.fullmatch(path.name) and path.is_file())
-    return sorted(path for path in named if _begins_with_spans(path))
+    return sorted(path for path in named if _head(path, len(words)) == words)
 
 
-def _begins_with_spans(path: Path) -> bool:
+def _head(path: Path, size_bytes: int) -> bytes:
     with path.open("rb") as file:
-        return file.read(len(_SPANS_BEGIN)) == _SPANS_BEGIN
+        return file.read(size_bytes)
 
 
 def _traces_of(files: Sequence[Path], row: str) -> Mapping[str, int]:

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from partsong.contracts import Frozen
 from partsong.errors import Place, RunError
+from partsong.telemetry.tree import recorded_files
 from partsong_cluster.batch.disk import disk_errors, replace_file
 
 __all__ = ["MANIFEST", "SNAPSHOT", "Manifest", "RunFolder"]
@@ -118,11 +119,13 @@ class RunFolder:
         return changes
 
     def empty(self) -> None:
-        """Delete what an earlier run wrote; the journal is not touched."""
+        """Delete what an earlier run wrote, its traces and metrics too; the journal is not touched."""
         names = (MANIFEST, SNAPSHOT, "output.jsonl", "errors.jsonl", "output.parquet", "summary.json", "report.html")
         with disk_errors(self.path):
             for name in (*names, LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm"):
                 (self.path / name).unlink(missing_ok=True)
+            for recorded in recorded_files(self.path):
+                recorded.unlink()
 
     def _mesh_changes(self, snapshot: str) -> str:
         try:

@@ -9,13 +9,16 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from partsong.telemetry.tree import RowTrace, SpanNode, read_trace
+from partsong.contracts import Answer
+from partsong.telemetry.tree import RowTrace, SpanNode, read_trace, trace_files
+from partsong_cluster.batch.finished import finished_rows, manifest_of
 
 __all__ = ["drawn", "trace"]
 
 _BAR_CELLS = 28
 _NARROW_BAR_CELLS = 14
 _NARROW_COLUMNS = 110
+_SHARED = "traces"
 
 
 def trace(
@@ -24,12 +27,28 @@ def trace(
     as_json: Annotated[bool, typer.Option("--json", help="Print the tree as JSON.")] = False,
 ) -> None:
     """Draw what one row went through: plans, calls, retries, merges, with the time each took."""
-    found = read_trace(run, row)
+    found = _read(run, row)
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
     else:
         console = Console()
         console.print(drawn(found, _NARROW_BAR_CELLS if console.width < _NARROW_COLUMNS else _BAR_CELLS))
+
+
+def _read(run: Path, row: str) -> RowTrace:
+    """Return the row's trace from the run's folder, or from `traces` beside it, which the runs of a demo share."""
+    shared = run.resolve().parent / _SHARED
+    if trace_files(run):
+        return read_trace(run, row)
+    manifest_of(run)
+    return read_trace(shared, row, _trace_id(run, row)) if trace_files(shared) else read_trace(run, row)
+
+
+def _trace_id(run: Path, row: str) -> str | None:
+    """Return which of the traces of rows called so is this run's; None when the run does not say."""
+    named = {record.custom_id: record for record in finished_rows(run) if row in (record.custom_id, str(record.row))}
+    record = named.get(row) or next(iter(named.values()), None)
+    return (record.reply.trace_id or None) if record is not None and isinstance(record.reply, Answer) else None
 
 
 def drawn(found: RowTrace, bar_cells: int = _BAR_CELLS) -> Group:

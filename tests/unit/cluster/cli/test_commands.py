@@ -196,6 +196,42 @@ def test_standard_input_is_said_to_go_uncompared_when_a_run_goes_on(home: Home):
     assert "Standard input cannot be compared" in home.partsong(*command, stdin='{"prompt": "one"}\n').stderr
 
 
+TRACED = MESH + "telemetry: {file: traces.jsonl}\n"
+
+
+def test_trace_draws_a_row_and_says_of_any_other_place_that_there_is_no_run(home: Home):
+    (home.folder / "mesh.yaml").write_text(TRACED)
+    home.rows(2).partsong(*RUN, "-q")
+    assert "call shout" in home.partsong("trace", "out", "q1").stdout
+    for place in (".", "in.jsonl", "nowhere"):
+        done = home.partsong("trace", place, "q1")
+        assert (done.returncode, "no-run" in done.stderr) == (6, True)
+
+
+def test_trace_finds_the_spans_that_several_runs_keep_beside_them(home: Home):
+    (home.folder / "mesh.yaml").write_text(TRACED)
+    home.rows(2).partsong(*RUN, "-q")
+    home.partsong("run", "mesh.yaml", "in.jsonl", "-o", "out2", "--engine", "inline", "--use", "slow", "-q")
+    (home.folder / "traces").mkdir()
+    for place, found in enumerate([*home.folder.glob("out*/traces*.jsonl")]):
+        found.rename(home.folder / "traces" / f"traces-{place}.jsonl")
+    assert "call shout" in home.partsong("trace", "out", "q1").stdout
+    assert "call slow" in home.partsong("trace", "out2", "q1").stdout
+    assert "call slow" in home.partsong("trace", "out2", "1").stdout
+
+
+def test_fresh_takes_away_traces_and_metrics_of_the_run_before(home: Home):
+    (home.folder / "mesh.yaml").write_text(TRACED)
+    home.rows(1).partsong(*RUN, "-q")
+    old = home.folder / "out" / "traces-elsewhere-1.jsonl"
+    old.write_bytes(next((home.folder / "out").glob("traces*.jsonl")).read_bytes())
+    metrics = home.folder / "out" / "metrics-elsewhere-1.jsonl"
+    metrics.write_bytes(next((home.folder / "out").glob("metrics*.jsonl")).read_bytes())
+    home.partsong(*RUN, "-q", "--fresh")
+    assert not old.exists()
+    assert not metrics.exists()
+
+
 @pytest.mark.parametrize("option", ["--use", "--plan", "--model"])
 def test_run_and_ask_know_the_model_by_the_same_options(home: Home, option: str):
     assert home.rows(1).partsong(*RUN, option, "shout").returncode == 0
