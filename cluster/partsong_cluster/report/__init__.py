@@ -1,6 +1,6 @@
 """The report: `report.html`, one self-contained page on what ways of combining models cost and how often they were right."""
 
-from partsong_cluster.report.contents import CostUnit, Fact, Live, PlanLine, Report, SampleRow, Section, Shown
+from partsong_cluster.report.contents import CostUnit, Fact, FailureExample, Live, ModelLine, PlanLine, Report, SampleRow, Section, Shown
 from partsong_cluster.report.gather import PlanRun, section_of
 from partsong_cluster.report.page import REPORT, page, write_report
 from partsong_cluster.report.single import write_run_report
@@ -9,7 +9,9 @@ __all__ = [
     "REPORT",
     "CostUnit",
     "Fact",
+    "FailureExample",
     "Live",
+    "ModelLine",
     "PlanLine",
     "PlanRun",
     "Report",

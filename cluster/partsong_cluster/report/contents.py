@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from partsong.contracts import Frozen, Probability, Reply, Seconds
+from partsong.contracts import Frozen, Probability, Reply, Seconds, Usd
 from partsong.evaluation.comparison import Comparison
 from partsong.evaluation.summary import PlanSummary
 from partsong.telemetry.tree import RowTrace
 
-__all__ = ["CostUnit", "Fact", "Live", "PlanLine", "Report", "SampleRow", "Section", "Shown"]
+__all__ = ["CostUnit", "Fact", "FailureExample", "Live", "ModelLine", "PlanLine", "Report", "SampleRow", "Section", "Shown"]
 
 CostUnit = Literal["usd", "cpu_s"]
 """What cost is counted in: US dollars, or processor seconds of this machine."""
@@ -62,6 +62,31 @@ class SampleRow(Frozen):
     """Which one."""
 
 
+class FailureExample(Frozen):
+    """One of a way's rows that failed with a code."""
+
+    plan: str
+    code: str
+    place: str
+    """File and line of the row in the input."""
+    reason: str
+
+
+class ModelLine(Frozen):
+    """What one model was asked in a run."""
+
+    name: str
+    calls: int
+    reused: int
+    """Answered from the journal or the cache."""
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: Usd
+    cpu_s: Seconds
+    retries: int
+    failed: int
+
+
 class Section(Frozen):
     """Several ways on the same rows."""
 
@@ -74,6 +99,10 @@ class Section(Frozen):
     strong: str = ""
     """The strong model, whose share of rows the table shows."""
     lines: tuple[PlanLine, ...]
+    failed: tuple[FailureExample, ...] = ()
+    """The first of each way and code."""
+    models: tuple[ModelLine, ...] = ()
+    """Of a single run: who was asked."""
     samples: tuple[SampleRow, ...] = ()
     notes: tuple[str, ...] = ()
 

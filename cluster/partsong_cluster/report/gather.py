@@ -8,12 +8,12 @@ from pathlib import Path
 from pydantic import JsonValue
 from pydantic_core import to_json
 
-from partsong.contracts import Answer, Reply, RowRecord
+from partsong.contracts import Answer, Failure, Reply, RowRecord
 from partsong.errors import RunError
 from partsong.evaluation.comparison import Comparison
 from partsong.evaluation.summary import PlanSummary, Summing
 from partsong.telemetry.tree import RowTrace, read_trace
-from partsong_cluster.report.contents import CostUnit, PlanLine, SampleRow, Section, Shown
+from partsong_cluster.report.contents import CostUnit, FailureExample, ModelLine, PlanLine, SampleRow, Section, Shown
 from partsong_cluster.report.marked import expected_of, marked
 
 __all__ = ["PlanRun", "best_single", "section_of"]
@@ -41,6 +41,8 @@ class _Read:
 
     summary: PlanSummary
     marks: bytearray
+    failed: dict[str, FailureExample]
+    """By code, the first that failed so."""
 
 
 def section_of(
@@ -53,6 +55,7 @@ def section_of(
     traces: Path | None = None,
     shows_latency: bool = True,
     notes: Sequence[str] = (),
+    models: Sequence[ModelLine] = (),
     samples: int = _SAMPLES,
 ) -> Section:
     """Return the section of these runs, all over the same rows; `traces` is the folder of their trace files."""
@@ -68,6 +71,8 @@ def section_of(
         shows_latency=shows_latency,
         strong=strong,
         lines=tuple(lines),
+        failed=tuple(example for one in read.values() for example in one.failed.values()),
+        models=tuple(models),
         samples=tuple(_sampled(runs, chosen, traces)),
         notes=tuple(notes),
     )
@@ -83,13 +88,21 @@ def best_single(summaries: Iterable[tuple[bool, PlanSummary]], unit: CostUnit) -
 
 def _first_pass(run: PlanRun) -> _Read:
     summing, marks = Summing(run.name), bytearray()
+    failed: dict[str, FailureExample] = {}
     for record in run.records():
         right = marked(record)
         summing.add(record, right)
+        if isinstance(record.reply, Failure) and record.reply.code not in failed:
+            failed[record.reply.code] = _failure(run.name, record, record.reply)
         if record.row >= len(marks):
             marks.extend(bytes(record.row + 1 - len(marks)))
         marks[record.row] = _UNGRADED if right is None else _RIGHT if right else _WRONG
-    return _Read(summing.summary(), marks)
+    return _Read(summing.summary(), marks, failed)
+
+
+def _failure(plan: str, record: RowRecord, failure: Failure) -> FailureExample:
+    place = f"{Path(record.source).name}:{record.line}" if record.source else f"row {record.row + 1}"
+    return FailureExample(plan=plan, code=failure.code, place=place, reason=failure.message)
 
 
 def _line(run: PlanRun, read: Mapping[str, _Read], best: str | None, strong: str) -> PlanLine:

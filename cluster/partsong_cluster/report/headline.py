@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from partsong.evaluation.pareto import Point, front
 from partsong_cluster.report.contents import CostUnit, PlanLine, Section
-from partsong_cluster.report.words import money, percent
+from partsong_cluster.report.words import counted, money, percent
 
 __all__ = ["front_names", "headline"]
 
@@ -32,13 +32,13 @@ def _ungraded(section: Section) -> Iterator[str]:
         summary = line.summary
         answered = summary.rows - summary.failed
         cost = money(line.cost_per_1000(section.unit), section.unit)
-        yield f"{line.name} answered {answered:,} of {summary.rows:,} rows for {cost} per 1,000."
+        yield f"{line.name} answered {answered:,} of {counted(summary.rows, 'row')} for {cost} per 1,000."
     yield "The rows carry no expected answers, so nothing is said here about how often they are right."
 
 
 def _alone(line: PlanLine, unit: CostUnit) -> str:
     cost = money(line.cost_per_1000(unit), unit)
-    return f"{line.name} is right on {_accuracy(line)} of {line.summary.graded:,} graded rows, for {cost} per 1,000."
+    return f"{line.name} is right on {_accuracy(line)} of {counted(line.summary.graded, 'graded row')}, for {cost} per 1,000."
 
 
 def _compared(section: Section) -> Iterator[str]:

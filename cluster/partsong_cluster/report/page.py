@@ -8,11 +8,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from partsong.contracts import Answer, Reply
 from partsong_cluster.batch.disk import replace_file
-from partsong_cluster.report.contents import PlanLine, Report, Section
+from partsong_cluster.report.contents import FailureExample, PlanLine, Report, Section
 from partsong_cluster.report.headline import front_names, headline
 from partsong_cluster.report.plot import plot
 from partsong_cluster.report.timeline import timeline
-from partsong_cluster.report.words import money, percent, seconds, share
+from partsong_cluster.report.words import counted, money, percent, seconds, share
 
 __all__ = ["REPORT", "page", "write_report"]
 
@@ -39,19 +39,34 @@ def _template() -> Any:
         loader=PackageLoader("partsong_cluster.report", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.globals.update(
-        front_names=front_names, headline=headline, plot=plot, timeline=timeline, failures=_failures, routes=_routes, told=_told
+        front_names=front_names,
+        headline=headline,
+        plot=plot,
+        timeline=timeline,
+        failures=_failures,
+        routes=_routes,
+        told=_told,
+        is_failure=_is_failure,
     )
-    environment.filters.update(money=money, percent=percent, seconds=seconds, share=share, digits=_digits)
+    environment.filters.update(money=money, percent=percent, seconds=seconds, share=share, counted=counted, digits=_digits)
     return environment.get_template("report.html.j2")
 
 
-def _failures(section: Section) -> list[tuple[str, str, int]]:
-    return [(line.name, code, count) for line in section.lines for code, count in line.summary.failures.items()]
+def _failures(section: Section) -> list[tuple[str, str, int, FailureExample | None]]:
+    """Return how often each way failed with each code, and one of the rows."""
+    examples = {(one.plan, one.code): one for one in section.failed}
+    return [
+        (line.name, code, count, examples.get((line.name, code))) for line in section.lines for code, count in line.summary.failures.items()
+    ]
 
 
 def _routes(section: Section) -> list[tuple[PlanLine, list[tuple[str, int]]]]:
     """Return the ways that rows were sent along for more than one reason."""
     return [(line, list(line.summary.routes.items())[:12]) for line in section.lines if len(line.summary.routes) > 1]
+
+
+def _is_failure(reply: Reply) -> bool:
+    return not isinstance(reply, Answer)
 
 
 def _told(reply: Reply) -> str:

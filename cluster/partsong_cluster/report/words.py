@@ -2,7 +2,7 @@
 
 from partsong_cluster.report.contents import CostUnit, PlanLine
 
-__all__ = ["money", "percent", "seconds", "share"]
+__all__ = ["counted", "money", "percent", "seconds", "share"]
 
 
 def money(cost: float, unit: CostUnit) -> str:
@@ -10,6 +10,11 @@ def money(cost: float, unit: CostUnit) -> str:
     if unit == "cpu_s":
         return f"{_digits(cost)} CPU s"
     return f"${_digits(cost)}" if cost < 1 else f"${cost:,.2f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return how many of them: `1 row`, `2,000 rows`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def percent(line: PlanLine) -> str:

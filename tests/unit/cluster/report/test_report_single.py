@@ -45,7 +45,27 @@ async def test_failures_are_told_by_code(tmp_path):
     async def fails(row: Row) -> Reply:
         return answer("fine") if row.row else Failure(code=FailureCode.OVERLOADED, message="come back later")
 
-    assert "overloaded" in await run(tmp_path, fails)
+    html = await run(tmp_path, fails)
+    assert "overloaded" in html
+    assert '<span class="said">come back later</span><span class="tag">in.jsonl:1</span>' in html
+    assert '<span class="bad">failed</span>' in html
+
+
+async def test_a_run_of_one_plan_is_called_by_its_name(tmp_path):
+    html = await run(tmp_path)
+    assert "mini answers every row" in html
+    assert "routed" not in html
+
+
+async def test_a_run_says_who_was_asked_and_leaves_out_columns_that_say_nothing(tmp_path):
+    html = await run(tmp_path)
+    assert "Who was asked" in html
+    assert '<td class="name">mini<td class="n">20<td class="n">0' in html
+    assert "95 % interval<th" not in html
+
+
+async def test_one_session_is_one_session(tmp_path):
+    assert "in 1 session<" in await run(tmp_path)
 
 
 async def test_what_the_run_was_made_of_stands_in_the_small_print(tmp_path):
