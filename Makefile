@@ -1,6 +1,6 @@
 # One line a target; what they do stands in scripts/.
 .PHONY: help setup check fix test demo bench
-help:   ; @grep -o "^[a-z]*:.*@scripts.*" Makefile | sed "s/:.*## /\t/"
+help:   ; @sed -n "s/^\([a-z]*\):.*[#][#] /\1\t/p" Makefile
 setup:  ; @scripts/setup                ## .venv from the lock file, with .venv/bin/partsong
 check:  setup ; @scripts/check          ## style, types, floors, generated pages
 fix:    setup ; @scripts/fix            ## format and regenerate
