@@ -17,6 +17,7 @@ from partsong.contracts.onekey import OneKey
 from partsong.errors import MeshError
 from partsong.merging import MergeField
 from partsong.merging.majority import Majority
+from partsong.patterns import Pattern, found_by
 from partsong.plans.port import Port, Step
 from partsong.plans.structured import InvalidAnswerError, parsed, schema_problem
 from partsong.plans.together import together
@@ -338,26 +339,18 @@ def _yes_or_no(text: str) -> bool | None:
     return None if found is None else found[1].lower() == "yes"
 
 
-def _compiles(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
-    return pattern
-
-
 class Regex(TrustRule):
     """Trust an answer in which a regular expression is found (anchor it with ^ and $ for the whole)."""
 
     kind: ClassVar[str] = "regex"
     bare: ClassVar[str] = "pattern"
 
-    pattern: Annotated[str, AfterValidator(_compiles)]
-    """Python's syntax."""
+    pattern: Pattern
+    """No look-around, no back references (Rust's syntax, linear time)."""
 
     async def judge(self, asked: Asked) -> Verdict:
         """See TrustRule.judge."""
-        found = re.search(self.pattern, asked.answer.text.strip()) is not None
+        found = found_by(self.pattern)(asked.answer.text.strip())
         return _passed(found, f"{'matches' if found else 'does not match'} {self.pattern}")
 
 

@@ -1,13 +1,12 @@
 """Rules: which rows a route takes, by what the task contains."""
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PositiveInt, model_validator
-from pydantic_core import SchemaError, SchemaValidator, core_schema
+from pydantic import BeforeValidator, Field, JsonValue, PositiveInt, model_validator
 
 from partsong.contracts import Frozen, Name, PartType, Task
+from partsong.patterns import Pattern, found_by
 from partsong.routing.code import looks_like_code
 
 __all__ = ["Condition", "RouteRule"]
@@ -15,24 +14,6 @@ __all__ = ["Condition", "RouteRule"]
 
 def _listed(value: object) -> object:
     return (value,) if isinstance(value, str) else value
-
-
-def _pattern(value: str) -> str:
-    try:
-        _found_by(value)
-    except SchemaError as error:
-        why = str(error).strip().splitlines()[-1].removeprefix("error: ")  # the lines before it draw the place
-        raise ValueError(f"{value!r} is no regular expression that can be used here: {why}") from None
-    return value
-
-
-@lru_cache(maxsize=1024)
-def _found_by(pattern: str) -> Callable[[str], bool]:
-    """Return whether the pattern is found in a text, in time linear in its length: Rust's regex, which pydantic brings, never backtracks.
-
-    With Python's `re` a row could hang its coordinator (`(a+)+$`); the price is that look-around and back references are refused.
-    """
-    return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")).isinstance_python
 
 
 PartTypes = Annotated[
@@ -59,7 +40,7 @@ class Condition(Frozen):
     """Characters of user text."""
     language: Languages | None = None
     """ISO 639-1: `de`, `[zh, ja]`; needs a language detector."""
-    matches: Annotated[str, AfterValidator(_pattern)] | None = None
+    matches: Pattern | None = None
     """Regular expression searched in the user text; no look-around, no back references (Rust's syntax, linear time)."""
     metadata: dict[str, JsonValue] = {}
     """Value by key of the row's metadata; a list takes any of its values."""
@@ -94,7 +75,7 @@ class Condition(Frozen):
         yield self.answer_schema is not None and self.answer_schema != (task.answer_schema is not None)
         yield any(not _among(task.metadata.get(key), wanted) for key, wanted in self.metadata.items())
         yield self.code is not None and self.code != _has_code(task)
-        yield self.matches is not None and not _found_by(self.matches)(task.text)
+        yield self.matches is not None and not found_by(self.matches)(task.text)
 
     def __str__(self) -> str:
         given = self.model_dump(by_alias=True, exclude_defaults=True)

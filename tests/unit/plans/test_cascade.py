@@ -1,6 +1,7 @@
 """When a cascade stops, what it answers, and what it says of it."""
 
 import asyncio
+import time
 
 import pytest
 from plan_builders import plan, refused
@@ -145,6 +146,13 @@ async def test_rules_that_read_the_answer_alone(rule, answer, trusted):
     assert (reply.text == "climbed") is not trusted
 
 
+async def test_no_answer_takes_a_regular_expression_long():
+    began_s = time.monotonic()
+    port = ScriptedPort({"mini": "a" * 50_000 + "!", "large": "climbed"})
+    assert (await port.answer(plan("cascade", tiers({"regex": "(a+)+$"})), "?")).text == "climbed"
+    assert time.monotonic() - began_s < 1.0
+
+
 async def test_a_schema_that_is_satisfied_gives_the_answer_its_value():
     answer = await ScriptedPort({"mini": "[1, 2]", "large": "x"}).answer(plan("cascade", tiers({"schema": {"type": "array"}})), "?")
     assert answer.value == [1, 2]
@@ -262,6 +270,7 @@ async def test_a_python_function_is_imported_when_nobody_found_it_before():
         (tiers({"logprob": -0.2}), "as a log-probability it would be 0.819"),
         (tiers({"samples": {"k": 1}}), "cascade.0.trust.samples.k: Input should be greater than or equal to 2"),
         (tiers({"regex": "("}), "is no regular expression"),
+        (tiers({"regex": "(?=a)"}), "is no regular expression that can be used here: look-around"),
         (tiers({"schema": {"type": "nonsense"}}), "no valid JSON Schema"),
         (tiers({"python": "no colon"}), "cascade.0.trust.python"),
         (tiers({"logprop": 0.5}), "no kind of trust rule is called 'logprop'; did you mean 'logprob'?"),
