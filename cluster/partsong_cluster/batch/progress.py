@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from partsong_cluster.batch.tally import Tally
+from partsong_cluster.report.words import counted
 
 __all__ = ["LineProgress", "Pace", "Progress", "TerminalProgress", "progress_on"]
 
@@ -84,7 +85,8 @@ class LineProgress(Progress):
         self._pace.saw(tally.rows)
         if self._clock() - self._said_s >= _LINE_EVERY_S:
             self._said_s = self._clock()
-            self.say("  ".join([*_pace_facts(tally, self._pace, fraction), *_sum_facts(tally), _models(tally)]))
+            facts = [*_pace_facts(tally, self._pace, fraction), f"{in_flight:,} in flight", *_sum_facts(tally)]
+            self.say("  ".join([*facts, _models(tally)] if tally.models else facts))
 
 
 class TerminalProgress(Progress):
@@ -132,13 +134,13 @@ def _drawn(tally: Tally, in_flight: int, fraction: float | None, pace: Pace) -> 
 
 def _pace_facts(tally: Tally, pace: Pace, fraction: float | None) -> list[str]:
     left_s = pace.left_s(tally.rows, fraction)
-    facts = [f"{tally.rows:,} rows", f"{pace.rows_per_s:,.1f}/s"]
+    facts = [counted(tally.rows, "row"), f"{pace.rows_per_s:,.1f}/s"]
     return [*facts, f"{_clock_time(left_s)} left"] if left_s is not None else facts
 
 
 def _sum_facts(tally: Tally) -> list[str]:
     facts = [f"${tally.cost_usd:,.4f}"]
-    facts += [f"{tally.retries:,} retries"] if tally.retries else []
+    facts += [f"{tally.retries:,} {'retry' if tally.retries == 1 else 'retries'}"] if tally.retries else []
     return [*facts, f"{tally.failed:,} failed"] if tally.failed else facts
 
 

@@ -60,6 +60,9 @@ class Watcher(Protocol):
         ...
 
 
+_SHOWN_EVERY_S = 1.0
+
+
 def _nothing(_task: Task) -> float:
     return 0.0
 
@@ -108,9 +111,11 @@ class BatchRun:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.publisher.work())
+                showing = group.create_task(self._showing())
                 outcome = await self._feed(group, resumed=resumed)
                 outcome = await self._drained(outcome)
                 self.publisher.finish()
+                showing.cancel()
         except BaseExceptionGroup as errors:
             raise most_telling(errors) from errors
         finally:
@@ -254,8 +259,17 @@ class BatchRun:
         await asyncio.wait(self._tasks)
         return self._stop.why or outcome
 
-    def _on_published(self) -> None:
+    async def _showing(self) -> None:
+        """Show the state also while no row is finished: the first ones may take long."""
+        while True:
+            await asyncio.sleep(_SHOWN_EVERY_S)
+            self._show()
+
+    def _show(self) -> None:
         self._watcher.show(self.tally, len(self._tasks), self._fraction())
+
+    def _on_published(self) -> None:
+        self._show()
         self._change.set()
 
     def _fraction(self) -> float | None:

@@ -17,7 +17,12 @@ from partsong.errors import WeightsError
 
 __all__ = ["app"]
 
-app = typer.Typer(name="models", no_args_is_help=True, rich_markup_mode=None, help="Weights of local models: list, fetch, find.")
+app = typer.Typer(
+    name="models",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Weights of local models: list them (ls), fetch them (pull), say where they lie (path).",
+)
 
 
 @app.command("ls")

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from partsong_cluster.batch.dry_run import DryRun
 from partsong_cluster.batch.estimate import ASSUMED_COMPLETION_TOKENS
+from partsong_cluster.report.words import counted
 
 __all__ = ["forecast_shown", "summary_shown"]
 
@@ -46,7 +47,7 @@ def _summary_parts(summary: Mapping[str, Any], folder: Path) -> Iterator[Rendera
     yield grid
     yield _models(summary["models"])
     if summary["unused_fields"]:
-        listed = ", ".join(f"{name} ({count:,} rows)" for name, count in summary["unused_fields"].items())
+        listed = ", ".join(f"{name} ({counted(count, 'row')})" for name, count in summary["unused_fields"].items())
         yield Text(f"These fields of the requests changed nothing: {listed}", "yellow")
     yield Text(f"{folder}", "dim")
 
@@ -69,7 +70,7 @@ def _models(models: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _forecast_parts(forecast: DryRun) -> Iterator[RenderableType]:
-    yield Text(f"{forecast.rows:,} rows, at most ${forecast.most_usd:,.4f}; nothing was called", "bold")
+    yield Text(f"{counted(forecast.rows, 'row')}, at most ${forecast.most_usd:,.4f}; nothing was called", "bold")
     if forecast.routes:
         numbers = ("rows", "prompt tokens", "at most")
         table = Table("route", *(Column(name, justify="right") for name in numbers), "why", box=None, pad_edge=False, header_style="dim")
@@ -81,7 +82,7 @@ def _forecast_parts(forecast: DryRun) -> Iterator[RenderableType]:
         yield Text("calls at most: " + ", ".join(f"{name} {calls:,}" for name, calls in sorted(forecast.models.items())))
     yield Text(f"Counted: every call a plan may make, max_tokens (else {ASSUMED_COMPLETION_TOKENS:,}) tokens a reply, no retries.", "dim")
     if forecast.bad:
-        yield Text(f"{forecast.bad:,} rows cannot be answered:", "bold yellow")
+        yield Text(f"{counted(forecast.bad, 'row')} cannot be answered:", "bold yellow")
         yield from (Text(f"  {line}") for line in forecast.bad_rows)
         if forecast.bad > len(forecast.bad_rows):
             yield Text(f"  and {forecast.bad - len(forecast.bad_rows):,} more")

@@ -17,7 +17,7 @@ from partsong_cluster.demo.parts import Part, Way
 from partsong_cluster.demo.run import DemoResult, Show
 from partsong_cluster.report import Live, Section
 from partsong_cluster.report.headline import front_names, headline
-from partsong_cluster.report.words import money, percent, seconds, share
+from partsong_cluster.report.words import counted, money, percent, seconds, share
 
 __all__ = ["Screen", "result_shown"]
 
@@ -51,7 +51,7 @@ class Screen(Show):
         if self._console.is_terminal:
             self._bar = self._bars.add_task(way.name, total=rows)
         else:
-            self._console.print(f"  {way.name}: {rows} rows")
+            self._console.print(f"  {way.name}: {counted(rows, 'row')}")
 
     def show(self, tally: Tally, in_flight: int, fraction: float | None) -> None:
         """See Watcher.show."""
@@ -76,7 +76,7 @@ def _parts(result: DemoResult, report: Path, took_s: float) -> Iterator[Renderab
     for section in result.sections:
         yield Text()
         yield Text(section.title, "bold")
-        yield Text(f"{section.about} {section.rows} rows.", "dim")
+        yield Text(f"{section.about} {counted(section.rows, 'row')}.", "dim")
         yield Text()
         yield _table(section)
         yield Text()

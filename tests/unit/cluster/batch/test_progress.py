@@ -36,9 +36,17 @@ def test_where_there_is_no_terminal_a_line_is_printed_every_few_seconds():
         screen.now_s = second
         progress.show(tally(second * 10), 8, 0.5)
     assert screen.shown.getvalue().splitlines() == [
-        "51 rows  10.0/s  0:05 left  $0.5000  50 retries  1 failed  calls: mini 50",
-        "101 rows  10.0/s  0:10 left  $1.0000  100 retries  1 failed  calls: mini 100",
+        "51 rows  10.0/s  0:05 left  8 in flight  $0.5000  50 retries  1 failed  calls: mini 50",
+        "101 rows  10.0/s  0:10 left  8 in flight  $1.0000  100 retries  1 failed  calls: mini 100",
     ]
+
+
+def test_what_is_in_flight_is_told_before_the_first_row_is_finished():
+    screen = Screen(terminal=False)
+    progress = LineProgress(screen.console, screen.clock)
+    screen.now_s = 5.0
+    progress.show(Tally(), 8, 0.0)
+    assert screen.shown.getvalue().splitlines() == ["0 rows  0.0/s  8 in flight  $0.0000"]
 
 
 def test_a_terminal_shows_a_bar_that_goes_away():

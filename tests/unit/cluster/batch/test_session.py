@@ -41,6 +41,7 @@ class Bench:
         self.input = folder / "in.jsonl"
         self.stop = Stop()
         self.engine = ScriptedEngine(self.out)
+        self.watcher = Silent()
 
     def rows(self, count: int) -> "Bench":
         self.input.write_text("".join(json.dumps({"id": f"q{n}", "prompt": f"question {n}", "kind": n % 3}) + "\n" for n in range(count)))
@@ -62,7 +63,7 @@ class Bench:
             RunOrder("mesh.yaml", str(self.input), self.out, limits=limits or Limits(), **order),  # type: ignore[arg-type]
             loaded(mesh, self.folder),
             lambda: self.engine,
-            Silent(),
+            self.watcher,
             self.stop,
             lambda task: estimate_usd,
         )
@@ -278,6 +279,24 @@ async def test_rows_that_failed_are_asked_again_with_their_errors_file_as_the_in
 async def test_the_worst_case_of_the_row_that_the_budget_refused_is_told(bench: Bench):
     summary = await bench.rows(100).run(limits=Limits(budget_usd=0.01), estimate_usd=0.004)
     assert summary["refused_row_usd"] == 0.004
+
+
+async def test_a_run_shows_what_is_in_flight_while_its_first_rows_take_long(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("partsong_cluster.batch.run._SHOWN_EVERY_S", 0.01)
+    seen, told = asyncio.Event(), []
+
+    class Watching(Silent):
+        def show(self, tally: Tally, in_flight: int, fraction: float | None) -> None:
+            told.append((tally.rows, in_flight))
+            seen.set()
+
+    async def waits(row: Row) -> Reply:
+        await seen.wait()
+        return answer("x")
+
+    bench.watcher = Watching()
+    await bench.rows(3).run(waits)
+    assert told[0] == (0, 3)
 
 
 async def test_an_input_that_has_grown_is_continued_when_accepted(bench: Bench):
