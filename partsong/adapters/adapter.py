@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from partsong.contracts import Completion, Failure, ModelSpec, Task
-from partsong.errors import MeshError
+from partsong.errors import MeshError, Problem
 
 __all__ = ["Adapter", "Surroundings", "adapter_kinds"]
 
@@ -37,6 +37,14 @@ class Adapter(ABC):
     @abstractmethod
     def __init__(self, spec: Any, around: Surroundings) -> None:
         """Store what is given; connect to nothing."""
+
+    @classmethod
+    def problems(cls, spec: Any, folder: Path) -> Iterator[tuple[str, Problem]]:  # noqa: ARG003  for heirs that look
+        """Yield what keeps the entry from being used that its schema cannot see, each with the field it is about.
+
+        For `config check`: files that are not there, code that cannot be imported. `folder` is the mesh file's.
+        """
+        return iter(())
 
     async def open(self) -> None:
         """Make ready (load weights, import the function); raises PartsongError with a remedy when it cannot."""

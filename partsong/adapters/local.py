@@ -7,17 +7,19 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import JsonValue, PositiveInt, model_validator
 
 from partsong.adapters.adapter import Adapter, Surroundings
-from partsong.adapters.weights import cache_folder, located
+from partsong.adapters.weights import KNOWN, cache_folder, located
 from partsong.contracts import Completion, Failure, FailureCode, FinishReason, Logprobs, Message, ModelSpec, Task, Timing, ToolCall, Usage
-from partsong.errors import WeightsError
+from partsong.errors import Problem, WeightsError
 
 __all__ = ["LocalAdapter", "LocalSpec"]
 
@@ -59,6 +61,15 @@ class LocalAdapter(Adapter):
 
     kind: ClassVar[str] = "local"
     Spec: ClassVar[type[ModelSpec]] = LocalSpec
+
+    @classmethod
+    def problems(cls, spec: LocalSpec, folder: Path) -> Iterator[tuple[str, Problem]]:
+        """See Adapter.problems; known weights that are not fetched yet are none."""
+        if spec.weights in KNOWN or (folder / Path(spec.weights).expanduser()).is_file():
+            return
+        near = get_close_matches(spec.weights, KNOWN, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"give the path of a GGUF file, or one of {', '.join(KNOWN)}"
+        yield "weights", Problem("weights-missing", f"{spec.weights!r} is neither a file nor weights with a known name", remedy=remedy)
 
     def __init__(self, spec: LocalSpec, around: Surroundings) -> None:
         self._spec = spec

@@ -23,7 +23,7 @@ from pydantic import Field, JsonValue
 
 from partsong.adapters.adapter import Adapter, Surroundings
 from partsong.contracts import Completion, Failure, FailureCode, ModelSpec, Task, Timing, Usage
-from partsong.errors import MeshError
+from partsong.errors import MeshError, Problem
 
 __all__ = ["PythonAdapter", "PythonSpec", "imported"]
 
@@ -55,6 +55,14 @@ class PythonAdapter(Adapter):
 
     kind: ClassVar[str] = "python"
     Spec: ClassVar[type[ModelSpec]] = PythonSpec
+
+    @classmethod
+    def problems(cls, spec: PythonSpec, folder: Path) -> Iterator[tuple[str, Problem]]:
+        """See Adapter.problems."""
+        try:
+            imported(spec.target, folder)
+        except MeshError as error:
+            yield "target", error.problems[0]
 
     def __init__(self, spec: PythonSpec, around: Surroundings) -> None:
         self._spec = spec

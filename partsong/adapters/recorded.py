@@ -29,7 +29,7 @@ from pydantic import Field, ValidationError
 
 from partsong.adapters.adapter import Adapter, Surroundings
 from partsong.contracts import Completion, Duration, Failure, FailureCode, ModelSpec, Task, Timing, Usage
-from partsong.errors import MeshError, Place
+from partsong.errors import MeshError, Place, Problem
 
 __all__ = ["RecordedAdapter", "RecordedSpec"]
 
@@ -67,6 +67,13 @@ class RecordedAdapter(Adapter):
 
     kind: ClassVar[str] = "recorded"
     Spec: ClassVar[type[ModelSpec]] = RecordedSpec
+
+    @classmethod
+    def problems(cls, spec: RecordedSpec, folder: Path) -> Iterator[tuple[str, Problem]]:
+        """See Adapter.problems."""
+        if not (folder / spec.file).is_file():
+            what, remedy = f"there is no file {folder / spec.file}", "name a file of recorded outcomes, relative to the mesh file"
+            yield "file", Problem("recorded-missing", what, remedy=remedy)
 
     def __init__(self, spec: RecordedSpec, around: Surroundings) -> None:
         self._spec = spec

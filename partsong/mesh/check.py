@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from partsong.adapters.adapter import Adapter
+from partsong.adapters.adapter import Adapter, adapter_kinds
 from partsong.contracts import ModelSpec
 from partsong.errors import MeshError, PartsongError, Problem
 from partsong.mesh.document import Piece
@@ -38,6 +38,8 @@ class Look:
     """None leaves importing to the first use."""
     adapters: Mapping[str, type[Adapter]] | None = None
     """None: those that are installed."""
+    ask_adapters: bool = False
+    """Whether each model's adapter is asked what keeps it from being used: files that are not there, code that cannot be imported."""
 
     def context(self) -> dict[str, Any]:
         """Return what the schema's validators look things up in."""
@@ -70,6 +72,8 @@ def examined(root: Piece, look: Look) -> Findings:
     errors += reference_errors(sound)
     if look.check_secrets:
         errors += _secret_errors(sound, look)
+    if look.ask_adapters:
+        errors += _adapter_errors(sound, look)
     if mesh is not None and not errors:
         errors += _routing_errors(mesh, root)
     warnings = [*reference_warnings(sound), *trust_warnings(sound)]
@@ -121,6 +125,13 @@ def _secret_errors(sound: Sound, look: Look) -> list[Problem]:
         except MeshError as error:
             problems += error.problems
     return problems
+
+
+def _adapter_errors(sound: Sound, look: Look) -> Iterator[Problem]:
+    kinds = adapter_kinds() if look.adapters is None else look.adapters
+    for name, spec in sound.models.items():
+        for about, problem in kinds[spec.adapter].problems(spec, look.folder):
+            yield replace(problem, at=sound.place("models", name, about))
 
 
 def _routing_errors(mesh: Mesh, root: Piece) -> list[Problem]:

@@ -51,15 +51,23 @@ def load_text(
 
 
 def check_mesh(
-    path: str | Path, *, env: Mapping[str, str], check_secrets: bool = True, import_function: ImportFunction | None = None
+    path: str | Path,
+    *,
+    env: Mapping[str, str],
+    check_secrets: bool = True,
+    import_function: ImportFunction | None = None,
+    ask_adapters: bool = False,
 ) -> Findings:
-    """Return everything that is wrong with a mesh file; unlike load_mesh it does not raise."""
+    """Return everything that is wrong with a mesh file; unlike load_mesh it does not raise.
+
+    With `ask_adapters` each model's adapter looks for the files and imports the code that its entry names.
+    """
     at = Path(path)
     try:
         composed = composed_file(at)
     except MeshError as error:
         return Findings(None, error.problems, ())
-    return examined(composed.root, Look(at.parent, env, check_secrets, import_function))
+    return examined(composed.root, Look(at.parent, env, check_secrets, import_function, ask_adapters=ask_adapters))
 
 
 def _loaded(composed: Composed, look: Look) -> LoadedMesh:

@@ -42,9 +42,12 @@ def check(
 ) -> None:
     """Report everything that is wrong with a mesh file at once: what, where, what to do.
 
-    Python functions that plans name are imported. Exit code 0: it can be used (there may be warnings); 1: it has problems; 2: wrong usage.
+    Python functions that plans and models name are imported, files that models name are looked for.
+
+    Exit code 0: it can be used (there may be warnings); 1: it has problems; 2: wrong usage.
     """
-    found = check_mesh(file, env=os.environ, check_secrets=secrets, import_function=partial(imported, folder=file.parent))
+    importing = partial(imported, folder=file.parent)
+    found = check_mesh(file, env=os.environ, check_secrets=secrets, import_function=importing, ask_adapters=True)
     if as_json:
         typer.echo(json.dumps(_facts(file, found), indent=2))
     else:

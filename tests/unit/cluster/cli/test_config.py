@@ -24,6 +24,7 @@ routes: [{when: {contains: image}, use: a}, {use: vote}]
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "outcomes.jsonl").touch()
 
     def run(*arguments, text=GOOD):
         (tmp_path / "mesh.yaml").write_text(text)
@@ -151,3 +152,20 @@ def test_the_json_schema_describes_its_fields(run):
 @pytest.mark.parametrize("command", ["check", "show", "schema"])
 def test_help_gives_examples(run, command):
     assert "partsong config " + command in " ".join(run(command, "--help").output.split())
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "told"),
+    [
+        ('{adapter: python, target: "math:squirt"}', "models.a.target", "has no attribute 'squirt'"),
+        ('{adapter: python, target: "nowhere:worker"}', "models.a.target", "put nowhere.py into"),
+        ("{adapter: recorded, file: gone.jsonl}", "models.a.file", "there is no file gone.jsonl"),
+        ("{adapter: local, weights: smollm2-135n}", "models.a.weights", "did you mean 'smollm2-135m'?"),
+        ("{adapter: local, weights: own.gguf}", "models.a.weights", "neither a file nor weights with a known name"),
+    ],
+)
+def test_what_models_name_is_looked_for(run, model, field, told):
+    result = run("check", "mesh.yaml", text=f"version: 1\nmodels:\n  a: {model}\nroutes: [{{use: a}}]\n")
+    assert result.exit_code == 1
+    assert field in result.output
+    assert told in result.output
