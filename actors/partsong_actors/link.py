@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgpack
-from ray.exceptions import RayActorError
 
 from partsong.errors import PartsongError, Problem, WireError
 from partsong.wire import Codec
@@ -64,39 +63,44 @@ class Link(Generic[In, Out]):
         number = next(self._ids)
         future: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
         self._pending[number] = future
-        self._sends.put((number, item)).add_done_callback(self._lost_if_failed)
+        self._sends.put((number, item))
         if self._waiting is None:
-            self._waiting = asyncio.create_task(self._wait())
+            self._waiting = asyncio.create_task(self._wait(self._caller))
         try:
             return await future
         except asyncio.CancelledError:
             if self._pending.pop(number, None) is not None:
-                self._sends.put((number, None)).add_done_callback(_seen)
+                self._sends.put((number, None))
             raise
 
     async def _send(self, batch: Sequence[tuple[int, In | None]]) -> Sequence[None]:
         items = [(number, item) for number, item in batch if item is not None and number in self._pending]
         cancelled = [number for number, item in batch if item is None]
-        envelope = _pack([number for number, _ in items], cancelled, self._requests.pack([item for _, item in items]))
-        self._quiet.clear()
-        try:
-            self._settle(await self._actor.exchange(self._caller, envelope))
-        finally:
-            self._quiet.set()
+        if items or cancelled:  # a call that carries nothing would wait for a reply
+            await self._exchanged([number for number, _ in items], cancelled, [item for _, item in items])
         return [None] * len(batch)
 
-    async def _wait(self) -> None:
-        """Hear of replies while nothing is sent; until nothing is under way."""
+    async def _exchanged(self, numbers: Sequence[int], cancelled: Sequence[int], items: Sequence[In]) -> None:
         caller = self._caller
+        self._quiet.clear()
+        try:
+            envelope = _pack(numbers, cancelled, self._requests.pack(items))
+            self._settle(await self._actor.exchange(caller, envelope))
+        except Exception as error:  # noqa: BLE001  whatever it was, what was sent is lost; each sender hears of it
+            self._lose(caller, error)
+        finally:
+            self._quiet.set()
+
+    async def _wait(self, caller: str) -> None:
+        """Hear of replies while nothing is sent; until nothing is under way."""
         try:
             while self._pending and caller == self._caller:
                 if self._quiet.is_set():
                     self._settle(await self._actor.exchange(caller, self._nothing))
                 else:
                     await self._quiet.wait()
-        except (RayActorError, PartsongError) as error:
-            if caller == self._caller:
-                self._lose(error)
+        except Exception as error:  # noqa: BLE001  as above
+            self._lose(caller, error)
         finally:
             if caller == self._caller:
                 self._waiting = None
@@ -110,11 +114,10 @@ class Link(Generic[In, Out]):
             if (future := self._pending.pop(number, None)) and not future.done():
                 future.set_exception(_revived(kind, code, what, remedy))
 
-    def _lost_if_failed(self, sent: "asyncio.Future[None]") -> None:
-        if not sent.cancelled() and (error := sent.exception()) is not None:
-            self._lose(error)
-
-    def _lose(self, error: BaseException) -> None:
+    def _lose(self, caller: str, error: Exception) -> None:
+        """Give up what is under way for this caller; what a call under an older name comes to has been told."""
+        if caller != self._caller:
+            return
         lost, self._pending = self._pending, {}
         self._caller = uuid.uuid4().hex  # what still comes in under the old name is nobody's
         self._waiting = None
@@ -210,8 +213,3 @@ def _unpack(envelope: bytes) -> tuple[list[int], list[Any], bytes]:
     except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
         raise WireError("wire-invalid", f"an envelope between actors cannot be read ({type(error).__name__})") from error
     return numbers, extra, body
-
-
-def _seen(future: "asyncio.Future[None]") -> None:
-    if not future.cancelled():
-        future.exception()

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgpack
 import pytest
 from partsong_actors.link import Link, LinkLostError, Mailbox
 from ray.exceptions import ActorUnavailableError
@@ -27,6 +28,26 @@ class Actor:
             raise ActorUnavailableError("gone", b"\0" * 16)
         await asyncio.sleep(0.001)  # a round trip
         return await self.mailbox.exchange(caller, envelope)
+
+
+class Stalling(Actor):
+    """Takes the first request and answers nothing after that; its calls fail when the test says so."""
+
+    stalls = True
+
+    def __init__(self, handle) -> None:
+        super().__init__(handle)
+        self.stalled = []
+
+    async def exchange(self, caller: str, envelope: bytes) -> bytes:
+        self.calls += 1
+        if not self.stalls:
+            return await self.mailbox.exchange(caller, envelope)
+        if self.calls == 1:
+            return msgpack.packb(([], [], ANSWERS.pack([])))
+        stalled = asyncio.get_running_loop().create_future()
+        self.stalled.append(lambda: stalled.set_exception(ActorUnavailableError("gone", b"\0" * 16)))
+        return await stalled
 
 
 def link_to(actor: Actor) -> Link[Task, Answer]:
@@ -84,6 +105,42 @@ async def test_a_dead_actor_fails_every_request_under_way_and_a_later_one_may_su
         await asyncio.wait_for(link.request(Task.of("q")), 1)
     actor.dead = False
     assert (await asyncio.wait_for(link.request(Task.of("q2")), 1)).text == "q2"
+
+
+async def test_a_request_lost_before_it_was_sent_leaves_the_line_free():
+    """Calls of a dead process fail one after another: the one that waits for replies, then the one that sends."""
+    actor = Stalling(echo)
+    link = link_to(actor)
+    first = asyncio.create_task(link.request(Task.of("sent")))
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(link.request(Task.of("being sent")))
+    await asyncio.sleep(0.01)
+    third = asyncio.create_task(link.request(Task.of("behind it")))
+    await asyncio.sleep(0.01)
+    for fail in actor.stalled:  # the oldest is the one that waits
+        fail()
+        await asyncio.sleep(0)
+    lost = await asyncio.wait_for(asyncio.gather(first, second, third, return_exceptions=True), 1)
+    assert [type(one) for one in lost] == [LinkLostError] * 3
+    actor.stalls = False
+    assert (await asyncio.wait_for(link.request(Task.of("later")), 1)).text == "later"
+
+
+async def test_what_an_older_call_comes_to_does_not_touch_what_was_asked_since():
+    actor = Stalling(echo)
+    link = link_to(actor)
+    first = asyncio.create_task(link.request(Task.of("sent")))
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(link.request(Task.of("being sent")))
+    await asyncio.sleep(0.01)
+    waits, sends = actor.stalled
+    waits()
+    await asyncio.gather(first, second, return_exceptions=True)
+    later = asyncio.create_task(link.request(Task.of("later")))
+    await asyncio.sleep(0.01)
+    actor.stalls = False
+    sends()
+    assert (await asyncio.wait_for(later, 1)).text == "later"
 
 
 async def test_an_error_of_the_family_arrives_as_it_was_and_any_other_without_its_words():
