@@ -68,7 +68,7 @@ def upstream():
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("kills", [1, 3], ids=["once", "thrice"])
+@pytest.mark.parametrize("kills", [pytest.param(1, id="once"), pytest.param(3, id="thrice", marks=pytest.mark.chaos)])
 @pytest.mark.parametrize("actor", TITLES)
 def test_a_killed_actor_costs_time_and_no_row(upstream, tmp_path, request, actor, kills):
     mark = f"{actor} {kills}"
@@ -111,6 +111,7 @@ def test_a_killed_actor_costs_time_and_no_row(upstream, tmp_path, request, actor
     assert not [pid for title in TITLES.values() for pid in pids_of(title, 0.0)]
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(120)
 async def test_no_permit_is_lost_with_a_pool_or_a_coordinator(upstream, tmp_path):
     """A model takes two calls at a time; a permit that went with a process would halve it, two would stop it."""
