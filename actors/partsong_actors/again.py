@@ -1,6 +1,7 @@
 """Again: a call to an actor that may have died, made until the actor is back; only for what may be carried out twice."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -18,6 +19,7 @@ _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 async def again(call: Callable[[], Awaitable[T]], lost: PartsongError, within_s: float = BACK_WITHIN_S) -> T:
@@ -33,7 +35,8 @@ async def again(call: Callable[[], Awaitable[T]], lost: PartsongError, within_s:
         except ActorUnavailableError as error:
             if time.monotonic() + pause_s > gives_up_s:
                 raise lost from error
-        except RayActorError as error:  # it will not be back
+        except RayActorError as error:
+            _log.error("%s, and will not be back: %s", lost.problems[0].what, error)  # noqa: TRY400  Ray says why; where it came up is of no use
             raise lost from error
         await asyncio.sleep(pause_s)
         pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)

@@ -137,7 +137,7 @@ async def test_no_permit_is_lost_with_a_pool_or_a_coordinator(upstream, tmp_path
 
 
 def wait_until_done(rows: int, out: Path, run: subprocess.Popen) -> None:
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 90  # Ray's first start on a busy machine takes most of it
     while rows_done(out) < rows and run.poll() is None:
         assert time.monotonic() < deadline_s, "the run stands still"
         time.sleep(0.01)
