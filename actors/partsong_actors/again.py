@@ -36,7 +36,7 @@ async def again(call: Callable[[], Awaitable[T]], lost: PartsongError, within_s:
             if time.monotonic() + pause_s > gives_up_s:
                 raise lost from error
         except RayActorError as error:
-            _log.error("%s, and will not be back: %s", lost.problems[0].what, error)  # noqa: TRY400  Ray says why; where it came up is of no use
+            _log.error("%s, and will not be back: %s", lost.problems[0].what, error)
             raise lost from error
         await asyncio.sleep(pause_s)
         pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
