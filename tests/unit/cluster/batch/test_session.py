@@ -209,13 +209,13 @@ async def test_a_grace_that_passes_drops_rows_in_flight(bench: Bench):
 
 
 async def test_a_deadline_ends_the_session_and_the_next_one_goes_on(bench: Bench):
-    async def slow(row: Row) -> Reply:
-        await asyncio.sleep(0.02)
+    async def stuck_half_way(row: Row) -> Reply:
+        if row.row >= 50:
+            await asyncio.sleep(60)
         return answer("x")
 
-    summary = await bench.rows(200).run(slow, limits=Limits(deadline_s=0.2))
-    assert summary["outcome"] == "deadline"
-    assert 0 < summary["rows"]["answered"] < 200
+    summary = await bench.rows(200).run(stuck_half_way, limits=Limits(deadline_s=2.0, grace_s=0.05))
+    assert (summary["outcome"], summary["rows"]["answered"]) == ("deadline", 50)
     assert (await bench.run())["rows"]["answered"] == 200
 
 
