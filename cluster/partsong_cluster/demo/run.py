@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json
@@ -65,18 +66,20 @@ class DemoResult:
     interrupted: bool = False
 
 
-class Show(Watcher):
+class Show(Watcher, Protocol):
     """Whoever shows how the demo is doing."""
 
     def say(self, line: str) -> None:
         """Show a line."""
+        ...
 
     def begin(self, part: Part, way: Way, rows: int) -> None:
         """Rows of this way are about to be worked."""
+        ...
 
     def fetching(self, name: str) -> AbstractAsyncContextManager[Callable[[int, str], None]]:
         """Show weights as they come."""
-        raise NotImplementedError
+        ...
 
 
 async def run_demo(order: DemoOrder, show: Show, stop: Stop) -> DemoResult:
