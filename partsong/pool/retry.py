@@ -18,6 +18,8 @@ class RetryPolicy:
     """The first wait is drawn from [0, base); each further one from twice as wide."""
     cap_s: float = 30.0
     """No wait of our own choosing is longer; what a provider asks for may be."""
+    longest_s: float = 300.0
+    """A provider that asks for a longer wait is given up: a fallback, or a failed row, tells more than a run that stands still."""
 
     def wait_s(self, failure: Failure, attempt: int, left_s: float, dice: Callable[[], float]) -> float | None:
         """Return how long to wait before the next attempt; None when there is to be none.
@@ -28,5 +30,6 @@ class RetryPolicy:
         if not failure.retryable or attempt > self.retries:
             return None
         jitter_s = dice() * min(self.cap_s, self.base_s * 2.0 ** (attempt - 1))
-        wait_s = (failure.retry_after_s or 0.0) + jitter_s
-        return wait_s if wait_s < left_s else None
+        asked_s = failure.retry_after_s or 0.0
+        wait_s = asked_s + jitter_s
+        return wait_s if wait_s < left_s and asked_s <= self.longest_s else None

@@ -27,6 +27,10 @@ def test_a_wait_that_would_outlast_the_deadline_is_no_use():
     assert RetryPolicy(3).wait_s(failure(retry_after_s=10), 1, 9.0, lambda: 0.5) is None
 
 
+def test_a_provider_that_asks_for_hours_is_given_up():
+    assert RetryPolicy(3).wait_s(failure(retry_after_s=3600), 1, math.inf, lambda: 0.5) is None
+
+
 @given(attempt=st.integers(1, 20), dice=st.floats(0, 0.999), asked=st.none() | st.floats(0, 100))
 def test_waits_grow_up_to_a_cap_and_honour_what_is_asked(attempt, dice, asked):
     wait_s = RetryPolicy(20).wait_s(failure(retry_after_s=asked), attempt, math.inf, lambda: dice)
