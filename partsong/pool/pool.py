@@ -23,9 +23,13 @@ PoolInstruction = Instruction | StartWorker
 class Pool:
     """One model's pool."""
 
-    def __init__(self, workers: WorkerRange, concurrency: int) -> None:
+    def __init__(self, workers: WorkerRange, concurrency: int, ahead: int = 0) -> None:
+        """Each worker makes `concurrency` calls at once, and holds to it itself; `ahead` more may be on their way to it.
+
+        So a slot that comes free finds the next call there, instead of waiting for it to cross to the worker's process.
+        """
         self._range = workers
-        self._concurrency = concurrency
+        self._leased_a_worker = concurrency + ahead
         self._begun = False
         self._ready = 0
         self._starting = 0
@@ -52,7 +56,7 @@ class Pool:
         """Whoever starts the workers says how many there are; whatever was ordered before is forgotten, and ordered anew if it lacks."""
         self._begun = self._begun or ready + starting > 0
         self._ready, self._starting = ready, starting
-        resized = self.permits.resize(ready * self._concurrency)
+        resized = self.permits.resize(ready * self._leased_a_worker)
         return self._grown([*resized, *self._least()] if self._begun else resized)
 
     def join(self, caller: str, held: int = 0, wanted: int = 0) -> Sequence[PoolInstruction]:
@@ -75,7 +79,7 @@ class Pool:
         """A started worker takes calls."""
         self._starting -= 1
         self._ready += 1
-        return self._grown(self.permits.resize(self._ready * self._concurrency))
+        return self._grown(self.permits.resize(self._ready * self._leased_a_worker))
 
     def worker_gone(self, *, was_ready: bool) -> Sequence[PoolInstruction]:
         """A worker ended, or could not start."""
@@ -83,7 +87,7 @@ class Pool:
             self._ready -= 1
         else:
             self._starting -= 1
-        return self.permits.resize(self._ready * self._concurrency)
+        return self.permits.resize(self._ready * self._leased_a_worker)
 
     def _least(self) -> Sequence[StartWorker]:
         missing = max(0, self._range.min - self._ready - self._starting)

@@ -72,3 +72,10 @@ def test_it_is_hopeless_only_when_no_worker_is_ready_or_starting():
     assert not pool.hopeless
     pool.worker_gone(was_ready=False)
     assert pool.hopeless
+
+
+def test_calls_ahead_of_a_workers_slots_may_be_on_their_way():
+    pool = Pool(WorkerRange(), 4, ahead=2)
+    pool.begin()
+    pool.worker_ready()
+    assert pool.permits.capacity == 6
