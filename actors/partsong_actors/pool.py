@@ -90,7 +90,7 @@ class _ModelPool:
     def __init__(self, setup: Setup, callers: Sequence[str]) -> None:
         """`callers` are the names of all that will join."""
         specs = setup.unpacked().models
-        self._pools = {name: Pool(spec.workers, spec.concurrency, ahead=max(1, spec.concurrency // 2)) for name, spec in specs.items()}
+        self._pools = {name: Pool(spec.workers, spec.concurrency, ahead=spec.concurrency // 2) for name, spec in specs.items()}
         self._workers: dict[str, tuple[ActorProxy[_ModelWorker], ...]] = dict.fromkeys(specs, ())
         self._failed: dict[str, PartsongError] = {}
         self._members: dict[str, _Member] = {}
