@@ -5,8 +5,20 @@ from partsong.contracts.bill import BillLine
 from partsong.contracts.completion import Completion, FinishReason, Logprobs, Timing, Usage
 from partsong.contracts.failure import Failure, FailureCode, Sent
 from partsong.contracts.frozen import Frozen, Name, Probability, Seconds, Usd
-from partsong.contracts.messages import Call, CallRecord, MergeWork, Row, RowOutcome, RowRecord
-from partsong.contracts.model import Duration, ModelSpec, Price, Resources, SecretRef, Size, WorkerRange
+from partsong.contracts.messages import Call, CallRecord, MergeWork, Row, RowOutcome, RowRecord, Terms
+from partsong.contracts.model import (
+    NOT_THE_ANSWER,
+    BreakerSpec,
+    Duration,
+    HedgeSpec,
+    Limits,
+    ModelSpec,
+    Price,
+    Resources,
+    SecretRef,
+    Size,
+    WorkerRange,
+)
 from partsong.contracts.task import (
     AudioPart,
     CodePart,
@@ -24,9 +36,11 @@ from partsong.contracts.task import (
 )
 
 __all__ = [
+    "NOT_THE_ANSWER",
     "Answer",
     "AudioPart",
     "BillLine",
+    "BreakerSpec",
     "Call",
     "CallRecord",
     "Candidate",
@@ -39,7 +53,9 @@ __all__ = [
     "FilePart",
     "FinishReason",
     "Frozen",
+    "HedgeSpec",
     "ImagePart",
+    "Limits",
     "Logprobs",
     "MergeWork",
     "Message",
@@ -61,6 +77,7 @@ __all__ = [
     "Sent",
     "Size",
     "Task",
+    "Terms",
     "TextPart",
     "TierOutcome",
     "Timing",

@@ -61,6 +61,10 @@ class Answer(Frozen):
     votes: dict[str, float] = {}
     """Weight by normalised answer."""
     tiers: tuple[TierOutcome, ...] = ()
+    fallback_for: str = ""
+    """The model that was asked first, when this is the answer of its fallback."""
+    begun_again: bool = False
+    """Whether text of another model had been streamed before, which this answer replaces."""
     stopped: str = ""
     """Why the plan stopped where it did, in words."""
     route: Route | None = None

@@ -18,9 +18,12 @@ class BillLine(Frozen):
     """The mesh file's name of the model."""
     usage: Usage = Usage()
     cost_usd: Usd = 0.0
+    possible_usd: Usd = 0.0
+    """What attempts that may have reached the provider, but told no usage, can have cost at most, besides `cost_usd`."""
     cpu_s: Seconds = 0.0
     latency_s: Seconds = 0.0
     attempts: NonNegativeInt = 1
+    """Requests made, hedges counted."""
     outcome: Literal["answered", "failed", "cancelled", "journal", "cache"] = "answered"
     """`journal`: taken from this run's journal on resume; `cache`: from an earlier run. Neither is paid again."""
     failure: str | None = None

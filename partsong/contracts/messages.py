@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
-from pydantic import Field, JsonValue, NonNegativeInt
+from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat
 
 from partsong.contracts.answer import Candidate, Reply
 from partsong.contracts.completion import Completion
 from partsong.contracts.failure import Failure
-from partsong.contracts.frozen import Frozen, Seconds
+from partsong.contracts.frozen import Frozen, Seconds, Usd
 from partsong.contracts.task import Task
 
-__all__ = ["Answered", "Call", "CallRecord", "CompletedOrFailed", "MergeWork", "Row", "RowOutcome", "RowRecord"]
+__all__ = ["Answered", "Call", "CallRecord", "CompletedOrFailed", "MergeWork", "Row", "RowOutcome", "RowRecord", "Terms"]
 
 Answered = Annotated[Reply, Field(union_mode="left_to_right")]
 CompletedOrFailed = Annotated[Completion | Failure, Field(union_mode="left_to_right")]
@@ -63,6 +63,19 @@ class RowRecord(Frozen):
     """Unix time."""
 
 
+class Terms(Frozen):
+    """On what terms a run's rows are worked: its share of what is scarce, and its dollars."""
+
+    weight: PositiveFloat = 1.0
+    """Its share of permits beside other runs on the same engine: twice the weight, twice the calls."""
+    budget_usd: Usd | None = None
+    """US dollars of the run, earlier sessions included."""
+    spent_usd: dict[str, Usd] = {}
+    """What earlier sessions of the run spent, by model."""
+    today_usd: dict[str, Usd] = {}
+    """What was spent since midnight UTC before this session began, by model."""
+
+
 class Row(Frozen):
     """One task on its way through the engine."""
 
@@ -75,6 +88,7 @@ class Row(Frozen):
     source: str = ""
     traceparent: str = ""
     """W3C trace context of whoever submitted the row; empty starts a trace."""
+    terms: Terms = Terms()
 
 
 class RowOutcome(Frozen):

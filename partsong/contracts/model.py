@@ -1,15 +1,27 @@
 """A model's entry in the mesh file: what every adapter shares; each adapter adds its own fields in its own file."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from partsong.contracts.completion import Usage
-from partsong.contracts.frozen import Frozen, Name
+from partsong.contracts.frozen import Frozen, Name, Probability
 from partsong.contracts.task import PartType
 from partsong.units import duration_s, size_bytes
 
-__all__ = ["Duration", "ModelSpec", "Price", "Resources", "SecretRef", "Size", "WorkerRange"]
+__all__ = [
+    "NOT_THE_ANSWER",
+    "BreakerSpec",
+    "Duration",
+    "HedgeSpec",
+    "Limits",
+    "ModelSpec",
+    "Price",
+    "Resources",
+    "SecretRef",
+    "Size",
+    "WorkerRange",
+]
 
 Duration = Annotated[
     float, BeforeValidator(duration_s), Field(gt=0.0, json_schema_extra={"type": ["number", "string"], "examples": ["60s", "2m", 0.5]})
@@ -83,6 +95,66 @@ class Resources(Frozen):
     """Amounts of resources that the cluster's nodes declare, by name."""
 
 
+class Limits(Frozen):
+    """What may be used at most, over all workers and coordinators together; what is None is not limited."""
+
+    requests_per_minute: PositiveInt | None = None
+    """Requests in any 60 seconds, attempts and hedges counted."""
+    tokens_per_minute: PositiveInt | None = None
+    """Input and output tokens together in any 60 seconds."""
+    input_tokens_per_minute: PositiveInt | None = None
+    """Input tokens in any 60 seconds."""
+    output_tokens_per_minute: PositiveInt | None = None
+    """Output tokens in any 60 seconds."""
+    calls_in_flight: PositiveInt | None = None
+    """Calls at once."""
+    usd_per_run: PositiveFloat | None = None
+    """US dollars of one run, earlier sessions of it counted; the run stops before it is passed."""
+    usd_per_day: PositiveFloat | None = None
+    """US dollars since midnight UTC, of all runs in the same store; a run stops before it is passed."""
+
+    @property
+    def in_usd(self) -> bool:
+        """Whether dollars are limited."""
+        return self.usd_per_run is not None or self.usd_per_day is not None
+
+
+class BreakerSpec(Frozen):
+    """When a model is given a rest (circuit breaker): calls wait, or go to its fallbacks, until a probe is answered."""
+
+    window: Duration = 30.0
+    """Over how long errors and slow calls are counted."""
+    error_rate: Probability = 0.5
+    """Share of failed calls that opens it; a caller's own fault (a bad request, a withheld reply) never counts."""
+    slow: Duration | None = None
+    """From how long on a call counts as slow; None: none does."""
+    slow_rate: Probability = 0.8
+    """Share of slow calls that opens it."""
+    least_calls: PositiveInt = 20
+    """Fewer calls in the window prove nothing."""
+    open_for: Duration = 5.0
+    """How long it stays open at first; doubled while probes fail."""
+    open_at_most: Duration = 60.0
+    """The longest it stays open at a time."""
+    probes: PositiveInt = 3
+    """Calls let through at once to see whether the model is back."""
+    patience: Duration = 600.0
+    """How long a call waits for the model to be back when it has no fallback to go to; then it fails."""
+
+
+class HedgeSpec(Frozen):
+    """When a second call is sent beside one that takes long (Dean and Barroso, The Tail at Scale, 2013); the first answer counts."""
+
+    after: Duration | Literal["p95"] = "p95"
+    """How long the first call gets: a time, or the 95th percentile of the calls so far."""
+    share: Probability = 0.05
+    """At most so many of the calls are hedged: what they may add to the bill."""
+
+
+def _none_when_off(value: Any) -> Any:
+    return () if value == "off" else value
+
+
 class ModelSpec(Frozen):
     """What the mesh file says of a model, whatever its adapter."""
 
@@ -103,11 +175,46 @@ class ModelSpec(Frozen):
     """Longest one attempt may take."""
     retries: Annotated[int, Field(ge=0, le=20)] = 3
     """Further attempts after a failure that may pass."""
-    fallbacks: tuple[Name, ...] = ()
-    """Models asked in turn when this one has failed for good."""
+    retry_share: Probability = 0.2
+    """Retries for each answered call at most, besides one a second: an outage is not made worse by asking again."""
+    fallbacks: Annotated[tuple[Name, ...], BeforeValidator(_none_when_off, json_schema_input_type=tuple[Name, ...] | Literal["off"])] = ()
+    """Models asked in turn when this one has failed for good; `off` is none."""
+    stream_failure: Literal["error", "begin-again"] = "error"
+    """What becomes of a streamed answer that breaks off after its first token: a failure, or the answer begun again on the fallbacks."""
+    breaker: BreakerSpec | Literal["off"] = BreakerSpec()
+    """When the model is given a rest."""
+    hedge: HedgeSpec | None = None
+    """When a second call is sent beside a slow one; None: never."""
+    adaptive: bool = True
+    """Whether fewer calls than `concurrency` are made at once while the provider is overloaded or slows down."""
+    account: Name | None = None
+    """The entry of `accounts` whose limits this model shares with others."""
+    limits: Limits = Limits()
+    """This model's own limits, besides its account's."""
     skills: tuple[str, ...] = ()
     """Kinds of work it is good at (`text`, `code`, `sentiment`): what decompose and routes match on."""
     accepts: tuple[PartType, ...] = ("text", "code")
     """Part types it takes."""
     resources: Resources = Resources()
     """Reserved by Ray for each worker."""
+
+
+NOT_THE_ANSWER = frozenset(
+    {
+        "price",
+        "workers",
+        "concurrency",
+        "timeout",
+        "retries",
+        "retry_share",
+        "stream_failure",
+        "breaker",
+        "hedge",
+        "adaptive",
+        "account",
+        "limits",
+        "resources",
+        "api_key",
+    }
+)
+"""Fields of a model's entry that change what a call costs, when it is made or where it runs, not what it answers."""

@@ -134,6 +134,8 @@ class Constraints(Frozen):
     max_tokens: PositiveInt | None = None
     """Prompt and completion tokens over all calls of the row."""
     urgency: Literal["low", "normal", "high"] = "normal"
+    fallbacks: bool = True
+    """Whether another model may answer in place of one that has failed."""
 
 
 class Task(Frozen):

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from partsong.contracts import NOT_THE_ANSWER
 from partsong.mesh.schema import Mesh
 
 __all__ = ["content_hash"]
 
-_NOT_THE_ANSWER = {"store", "telemetry"}
-_NOT_THE_MODEL = {"price", "workers", "concurrency", "timeout", "retries", "resources", "api_key"}
-"""Fields of a model's entry that change what a call costs or where it runs, not what it answers."""
+_NOT_THE_MESH = {"store", "telemetry", "accounts"}
 _WHOLE_BYTES = 16_000_000
 """Of a larger file (weights) the size and both ends count."""
 _IMPORT_PATH = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
@@ -21,9 +20,9 @@ _IMPORT_PATH = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
 
 def content_hash(mesh: Mesh, folder: Path) -> str:
     """Return 32 hexadecimal digits; prompts count by their text, files that models and plans name by their bytes."""
-    shown = mesh.model_dump(mode="json", by_alias=True, exclude=_NOT_THE_ANSWER)
+    shown = mesh.model_dump(mode="json", by_alias=True, exclude=_NOT_THE_MESH)
     for spec in shown["models"].values():
-        for field in _NOT_THE_MODEL:
+        for field in NOT_THE_ANSWER:
             spec.pop(field, None)
     digest = hashlib.blake2b(json.dumps(shown).encode(), digest_size=16)
     for path in sorted(set(_named_files(shown, folder))):

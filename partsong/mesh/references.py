@@ -11,7 +11,14 @@ __all__ = ["reference_errors", "reference_warnings"]
 
 def reference_errors(sound: Sound) -> list[Problem]:
     """Return what is wrong between the pieces."""
-    return [*_shared_names(sound), *_unknown_in_plans(sound), *_unknown_in_routes(sound), *_fallbacks(sound), *_circles(sound)]
+    return [
+        *_shared_names(sound),
+        *_unknown_in_plans(sound),
+        *_unknown_in_routes(sound),
+        *_fallbacks(sound),
+        *_circles(sound),
+        *_accounts(sound),
+    ]
 
 
 def reference_warnings(sound: Sound) -> list[Problem]:
@@ -56,6 +63,13 @@ def _fallbacks(sound: Sound) -> Iterator[Problem]:
             else:
                 what = f"{model!r} falls back on {name!r}, which is no model"
                 yield Problem("unknown-name", what, at, nearest(name, sound.model_names))
+
+
+def _accounts(sound: Sound) -> Iterator[Problem]:
+    for model, spec in sound.models.items():
+        if spec.account is not None and spec.account not in sound.account_names:
+            what = f"{model!r} is of account {spec.account!r}, which is not under `accounts`"
+            yield Problem("unknown-account", what, sound.place("models", model, "account"), nearest(spec.account, sound.account_names))
 
 
 def _circles(sound: Sound) -> Iterator[Problem]:

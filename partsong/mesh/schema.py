@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo, ValidationInfo
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from partsong.adapters.adapter import Adapter, adapter_kinds
-from partsong.contracts import Frozen, ModelSpec, Name
+from partsong.contracts import Frozen, Limits, ModelSpec, Name
 from partsong.errors import MeshError
 from partsong.plans import PlanField
 from partsong.routing.router import Router
@@ -80,6 +80,10 @@ class StoreSpec(Frozen):
     """Whether completions of earlier runs in the same store answer again what was asked before."""
 
 
+def _on(value: Any) -> Any:
+    return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
+
+
 class Mesh(Frozen):
     """A mesh file: which models there are, how plans combine them, which rows go where."""
 
@@ -87,6 +91,10 @@ class Mesh(Frozen):
     """Version of the mesh file's format."""
     models: Annotated[dict[Name, ModelField], Field(min_length=1)]
     """Models by name."""
+    accounts: dict[Name, Limits] = {}
+    """Limits that several models share: those of one account at a provider. A model names its own with `account`."""
+    fallbacks: Annotated[bool, BeforeValidator(_on)] = True
+    """`off` turns the fallbacks of all models off."""
     plans: dict[Name, PlanField] = {}
     """Plans by name; models and plans share one set of names, and a plan may ask either."""
     routes: tuple[RouteRule, ...] = ()

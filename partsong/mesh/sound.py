@@ -32,6 +32,11 @@ class Sound:
         return list(self._section("plans"))
 
     @property
+    def account_names(self) -> list[str]:
+        """Every account's name, sound or not."""
+        return list(self._section("accounts"))
+
+    @property
     def names(self) -> list[str]:
         """Everything that can be asked."""
         return [*self.model_names, *self.plan_names]

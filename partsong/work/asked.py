@@ -4,13 +4,12 @@ from hashlib import blake2b
 
 import msgpack
 
-from partsong.contracts import ModelSpec, Task
+from partsong.contracts import NOT_THE_ANSWER, ModelSpec, Task
 
 __all__ = ["Fingerprint"]
 
 _WHAT_MODELS_SEE = {"messages", "sampling", "answer_schema", "tools"}
-_NOT_THE_MODEL = {"price", "workers", "concurrency", "timeout", "retries", "fallbacks", "skills", "resources", "api_key"}
-"""Fields of a model's entry that change what a call costs or where it runs, not what it answers."""
+_NOT_THE_MODEL = {*NOT_THE_ANSWER, "fallbacks", "skills"}
 
 
 class Fingerprint:
