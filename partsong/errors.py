@@ -6,6 +6,7 @@ PartsongError
 ├── RunError       the run folder: locked, of another mesh, not writable
 ├── StoreError     the journal's store
 ├── WeightsError   model weights: missing, wrong sum
+├── BudgetError    the next call could pass the run's dollars
 ├── EngineError    Ray or the inline engine cannot start or has died
 └── WireError      a message between actors: other version, truncated, not ours
 
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = [
+    "BudgetError",
     "EngineError",
     "InputError",
     "MeshError",
@@ -110,6 +112,10 @@ class StoreError(PartsongError):
 
 class WeightsError(PartsongError):
     """Model weights are missing or are not what their sum says."""
+
+
+class BudgetError(PartsongError):
+    """The next call could pass a budget of the run: the run stops, and can go on with a larger one."""
 
 
 class EngineError(PartsongError):

@@ -19,6 +19,7 @@ from partsong.contracts.model import (
     Size,
     WorkerRange,
 )
+from partsong.contracts.notice import Notice
 from partsong.contracts.task import (
     AudioPart,
     CodePart,
@@ -61,6 +62,7 @@ __all__ = [
     "Message",
     "ModelSpec",
     "Name",
+    "Notice",
     "Part",
     "PartType",
     "Price",

@@ -1,0 +1,58 @@
+"""Forecast: what a call of a model may take at most, before it is made; it learns from what calls took."""
+
+from partsong.contracts import Price, Task, Usage
+from partsong.pool.meter import Amounts
+
+__all__ = ["Forecast", "assumed_usage"]
+
+_CHARACTERS_A_TOKEN = 4
+_COMPLETION_TOKENS = 1024
+"""Assumed where a row sets no `max_tokens`."""
+_TOKENS_A_PART = 1600
+"""Of an image, a sound or a file; the largest that a vendor's documents name for an image at its usual size."""
+
+
+def assumed_usage(task: Task) -> Usage:
+    """Return what a call is thought to take at most when nothing is known of the model: four characters a prompt token."""
+    characters = sum(len(message.text) for message in task.messages)
+    others = sum(part.type not in ("text", "code") for message in task.messages for part in message.parts)
+    prompt_tokens = characters // _CHARACTERS_A_TOKEN + 1 + _TOKENS_A_PART * others
+    return Usage(prompt_tokens=prompt_tokens, completion_tokens=task.sampling.max_tokens or _COMPLETION_TOKENS, estimated=True)
+
+
+class Forecast:
+    """One model's. What has been seen once may come again, so nothing is forgotten."""
+
+    def __init__(self, price: Price | None) -> None:
+        self._price = price
+        self._prompt_scale = 1.0
+        self._longest_reply = _COMPLETION_TOKENS
+
+    def worst(self, task: Task) -> Usage:
+        """Return what the call may take at most."""
+        assumed = assumed_usage(task)
+        prompt_tokens = assumed.prompt_tokens if self._prompt_scale == 1.0 else int(assumed.prompt_tokens * self._prompt_scale) + 1
+        return Usage.model_construct(
+            prompt_tokens=prompt_tokens,
+            completion_tokens=task.sampling.max_tokens or self._longest_reply,
+            cached_tokens=0,
+            reasoning_tokens=0,
+            estimated=True,
+        )
+
+    def usd(self, usage: Usage) -> float:
+        """Return US dollars for the usage."""
+        return self._price.cost_usd(usage) if self._price else 0.0
+
+    def amounts(self, usage: Usage) -> Amounts:
+        """Return one call of this usage as amounts."""
+        return Amounts(1.0, usage.prompt_tokens, usage.completion_tokens, self.usd(usage))
+
+    def saw(self, task: Task, usage: Usage) -> None:
+        """Learn from what a call took."""
+        if usage.estimated:
+            return
+        if not task.sampling.max_tokens and usage.completion_tokens > self._longest_reply:
+            self._longest_reply = usage.completion_tokens
+        if usage.prompt_tokens * _CHARACTERS_A_TOKEN > sum(len(message.text) for message in task.messages) * self._prompt_scale:
+            self._prompt_scale = max(self._prompt_scale, usage.prompt_tokens / assumed_usage(task).prompt_tokens)

@@ -1,0 +1,306 @@
+"""Limiter: who may use how much of what is limited, for all models of an engine; exact over all callers.
+
+A machine like `Permits`: events and the time in, instructions out. A caller wants amounts for calls, gets them leased when every meter of
+the call's model, its account and its run has room, and settles them by what the calls took. First come, first served, except that a call
+never waits for a limit that is not its own. A caller that is gone has used all that it held: under, never over.
+"""
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from partsong.contracts import Failure, FailureCode, Limits, ModelSpec, Terms
+from partsong.pool.meter import NOTHING, Amounts, Horizon, Meter
+
+__all__ = ["Ahead", "Leased", "LimitInstruction", "Limiter", "Purpose", "Refused", "Settlement", "Standing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """Whose amounts: a caller's, for a run's calls of a model."""
+
+    caller: str
+    model: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """The first `count` amounts that the purpose wants are leased."""
+
+    purpose: Purpose
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """So many calls of these amounts are leased beyond what was wanted: there is plenty."""
+
+    purpose: Purpose
+    amounts: Amounts
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The first amounts that the purpose wants will not be leased."""
+
+    purpose: Purpose
+    failure: Failure
+
+
+LimitInstruction = Leased | Ahead | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One call's amounts, leased and used."""
+
+    leased: Amounts
+    used: Amounts
+    age_s: float = 0.0
+    """How long ago its request left, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a caller that joins tells of one purpose."""
+
+    model: str
+    run: str
+    terms: Terms
+    leased: Amounts
+    used: Amounts
+    """In all, since the caller began."""
+    recent: Sequence[tuple[float, Amounts]]
+    """What was used within the last minute, each with its age in seconds."""
+
+
+class Limiter:
+    """All meters of one engine."""
+
+    def __init__(self, models: Mapping[str, ModelSpec], accounts: Mapping[str, Limits]) -> None:
+        self._models = models
+        self._accounts = accounts
+        of_accounts = {name: _lasting(limits, f"account {name}") for name, limits in accounts.items()}
+        self._meters = {name: [*_lasting(spec.limits, name), *of_accounts.get(spec.account or "", ())] for name, spec in models.items()}
+        self._runs: dict[str, _RunMeters] = {}
+        self._held: dict[Purpose, Amounts] = {}
+        self._used: dict[Purpose, Amounts] = {}
+        self._born: dict[str, str] = {}
+        self._lanes: OrderedDict[Purpose, deque[Amounts]] = OrderedDict()
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for amounts."""
+        return sum(len(wants) for wants in self._lanes.values())
+
+    def want(self, purpose: Purpose, terms: Terms, needs: Sequence[Amounts], ahead: int, now_s: float) -> Sequence[LimitInstruction]:
+        """A caller wants these amounts besides what it waits for; `ahead` further calls like the last too, if there is plenty."""
+        self._enter(purpose.run, terms, now_s)
+        self._lanes.setdefault(purpose, deque()).extend(needs)
+        found = self.due(now_s)
+        if ahead and purpose not in self._lanes:
+            found += self._leased_ahead(purpose, needs[-1], ahead, now_s)
+        return found
+
+    def settle(self, purpose: Purpose, settlements: Sequence[Settlement], now_s: float) -> Sequence[LimitInstruction]:
+        """Calls have ended, or amounts come back unused."""
+        held, used = self._held.get(purpose, NOTHING), self._used.get(purpose, NOTHING)
+        for one in settlements:
+            held, used = held - one.leased, used + one.used
+            for meter in self._of(purpose):
+                meter.settle(one.leased, one.used, one.age_s, now_s)
+        self._held[purpose], self._used[purpose] = held, used
+        return self.due(now_s)
+
+    def join(self, caller: str, born: str, standings: Sequence[Standing], now_s: float) -> Sequence[LimitInstruction]:
+        """A caller is here and tells all it holds and has used; what it waits for it wants anew.
+
+        `born` tells a process from its predecessor of the same name, whose amounts are used up. Of a caller that was known, what it used
+        and could not tell is counted now; one that was not tells these pools, which are new, what it used before them.
+        """
+        if self._born.get(caller, born) != born:
+            self._use_all(caller, now_s)
+        known = caller in self._born
+        self._born[caller] = born
+        self._drop_wants(caller)
+        for told in standings:
+            purpose = Purpose(caller, told.model, told.run)
+            self._enter(told.run, told.terms, now_s)
+            before, told_before = self._held.get(purpose, NOTHING), self._used.get(purpose, NOTHING)
+            for meter in self._of(purpose):
+                if known:
+                    meter.settle(before, told.used - told_before, 0.0, now_s)
+                else:
+                    _recall(meter, told, now_s)
+                meter.hold(told.leased)
+            self._held[purpose], self._used[purpose] = told.leased, told.used
+        return self.due(now_s)
+
+    def lost(self, caller: str, now_s: float) -> Sequence[LimitInstruction]:
+        """A caller is gone; whatever it held it may have used."""
+        self._drop_wants(caller)
+        self._use_all(caller, now_s)
+        self._born.pop(caller, None)
+        return self.due(now_s)
+
+    def new_day(self, now_s: float) -> Sequence[LimitInstruction]:
+        """It is past midnight UTC."""
+        for meters in self._meters.values():
+            for meter in meters:
+                if meter.horizon is Horizon.DAY:
+                    meter.reset()
+        return self.due(now_s)
+
+    def due(self, now_s: float) -> list[LimitInstruction]:
+        """Return what can be leased now. A lane that has to wait for a meter keeps its turn: later ones do not take what it waits for."""
+        found: list[LimitInstruction] = []
+        taken: set[int] = set()
+        before = -1
+        while before != len(found):
+            before = len(found)
+            for purpose in list(self._lanes):
+                found += self._served(purpose, taken, now_s)
+        return _joined(found)
+
+    def next_s(self, now_s: float) -> float:
+        """Return when the passing of time alone lets the next call go; infinity when none waits for that."""
+        firsts = ((purpose, wants[0]) for purpose, wants in self._lanes.items())
+        return min((max(meter.fits_at_s(need, now_s) for meter in self._of(purpose)) for purpose, need in firsts), default=math.inf)
+
+    def _served(self, purpose: Purpose, taken: set[int], now_s: float) -> list[LimitInstruction]:
+        """Lease or refuse the lane's first want, which moves the lane to the end; nothing when it has to wait."""
+        wants, meters = self._lanes[purpose], self._of(purpose)
+        if any(id(meter) in taken for meter in meters):
+            return []
+        need = wants[0]
+        full = [meter for meter in meters if not meter.fits(need, now_s)]
+        hopeless = next((meter for meter in full if meter.never(need) or meter.exhausted(need, now_s)), None)
+        if full and hopeless is None:
+            taken.update(id(meter) for meter in full)
+            return []
+        wants.popleft()
+        self._lanes.move_to_end(purpose)
+        if not wants:
+            del self._lanes[purpose]
+        if hopeless is not None:
+            return [Refused(purpose, _refusal(hopeless, need, purpose, now_s))]
+        self._lease(purpose, need, now_s)
+        return [Leased(purpose, 1)]
+
+    def _leased_ahead(self, purpose: Purpose, amounts: Amounts, count: int, now_s: float) -> list[LimitInstruction]:
+        together = Amounts(count * amounts.requests, count * amounts.prompt_tokens, count * amounts.completion_tokens, count * amounts.usd)
+        if not all(meter.ample(together, now_s) for meter in self._of(purpose)):
+            return []
+        self._lease(purpose, together, now_s)
+        return [Ahead(purpose, amounts, count)]
+
+    def _lease(self, purpose: Purpose, amounts: Amounts, now_s: float) -> None:
+        self._held[purpose] = self._held.get(purpose, NOTHING) + amounts
+        for meter in self._of(purpose):
+            meter.lease(amounts, now_s)
+
+    def _use_all(self, caller: str, now_s: float) -> None:
+        for purpose in [purpose for purpose in self._held if purpose.caller == caller]:
+            held = self._held.pop(purpose)
+            self._used.pop(purpose, None)
+            for meter in self._of(purpose):
+                meter.settle(held, held, 0.0, now_s)
+
+    def _drop_wants(self, caller: str) -> None:
+        for purpose in [purpose for purpose in self._lanes if purpose.caller == caller]:
+            del self._lanes[purpose]
+
+    def _of(self, purpose: Purpose) -> list[Meter]:
+        return [*self._meters[purpose.model], *self._runs[purpose.run].of[purpose.model]]
+
+    def _enter(self, run: str, terms: Terms, now_s: float) -> None:
+        """Make the run's meters when it is first seen; a changed budget takes the place of the old one."""
+        if run in self._runs:
+            self._runs[run].rebudget(terms)
+            return
+        if not self._runs:
+            for name, meters in self._meters.items():
+                for meter in meters:
+                    if meter.horizon is Horizon.DAY:
+                        meter.add(terms.today_usd.get(name, 0.0), now_s, now_s)
+        self._runs[run] = _RunMeters(self._models, self._accounts, terms, now_s)
+
+
+def _recall(meter: Meter, told: Standing, now_s: float) -> None:
+    """Count what a caller used before these pools began."""
+    if meter.horizon is not Horizon.MINUTE:
+        meter.add(meter.counts(told.used), now_s, now_s)
+        return
+    for age_s, used in told.recent:
+        meter.add(meter.counts(used), now_s - age_s, now_s)
+
+
+class _RunMeters:
+    """The meters of one run, by model."""
+
+    def __init__(self, models: Mapping[str, ModelSpec], accounts: Mapping[str, Limits], terms: Terms, now_s: float) -> None:
+        self._budget = Meter("the run's budget", math.inf, Horizon.RUN, _usd)
+        self.rebudget(terms)
+        of_accounts = {name: _of_run(limits, f"account {name}") for name, limits in accounts.items()}
+        self.of = {
+            name: [self._budget, *_of_run(spec.limits, name), *of_accounts.get(spec.account or "", ())] for name, spec in models.items()
+        }
+        for name, spent_usd in terms.spent_usd.items():
+            for meter in self.of.get(name, (self._budget,)):
+                meter.add(spent_usd, now_s, now_s)
+
+    def rebudget(self, terms: Terms) -> None:
+        self._budget.limit = math.inf if terms.budget_usd is None else terms.budget_usd
+        self._budget.what = f"the run's budget of ${self._budget.limit:g}"
+
+
+def _usd(amounts: Amounts) -> float:
+    return amounts.usd
+
+
+def _of_run(limits: Limits, whose: str) -> list[Meter]:
+    return (
+        []
+        if limits.usd_per_run is None
+        else [Meter(f"usd_per_run {limits.usd_per_run:g} of {whose}", limits.usd_per_run, Horizon.RUN, _usd)]
+    )
+
+
+def _lasting(limits: Limits, whose: str) -> list[Meter]:
+    """Return the meters of all limits but those of a run."""
+    kinds: list[tuple[str, float | None, Horizon, Callable[[Amounts], float]]] = [
+        ("requests_per_minute", limits.requests_per_minute, Horizon.MINUTE, lambda amounts: amounts.requests),
+        ("input_tokens_per_minute", limits.input_tokens_per_minute, Horizon.MINUTE, lambda amounts: amounts.prompt_tokens),
+        ("output_tokens_per_minute", limits.output_tokens_per_minute, Horizon.MINUTE, lambda amounts: amounts.completion_tokens),
+        ("tokens_per_minute", limits.tokens_per_minute, Horizon.MINUTE, lambda amounts: amounts.prompt_tokens + amounts.completion_tokens),
+        ("calls_in_flight", limits.calls_in_flight, Horizon.AT_ONCE, lambda amounts: amounts.requests),
+        ("usd_per_day", limits.usd_per_day, Horizon.DAY, _usd),
+    ]
+    return [Meter(f"{name} {limit:g} of {whose}", limit, horizon, counts) for name, limit, horizon, counts in kinds if limit is not None]
+
+
+def _refusal(meter: Meter, need: Amounts, purpose: Purpose, now_s: float) -> Failure:
+    amount = meter.counts(need)
+    if meter.horizon in (Horizon.RUN, Horizon.DAY):
+        message = f"{meter.what}: {meter.used(now_s):.6g} spent, the next call of {purpose.model} could cost {amount:.6g}"
+        return Failure(code=FailureCode.RUN_BUDGET, message=message, where=purpose.model)
+    message = f"{meter.what}: the call alone could take {amount:g}; raise the limit, or lower `max_tokens`"
+    return Failure(code=FailureCode.OVER_LIMIT, message=message, where=purpose.model)
+
+
+def _joined(found: Sequence[LimitInstruction]) -> list[LimitInstruction]:
+    """Count leases of one purpose that follow each other as one."""
+    joined: list[LimitInstruction] = []
+    places: dict[Purpose, int] = {}
+    for one in found:
+        place = places.get(one.purpose)
+        last = None if place is None else joined[place]
+        if isinstance(one, Leased) and isinstance(last, Leased) and place is not None:
+            joined[place] = Leased(one.purpose, last.count + one.count)
+            continue
+        places[one.purpose] = len(joined)
+        joined.append(one)
+    return joined
