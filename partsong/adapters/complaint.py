@@ -1,6 +1,8 @@
 """Complaints: what a provider's error reply means, by its status and by its own name for the error."""
 
 import json
+import re
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -9,6 +11,8 @@ from partsong.contracts import FailureCode
 __all__ = ["Complaint", "Meaning", "complaint", "meaning_of_status", "one_line"]
 
 _MESSAGE_CHARS = 400
+"""As much is kept of the provider's words: they may quote the prompt."""
+_NAME_CHARS = 80
 
 
 class Meaning(NamedTuple):
@@ -71,24 +75,50 @@ def complaint(body: object, secret: str | None = None) -> Complaint | None:
     if not error:
         return None
     if not isinstance(error, dict):
-        return Complaint((), one_line(error if isinstance(error, str) else json.dumps(error), secret))
+        return Complaint((), one_line(_told(error), secret))
     status = error.get("code")
     details = error.get("details")
     reasons = [detail.get("reason") for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
-    kinds = tuple(kind for kind in (*reasons, error.get("code"), error.get("status"), error.get("type")) if isinstance(kind, str))
+    names = (*reasons, error.get("code"), error.get("status"), error.get("type"))
+    kinds = tuple(one_line(name, secret)[:_NAME_CHARS] for name in names if isinstance(name, str))
     words = error.get("message") or error.get("detail") or ""
     return Complaint(
         kinds=kinds,
-        message=one_line(str(words), secret),
+        message=one_line(_told(words), secret),
         status=status if isinstance(status, int) and 400 <= status <= 599 else None,
         error=error,
     )
 
 
+def _told(error: object) -> str:
+    """Return an error's words; of a list of wrong fields, where and what, and not what was sent there."""
+    if isinstance(error, str):
+        return error
+    try:
+        if isinstance(error, list) and all(isinstance(one, dict) and "msg" in one for one in error):
+            return "; ".join(f"{one.get('loc')}: {one['msg']}" for one in error)
+        return json.dumps(error)
+    except RecursionError:
+        return ""
+
+
 def one_line(words: str, secret: str | None = None) -> str:
     """Return the words without the secret, on one line, printable and at most 400 characters long."""
-    words = words[: 100 * _MESSAGE_CHARS]
+    read = words[: 100 * _MESSAGE_CHARS]
+    line = " ".join("".join(char if char.isprintable() else " " for char in read).split())
+    if len(read) < len(words):
+        line = line.rpartition(" ")[0] or line[: len(line) // 2]  # its last word may be the most of the secret
     if secret:
-        words = words.replace(secret, "***")
-    line = " ".join("".join(char if char.isprintable() else " " for char in words).split())
+        line = _spellings(secret).sub("***", line)
     return line if len(line) <= _MESSAGE_CHARS else line[: _MESSAGE_CHARS - 3] + "..."
+
+
+@lru_cache(maxsize=256)
+def _spellings(secret: str) -> re.Pattern[str]:
+    """Return what finds the secret however it is written: in either case, escaped for JSON, an address or a page, broken by spaces."""
+    return re.compile(r"[ \\]*".join(map(_spelt, "".join(secret.split()))), re.IGNORECASE)
+
+
+def _spelt(char: str) -> str:
+    code = ord(char)
+    return rf"(?:{re.escape(char)}|\\*u0*{code:x}|%{code:02x}|&#0*{code};|&#x0*{code:x};)"

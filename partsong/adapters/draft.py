@@ -54,9 +54,11 @@ class Draft:
         return self.finish is None and not (self.pieces or self.tool_calls)
 
     def say(self, text: str) -> None:
-        """Take a piece of text."""
+        """Take a piece of text; TypeError when it is none."""
         if not text:
             return
+        if not isinstance(text, str):
+            raise TypeError(f"a piece of text is a JSON {type(text).__name__}")
         if self.first_s is None:
             self.first_s = time.perf_counter()
         self.pieces.append(text)

@@ -28,6 +28,10 @@ __all__ = ["Ask", "HttpAdapter", "HttpSpec", "MalformedReplyError", "Unsupported
 
 _LINGER_S = 0.1
 """How long a finished stream's connection may take to end before it is closed instead of kept."""
+_WORDS_S = 5.0
+"""How long the body of an error may take: the status has said what matters."""
+_WORDS_BYTES = 2**20
+"""As much is read of the body of an error."""
 
 
 def _address(value: str) -> str:
@@ -73,6 +77,8 @@ class HttpSpec(ModelSpec):
     """Sent with every request, beside the adapter's own."""
     connect_timeout: Duration = 10.0
     """Longest a connection may take to be made; within it nothing has been sent, so that another try costs nothing."""
+    stall_timeout: Duration = 60.0
+    """Longest pause within a reply whose first byte has come, before which `timeout` is the limit; after it the connection is closed."""
     reply_cap: Size = 64_000_000
     """Longest reply, decompressed; a longer one is a failure."""
 
@@ -153,7 +159,10 @@ class HttpAdapter(Adapter):
 
     async def open(self) -> None:
         """Make the transport; connects to nothing."""
-        self._transport = AiohttpTransport(connect_timeout_s=self._spec.connect_timeout, reply_cap_bytes=self._spec.reply_cap)
+        spec = self._spec
+        self._transport = AiohttpTransport(
+            connect_timeout_s=spec.connect_timeout, reply_cap_bytes=spec.reply_cap, stall_timeout_s=spec.stall_timeout
+        )
         await self._transport.open()
 
     async def close(self) -> None:
@@ -197,11 +206,15 @@ class HttpAdapter(Adapter):
                 await self._read_stream(response, draft)
             else:
                 self.read(self._object(await _body(response), response), draft)
+            return self._finished(draft, task, start_s, streamed)
         except _RefusedError as error:
             return self._complained(error.words, HTTPStatus.OK, response.headers, draft)
         except ReplyTooLargeError as error:
             remedy = "raise `reply_cap` if such replies are wanted"
             return self._failure(Meaning(FailureCode.TOO_LARGE), f"{error}; {remedy}", "yes", draft)
+        except httpx.TimeoutException:
+            what = f"the reply stalled: nothing more came within {self._spec.stall_timeout:g} s; raise `stall_timeout` if pauses are longer"
+            return self._failure(Meaning(FailureCode.TIMEOUT, retryable=True), what, "yes", draft)
         except httpx.TransportError as error:
             code = FailureCode.STREAM_BROKEN if streamed else FailureCode.CONNECTION_LOST
             return self._failure(Meaning(code, retryable=True), f"the reply broke off: {error}", "yes", draft)
@@ -211,7 +224,6 @@ class HttpAdapter(Adapter):
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # a shape that is not as promised, wherever it was noticed
             what = f"the reply is not of the {self.kind} shape: {type(error).__name__} {one_line(str(error), self._around.secret)[:80]}"
             return self._failure(Meaning(FailureCode.MALFORMED_REPLY, retryable=True), what, "yes", draft)
-        return self._finished(draft, task, start_s, streamed)
 
     async def _read_stream(self, response: httpx.Response, draft: Draft) -> None:
         parser = SseParser(self._spec.reply_cap)
@@ -231,9 +243,11 @@ class HttpAdapter(Adapter):
         try:
             return self._checked(_parsed(body))
         except MalformedReplyError as error:
-            given = response.headers.get("content-type", "")
+            given = one_line(response.headers.get("content-type", ""), self._around.secret)[:80]
             if given.startswith("text/html"):
                 raise MalformedReplyError("the server answers with a web page; check `base_url`", retryable=False) from error
+            if body and given and not given.startswith("application/json"):
+                raise MalformedReplyError(f"{error}; its content type is {given}", retryable=error.retryable) from error
             raise
 
     def _checked(self, value: object) -> dict[str, Any]:
@@ -249,16 +263,15 @@ class HttpAdapter(Adapter):
             meaning = Meaning(FailureCode.STREAM_BROKEN, retryable=True)
             return self._failure(meaning, "the stream ended before its end mark", "yes", draft)
         if draft.withheld and (draft.refused or not (draft.pieces or draft.tool_calls)):
-            return self._failure(Meaning(FailureCode.CONTENT_FILTER), f"the provider withheld the reply ({draft.withheld})", "yes", draft)
+            reason = one_line(str(draft.withheld), self._around.secret)[:80]
+            return self._failure(Meaning(FailureCode.CONTENT_FILTER), f"the provider withheld the reply ({reason})", "yes", draft)
         if draft.is_blank:
             return self._failure(Meaning(FailureCode.MALFORMED_REPLY, retryable=True), "the reply holds nothing", "yes", draft)
         return draft.completion(task, self._spec.model, self._spec.price, start_s)
 
     async def _refused(self, response: httpx.Response) -> Failure:
         """Return the failure of a reply whose status is another than 200; a body that cannot be read leaves the status to speak."""
-        body = b""
-        with suppress(httpx.TransportError):
-            body = await _body(response)
+        body = await _words(response)
         try:
             words = complaint(_parsed(body), self._around.secret)
         except MalformedReplyError:
@@ -338,6 +351,18 @@ async def _drained(pieces: AsyncIterator[bytes]) -> None:
 
 async def _body(response: httpx.Response) -> bytes:
     return b"".join([piece async for piece in _pieces(response)])  # decoded already, which Response.aread would check again
+
+
+async def _words(response: httpx.Response) -> bytes:
+    """Return what comes of an error's body, in time and up to a bound; the rest is left, and its connection closed."""
+    pieces: list[bytes] = []
+    with suppress(TimeoutError, httpx.TransportError):
+        async with asyncio.timeout(_WORDS_S):
+            async for piece in _pieces(response):
+                pieces.append(piece)
+                if sum(map(len, pieces)) > _WORDS_BYTES:
+                    break
+    return b"".join(pieces)
 
 
 def _parsed(body: bytes | str) -> object:

@@ -36,9 +36,11 @@ class ReplyTooLargeError(httpx.ReadError):
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends one request a call: no cookies, no redirects, no proxy from the environment, as many connections as there are calls."""
 
-    def __init__(self, *, connect_timeout_s: float, reply_cap_bytes: int) -> None:
+    def __init__(self, *, connect_timeout_s: float, reply_cap_bytes: int, stall_timeout_s: float | None = None) -> None:
+        """`stall_timeout_s` is the longest pause within a body; how long its first byte may take is the caller's to say."""
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout_s)
         self._reply_cap_bytes = reply_cap_bytes
+        self._stall_timeout_s = stall_timeout_s
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -80,31 +82,45 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         except (aiohttp.ClientError, OSError, HttpProcessingError) as error:
             raise _translated(error, request) from error
         headers = [(name, value) for name, value in reply.headers.items() if name.lower() not in _NOT_OURS]
-        return httpx.Response(reply.status, headers=headers, stream=_Body(reply, self._reply_cap_bytes, request), request=request)
+        body = _Body(reply, self._reply_cap_bytes, self._stall_timeout_s, request)
+        return httpx.Response(reply.status, headers=headers, stream=body, request=request)
 
 
 class _Body(httpx.AsyncByteStream):
     """The decoded body as it comes; closed before its end, the connection is closed, else it is kept for the next request."""
 
-    def __init__(self, reply: aiohttp.ClientResponse, cap_bytes: int, request: httpx.Request) -> None:
+    def __init__(self, reply: aiohttp.ClientResponse, cap_bytes: int, stall_timeout_s: float | None, request: httpx.Request) -> None:
         self._reply = reply
         self._cap_bytes = self._left_bytes = cap_bytes
+        self._stall_timeout_s = stall_timeout_s
         self._request = request
+        self._begun = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
+        if not self._begun and self._announced_bytes() > self._cap_bytes:
+            raise self._too_large()
         try:
-            piece = await self._reply.content.readany()
+            async with asyncio.timeout(self._stall_timeout_s if self._begun else None):
+                piece = await self._reply.content.readany()
         except (aiohttp.ClientError, OSError, HttpProcessingError) as error:
             raise _translated(error, self._request) from error
         if not piece:
             raise StopAsyncIteration
+        self._begun = True
         self._left_bytes -= len(piece)
         if self._left_bytes < 0:
-            raise ReplyTooLargeError(f"the reply is longer than {self._cap_bytes:,} bytes", request=self._request)
+            raise self._too_large()
         return piece
+
+    def _announced_bytes(self) -> int:
+        """Return the length that the head tells, so that nothing of a reply that is too long is read; 0 when it tells none."""
+        return 0 if "content-encoding" in self._reply.headers else self._reply.content_length or 0
+
+    def _too_large(self) -> ReplyTooLargeError:
+        return ReplyTooLargeError(f"the reply is longer than {self._cap_bytes:,} bytes", request=self._request)
 
     async def aclose(self) -> None:
         self._reply.close()  # a reply read to its end has given its connection back already

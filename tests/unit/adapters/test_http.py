@@ -6,8 +6,10 @@ import socket
 from contextlib import asynccontextmanager
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from providers.kinds import KINDS, adapter_of, speaking
-from providers.provider import Reply
+from providers.provider import Asked, Reply, ToolUse
 from pydantic import ValidationError
 
 from partsong.adapters.openai import OpenAISpec
@@ -161,6 +163,21 @@ async def test_a_status_speaks_for_a_body_that_breaks_off(kind):
     assert (failure.code, failure.retry_after_s) == (FailureCode.RATE_LIMITED, 3)
 
 
+async def test_a_status_speaks_for_a_body_that_never_comes(kind, monkeypatch):
+    monkeypatch.setattr("partsong.adapters.http._WORDS_S", 0.1)
+    stalled = b"HTTP/1.1 429 X\r\ncontent-type: application/json\r\nretry-after: 3\r\ncontent-length: 100\r\n\r\n"
+    async with raw(kind, stalled) as adapter, asyncio.timeout(5):
+        failure = await adapter.complete(Task.of("x"))
+    assert (failure.code, failure.retry_after_s) == (FailureCode.RATE_LIMITED, 3)
+
+
+async def test_a_status_speaks_for_a_body_without_end(kind):
+    endless = b"HTTP/1.1 503 X\r\ncontent-type: application/json\r\ncontent-length: 60000000\r\n\r\n" + b"x" * 2**21
+    async with raw(kind, endless) as adapter, asyncio.timeout(5):
+        failure = await adapter.complete(Task.of("x"))
+    assert (failure.code, len(failure.message) < 600) == (FailureCode.OVERLOADED, True)
+
+
 @pytest.mark.parametrize(("status", "says"), [(400, True), (500, False)])
 async def test_a_provider_that_says_whether_to_ask_again_is_believed(kind, status, says):
     async with speaking(kind) as (adapter, server):
@@ -285,6 +302,23 @@ async def test_a_web_page_says_that_the_address_is_wrong(kind):
         assert "base_url" in failure.message
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_reply_of_another_content_type_that_cannot_be_read_names_it(kind, stream):
+    async with raw(kind, http(b"upstream is away", 200, "text/plain")) as adapter:
+        failure = await adapter.complete(Task.of("x"), [].append if stream else None)
+    assert outcome(failure) == ("malformed-reply", True, "yes")
+    assert "text/plain" in failure.message
+
+
+async def test_the_providers_word_for_withholding_is_bounded_and_holds_no_key():
+    body = {"promptFeedback": {"blockReason": f"{KEY} " + "x" * 10_000}}
+    async with raw("gemini", http(body), secret=KEY) as adapter:
+        failure = await adapter.complete(Task.of("x"))
+    assert failure.code == FailureCode.CONTENT_FILTER
+    assert KEY not in failure.message
+    assert len(failure.message) < 200
+
+
 async def test_malformed_json_within_a_stream_is_a_malformed_reply(kind):
     async with speaking(kind) as (adapter, server):
         server.fault("malformed")
@@ -318,6 +352,54 @@ async def test_an_error_under_status_200_is_that_error(kind, stream, after):
 async def test_no_body_whatever_makes_the_adapter_raise(kind, body, stream):
     async with raw(kind, http(body)) as adapter:
         assert outcome(await adapter.complete(Task.of("x"), [].append if stream else None))[0] == "malformed-reply"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def spots(value, path=()):
+    """Yield the path of every value within a JSON value."""
+    yield path
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from spots(inner, (*path, key))
+
+
+def replaced(value, path, by):
+    if not path:
+        return by
+    copy = value.copy()
+    copy[path[0]] = replaced(copy[path[0]], path[1:], by)
+    return copy
+
+
+SAID = Reply("two words", tool_calls=(ToolUse("weather", {"city": "Köln"}),))
+ASKED = Asked(prompt="x", model="m", body={"stream_options": {"include_usage": True}, "generationConfig": {}}, logprobs=True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("speaks", KINDS)
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_a_reply_with_anything_in_a_place_of_it_is_a_completion_or_a_failure_and_never_raises(speaks, stream, data):
+    wire = KINDS[speaks][0]()
+    if stream:
+        events = [event for _, event in wire.events(ASKED, SAID)]
+        place = data.draw(st.sampled_from([place for place, event in enumerate(events) if isinstance(event, dict)]))
+        events[place] = replaced(events[place], data.draw(st.sampled_from(list(spots(events[place])))), data.draw(JSON))
+        body = "".join(f"data: {event if isinstance(event, str) else json.dumps(event)}\n\n" for event in events).encode()
+    else:
+        whole = wire.whole(ASKED, SAID)
+        body = json.dumps(replaced(whole, data.draw(st.sampled_from(list(spots(whole)))), data.draw(JSON))).encode()
+
+    async def asked():
+        async with raw(speaks, http(body, 200, "text/event-stream" if stream else "application/json")) as adapter:
+            return await adapter.complete(Task.of("x"), [].append if stream else None)
+
+    assert isinstance(asyncio.run(asked()), Completion | Failure)
 
 
 async def test_a_reply_over_the_cap_is_too_large(kind):

@@ -251,6 +251,22 @@ async def test_a_reply_over_the_cap_is_refused_and_its_connection_closed():
             await closed.wait()
 
 
+async def test_nothing_is_read_of_a_reply_whose_head_announces_too_much():
+    closed = asyncio.Event()
+
+    async def answer(reader, writer, seen):
+        await request_of(reader, seen)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 500000000\r\n\r\n")
+        await writer.drain()
+        await reader.read()
+        closed.set()
+
+    async with server(answer) as (url, _), transport() as carrier, asyncio.timeout(5):
+        with pytest.raises(ReplyTooLargeError, match="10,000 bytes"):
+            await sent(carrier, url)
+        await closed.wait()
+
+
 async def test_the_cap_counts_decompressed_bytes():
     packed = gzip.compress(b"x" * 5_000_000)
     assert len(packed) < 10_000
@@ -310,3 +326,43 @@ async def test_a_stream_comes_piece_by_piece():
             more.set()
         await response.aclose()
     assert pieces == [b"first", b"last"]
+
+
+def saying_slowly(*pieces, pause_s, closed=None):
+    """A server whose reply comes in pieces, with pauses between them and then no end; tells when its client has left."""
+
+    async def answer(reader, writer, seen):
+        await request_of(reader, seen)
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        for piece in pieces:
+            await asyncio.sleep(pause_s)
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await reader.read()
+        if closed is not None:
+            closed.set()
+
+    return answer
+
+
+async def test_a_body_that_stalls_is_given_up_and_its_connection_closed():
+    closed = asyncio.Event()
+    stalling = saying_slowly(b"first", pause_s=0.0, closed=closed)
+    async with server(stalling) as (url, _), transport(stall_timeout_s=0.1) as carrier, asyncio.timeout(5):
+        with pytest.raises(httpx.ReadTimeout):
+            await sent(carrier, url)
+        await closed.wait()
+
+
+async def test_the_first_byte_of_a_body_may_take_as_long_as_the_caller_waits():
+    async with server(saying_slowly(b"first", pause_s=0.3)) as (url, _), transport(stall_timeout_s=0.1) as carrier, asyncio.timeout(5):
+        response = await carrier.handle_async_request(httpx.Request("POST", url, content=b"{}"))
+        assert await anext(aiter(response.stream)) == b"first"
+        await response.aclose()
+
+
+async def test_a_body_that_comes_slowly_but_steadily_does_not_stall():
+    async with server(saying_slowly(*[b"x"] * 8, pause_s=0.05)) as (url, _), transport(stall_timeout_s=0.2) as carrier, asyncio.timeout(5):
+        response = await carrier.handle_async_request(httpx.Request("POST", url, content=b"{}"))
+        stream = aiter(response.stream)
+        assert [await anext(stream) for _ in range(8)] == [b"x"] * 8
+        await response.aclose()
