@@ -18,6 +18,8 @@ _MARGIN_S = 0.5
 _BURST_SHARE = 0.03
 """What may be used at once of a minute's amount after a pause; more would have to be waited for in the next minute."""
 _BUCKET_S = 0.05
+_LEARNS = 0.05
+"""How much one call changes the expected share of the worst case that calls use."""
 _SLACK = 1e-9
 """Sums of floats are a hair off; a limit of 0.3 takes three times 0.1."""
 
@@ -89,6 +91,8 @@ class Meter:
         self._burst = max(min(1.0, limit), _BURST_SHARE * limit)
         self._level = self._burst
         self._level_at_s: float | None = None
+        self._paced = 0.0
+        self._share_used = 1.0
 
     @property
     def leased(self) -> float:
@@ -106,21 +110,26 @@ class Meter:
         self._forget(now_s)
         if self._used + self._leased + amount > self.limit + _SLACK:
             return False
-        return self.horizon is not Horizon.MINUTE or self._refilled(now_s) >= min(amount, self._burst) - _SLACK
+        return self.horizon is not Horizon.MINUTE or self._refilled(now_s) >= self._pace(amount) - _SLACK
 
     def lease(self, amounts: Amounts, now_s: float) -> None:
         """Hold the amounts for a call; they must fit."""
         amount = self.counts(amounts)
         self._leased += amount
         if self.horizon is Horizon.MINUTE:
-            self._level = self._refilled(now_s) - amount
+            expected = amount * self._share_used
+            self._paced += expected
+            self._level = self._refilled(now_s) - expected
 
     def settle(self, leased: Amounts, used: Amounts, age_s: float, now_s: float) -> None:
         """Replace what was leased by what was used; `age_s` is how long ago the request left, at most."""
         held, amount = self.counts(leased), self.counts(used)
+        if self.horizon is Horizon.MINUTE and held:
+            expected = self._paced * min(1.0, held / self._leased) if self._leased else 0.0
+            self._paced -= expected
+            self._level = min(self._burst, self._refilled(now_s) + expected - amount)
+            self._share_used += _LEARNS * (min(1.0, amount / held) - self._share_used)
         self._leased = max(0.0, self._leased - held)
-        if self.horizon is Horizon.MINUTE:
-            self._level = min(self._burst, self._refilled(now_s) + held - amount)
         self.add(amount, now_s - age_s, now_s)
 
     def add(self, amount: float, at_s: float, now_s: float) -> None:
@@ -167,7 +176,7 @@ class Meter:
         amount = self.counts(amounts)
         if self.horizon is not Horizon.MINUTE:
             return now_s if self.fits(amounts, now_s) else math.inf
-        short = self._refilled(now_s) - min(amount, self._burst)
+        short = self._refilled(now_s) - self._pace(amount)
         paced_s = now_s if short >= 0 else now_s - short * _MINUTE_S / self.limit
         over = self.used(now_s) + self._leased + amount - self.limit
         if over <= _SLACK:
@@ -177,6 +186,10 @@ class Meter:
             if over <= _SLACK:
                 return max(paced_s, expiry)
         return math.inf
+
+    def _pace(self, amount: float) -> float:
+        """Return what must have come in for a call of this amount to follow the last: what such calls come to, not what is feared."""
+        return min(amount * self._share_used, self._burst)
 
     def _refilled(self, now_s: float) -> float:
         if self._level_at_s is not None:

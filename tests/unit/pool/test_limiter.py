@@ -1,0 +1,186 @@
+"""Limiter: amounts of every limit of a call are leased together, exactly, over all callers."""
+
+import heapq
+import random
+
+import pytest
+
+from partsong.contracts import FailureCode, Limits, ModelSpec, Terms
+from partsong.pool.limiter import Ahead, Leased, Limiter, Purpose, Refused, Settlement, Standing
+from partsong.pool.meter import NOTHING, Amounts
+
+CALL = Amounts(1.0, 10.0, 20.0, 0.1)
+MINE = Purpose("a", "mini", "run")
+FREE = Terms()
+
+
+def limiter(limits: Limits | None = None, accounts: dict[str, Limits] | None = None, **others: ModelSpec) -> Limiter:
+    mini = ModelSpec(adapter="scripted", limits=limits or Limits(), account="acct" if accounts else None)
+    return Limiter({"mini": mini, **others}, accounts or {})
+
+
+def test_calls_that_fit_are_leased_at_once_and_the_others_wait_for_a_settlement():
+    at = limiter(Limits(calls_in_flight=2))
+    assert at.want(MINE, FREE, [CALL] * 3, 0, 0.0) == [Leased(MINE, 2)]
+    assert at.waiting == 1
+    assert at.settle(MINE, [Settlement(CALL, CALL)], 1.0) == [Leased(MINE, 1)]
+
+
+def test_models_of_one_account_share_its_limits():
+    maxi = ModelSpec(adapter="scripted", account="acct")
+    at = limiter(accounts={"acct": Limits(calls_in_flight=1)}, maxi=maxi)
+    other = Purpose("a", "maxi", "run")
+    assert at.want(MINE, FREE, [CALL], 0, 0.0) == [Leased(MINE, 1)]
+    assert at.want(other, FREE, [CALL], 0, 0.0) == []
+    assert at.settle(MINE, [Settlement(CALL, CALL)], 1.0) == [Leased(other, 1)]
+
+
+def test_a_budget_refuses_the_call_that_could_pass_it_when_nothing_in_flight_can_give_back():
+    at, terms = limiter(), Terms(budget_usd=0.15)
+    assert at.want(MINE, terms, [CALL, CALL], 0, 0.0) == [Leased(MINE, 1)]
+    [refused] = at.settle(MINE, [Settlement(CALL, CALL)], 1.0)
+    assert isinstance(refused, Refused)
+    assert refused.failure.code is FailureCode.RUN_BUDGET
+    assert "budget of $0.15" in refused.failure.message
+
+
+def test_what_a_cheaper_call_gives_back_goes_to_the_next():
+    at, terms = limiter(), Terms(budget_usd=0.15)
+    at.want(MINE, terms, [CALL, CALL], 0, 0.0)
+    assert at.settle(MINE, [Settlement(CALL, Amounts(usd=0.01))], 1.0) == [Leased(MINE, 1)]
+
+
+def test_earlier_sessions_count_against_the_budget():
+    at = limiter()
+    [refused] = at.want(MINE, Terms(budget_usd=1.0, spent_usd={"mini": 0.95}), [CALL], 0, 0.0)
+    assert isinstance(refused, Refused)
+
+
+def test_a_larger_budget_takes_the_place_of_the_old_one():
+    at = limiter()
+    at.want(MINE, Terms(budget_usd=0.05), [CALL], 0, 0.0)
+    assert at.want(MINE, Terms(budget_usd=0.5), [CALL], 0, 0.0) == [Leased(MINE, 1)]
+
+
+def test_dollars_of_a_day_are_there_again_the_next_day():
+    at = limiter(Limits(usd_per_day=0.1))
+    assert at.want(MINE, Terms(today_usd={"mini": 0.05}), [CALL], 0, 0.0)[0].failure.code is FailureCode.RUN_BUDGET  # type: ignore[union-attr]
+    at.new_day(1.0)
+    assert at.want(MINE, FREE, [CALL], 0, 1.0) == [Leased(MINE, 1)]
+
+
+def test_a_call_that_no_minute_could_hold_is_refused_as_such():
+    at = limiter(Limits(tokens_per_minute=25))
+    [refused] = at.want(MINE, FREE, [CALL], 0, 0.0)
+    assert isinstance(refused, Refused)
+    assert refused.failure.code is FailureCode.OVER_LIMIT
+    assert "max_tokens" in refused.failure.message
+
+
+def test_a_large_call_that_waits_is_not_starved_by_small_ones():
+    at = limiter(Limits(calls_in_flight=100, output_tokens_per_minute=1000))
+    small, large = Amounts(1.0, 0.0, 10.0), Amounts(1.0, 0.0, 900.0)
+    one, two = Purpose("a", "mini", "small"), Purpose("a", "mini", "large")
+    at.want(one, FREE, [small] * 3, 0, 0.0)
+    assert at.want(two, FREE, [large], 0, 0.1) == []
+    assert at.want(one, FREE, [small], 0, 0.2) == []
+    assert at.due(10.0) == [Leased(two, 1)]
+
+
+def test_two_runs_that_wait_take_turns():
+    at = limiter(Limits(calls_in_flight=1))
+    one, two = Purpose("a", "mini", "one"), Purpose("a", "mini", "two")
+    at.want(one, FREE, [CALL] * 5, 0, 0.0)
+    at.want(two, FREE, [CALL] * 5, 0, 0.0)
+    order = []
+    held = one
+    for _ in range(6):
+        [leased] = at.settle(held, [Settlement(CALL, CALL)], 0.0)
+        held = leased.purpose
+        order.append(held.run)
+    assert order.count("one") == order.count("two")
+
+
+def test_calls_are_leased_ahead_only_where_there_is_plenty():
+    at = limiter()
+    assert at.want(MINE, Terms(budget_usd=1000.0), [CALL], 4, 0.0) == [Leased(MINE, 1), Ahead(MINE, CALL, 4)]
+    assert at.want(MINE, Terms(budget_usd=1000.0), [CALL], 20_000, 0.0) == [Leased(MINE, 1)]
+    paced = limiter(Limits(requests_per_minute=10_000))
+    assert paced.want(MINE, FREE, [CALL], 4, 0.0) == [Leased(MINE, 1)]
+
+
+def test_a_caller_that_is_gone_has_used_all_it_held():
+    at, terms = limiter(), Terms(budget_usd=0.15)
+    at.want(MINE, terms, [CALL], 0, 0.0)
+    at.lost("a", 0.0)
+    [refused] = at.want(Purpose("b", "mini", "run"), terms, [CALL], 0, 0.0)
+    assert isinstance(refused, Refused)
+
+
+def test_a_successor_of_the_same_name_does_not_get_what_its_predecessor_held():
+    at, terms = limiter(), Terms(budget_usd=0.15)
+    at.join("a", "first", [], 0.0)
+    at.want(MINE, terms, [CALL], 0, 0.0)
+    at.join("a", "second", [], 0.0)
+    assert isinstance(at.want(MINE, terms, [CALL], 0, 0.0)[0], Refused)
+
+
+def test_what_a_known_caller_used_and_could_not_tell_is_counted_when_it_joins_again():
+    at, terms = limiter(), Terms(budget_usd=0.15)
+    at.join("a", "first", [], 0.0)
+    at.want(MINE, terms, [CALL], 0, 0.0)
+    at.join("a", "first", [Standing("mini", "run", terms, NOTHING, Amounts(usd=0.01), [])], 0.0)
+    assert at.want(MINE, terms, [CALL], 0, 0.0) == [Leased(MINE, 1)]
+    at.settle(MINE, [Settlement(CALL, CALL)], 0.0)
+    assert isinstance(at.want(MINE, terms, [CALL], 0, 0.0)[0], Refused)
+
+
+def test_new_pools_hear_from_their_callers_what_was_used():
+    at, terms = limiter(Limits(requests_per_minute=2)), Terms(budget_usd=10.0)
+    used = Amounts(2.0, 0.0, 0.0, 9.95)
+    at.join("a", "first", [Standing("mini", "run", terms, NOTHING, used, [(50.0, Amounts(1.0)), (10.0, Amounts(1.0))])], 100.0)
+    cheap = Amounts(1.0, usd=0.01)
+    assert at.want(MINE, terms, [cheap], 0, 100.0) == []
+    assert at.next_s(100.0) == pytest.approx(110.5, abs=0.1)
+    assert at.due(110.6) == [Leased(MINE, 1)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_over_any_sixty_seconds_a_limit_is_kept_and_used(seed):
+    """Several callers, replies that take a while, tokens that are fewer than feared: what a provider would see."""
+    dice = random.Random(seed)
+    limits = Limits(requests_per_minute=600, tokens_per_minute=dice.choice([12_000, 40_000]))
+    at, worst = limiter(limits), Amounts(1.0, 30.0, 100.0)
+    callers = [Purpose(name, "mini", "run") for name in "abc"]
+    ends: list[tuple[float, int, Purpose, Amounts, float]] = []
+    seen: list[tuple[float, float, float]] = []
+    now_s, number, waiting = 0.0, 0, dict.fromkeys(callers, 0)
+    while now_s < 200.0:
+        found = []
+        while ends and ends[0][0] <= now_s:
+            _, _, purpose, used, began_s = heapq.heappop(ends)
+            seen.append((began_s + 0.05, 1.0, used.prompt_tokens + used.completion_tokens))
+            found += at.settle(purpose, [Settlement(worst, used, now_s - began_s)], now_s)
+        for purpose in callers:
+            found += at.want(purpose, FREE, [worst] * (40 - waiting[purpose]), 0, now_s) if waiting[purpose] < 40 else []
+            waiting[purpose] = 40
+        for leased in [*found, *at.due(now_s)]:
+            assert isinstance(leased, Leased)
+            waiting[leased.purpose] -= leased.count
+            for _ in range(leased.count):
+                number += 1
+                used = Amounts(1.0, 30.0, float(dice.randint(1, 60)))
+                heapq.heappush(ends, (now_s + dice.uniform(0.2, 1.5), number, leased.purpose, used, now_s))
+        now_s = max(now_s + 0.01, min([at.next_s(now_s), *(end[0] for end in ends[:1])]))
+    seen.sort()
+    for what, limit in ((1, limits.requests_per_minute), (2, limits.tokens_per_minute)):
+        sums = [sum(one[what] for one in seen if begins <= one[0] < begins + 60.0) for begins in range(10, 130, 3)]
+        assert max(sums) <= limit
+    busiest = [
+        max(
+            sum(one[1] for one in seen if begins <= one[0] < begins + 60.0) / 600,
+            sum(one[2] for one in seen if begins <= one[0] < begins + 60.0) / limits.tokens_per_minute,
+        )
+        for begins in range(10, 130, 3)
+    ]
+    assert min(busiest) >= 0.95
