@@ -49,6 +49,7 @@ _BY_STATUS = {
     429: Meaning(FailureCode.RATE_LIMITED, retryable=True),
     501: Meaning(FailureCode.SERVER_ERROR),
     503: Meaning(FailureCode.OVERLOADED, retryable=True),
+    504: Meaning(FailureCode.TIMEOUT, retryable=True),
     505: Meaning(FailureCode.SERVER_ERROR),
     529: Meaning(FailureCode.OVERLOADED, retryable=True),
 }

@@ -226,14 +226,21 @@ class HttpAdapter(Adapter):
             return self._failure(Meaning(FailureCode.MALFORMED_REPLY, retryable=True), what, "yes", draft)
 
     async def _read_stream(self, response: httpx.Response, draft: Draft) -> None:
+        """Read to the end mark; a stream that breaks off behind the reason it finished for has said all, save perhaps its usage."""
         parser = SseParser(self._spec.reply_cap)
         pieces = _pieces(response)
-        async for piece in pieces:
-            for event in parser.feed(piece):
-                self.read_event(event, draft)
-            if draft.ended:
-                await _drained(pieces)
-                return
+        try:
+            async for piece in pieces:
+                for event in parser.feed(piece):
+                    self.read_event(event, draft)
+                if draft.ended:
+                    await _drained(pieces)
+                    return
+        except ReplyTooLargeError:
+            raise
+        except httpx.TransportError:
+            if draft.finish is None:
+                raise
 
     def event_object(self, event: ServerEvent) -> dict[str, Any]:
         """Return an event's JSON object, unless it is an error."""
@@ -283,9 +290,10 @@ class HttpAdapter(Adapter):
 
     def _complained(self, words: Complaint, status: int, headers: Mapping[str, str], draft: Draft | None = None) -> Failure:
         """Return the failure of an error reply; under status 200 the body's own names decide."""
-        known = next((self.errors[kind] for kind in words.kinds if kind in self.errors), None)
         told = words.status if status == HTTPStatus.OK else status
-        meaning = known or (Meaning(FailureCode.SERVER_ERROR, retryable=True) if told is None else meaning_of_status(told))
+        meaning = next((self.errors[kind] for kind in words.kinds if kind in self.errors), None)
+        if meaning is None or (meaning.code == FailureCode.BAD_REQUEST and told is not None):  # that name is for all that has no other
+            meaning = Meaning(FailureCode.SERVER_ERROR, retryable=True) if told is None else meaning_of_status(told)
         if headers.get("x-should-retry") in ("true", "false"):  # OpenAI and Anthropic say it outright, and their own clients obey
             meaning = meaning._replace(retryable=headers["x-should-retry"] == "true")
         name = " ".join([str(told or status), *words.kinds[:1]])

@@ -32,7 +32,7 @@ class FailureCode(StrEnum):
     SERVER_ERROR = "server-error"
     """The provider broke (other 5xx)."""
     TIMEOUT = "timeout"
-    """No complete reply within the model's timeout (also 408)."""
+    """No complete reply within the model's timeout (also 408 and 504)."""
     CONNECT = "connect"
     """No connection could be made: the request was never sent."""
     CONNECTION_LOST = "connection-lost"
@@ -69,6 +69,8 @@ class FailureCode(StrEnum):
     """The next call could pass the row's own limit of calls, tokens or dollars."""
     RUN_BUDGET = "run-budget"
     """The next call could pass the run's dollars."""
+    CANCELLED = "cancelled"
+    """The call was stopped before it was answered: its row's deadline passed, or others had answered already."""
     UNKNOWN_NAME = "unknown-name"
     """The row names a model or plan that the mesh does not have."""
     BAD_ROW = "bad-row"
@@ -82,7 +84,8 @@ class Failure(Frozen):
 
     code: FailureCode
     message: str
-    """What went wrong and what to do, for a person; never a key, never a prompt."""
+    """What went wrong and what to do, for a person. Never a key; it may hold up to 400 characters of the provider's own words, and those
+    may quote the prompt."""
     where: str = ""
     """Model, plan step or input line it happened at."""
     retryable: bool = False

@@ -53,7 +53,7 @@ def _instead(fault: Fault, wire: Wire, stream: bool) -> Response | None:
         case "empty":
             return Response(200, b"")
         case "redirect":
-            return Response(307, b"", headers=(("location", fault.location or _ELSEWHERE),))
+            return Response(fault.status or 307, b"", headers=(("location", fault.location or _ELSEWHERE),))
         case "malformed" if not stream:
             return Response(200, b'{"id": "x", "choices": [{"mess')
         case "nested" if not stream:
@@ -71,6 +71,8 @@ def reply_with(fault: Fault, reply: Reply) -> Reply:
     match fault.kind:
         case "filtered":
             return replace(reply, finish="content_filter")
+        case "withheld":
+            return replace(reply, text="", finish="content_filter", tool_calls=())
         case "length":
             return replace(reply, finish="length", text="".join(reply.tokens[: max(1, len(reply.tokens) // 2)]))
         case "huge":

@@ -29,8 +29,9 @@ FaultKind = Literal[
     "error-body",  # 200, whose body (or whose stream, after `after` events) is an error
     "huge",  # a good reply, but its text is `size` bytes long
     "filtered",  # a good reply that the content filter stopped
+    "withheld",  # the content filter stopped it before the first word
     "length",  # a good reply that met its longest length
-    "redirect",  # 307 to another host
+    "redirect",  # to another host, by this `status` (307 by default)
 ]
 FAULTS: tuple[FaultKind, ...] = get_args(FaultKind)
 

@@ -105,7 +105,11 @@ class Provider(ABC):
 
     def fault(self, kind: FaultKind, **fields: Any) -> None:
         """Let the next call (the next `times` calls that match) fail."""
-        self._faults.add(Fault(kind, **fields))
+        self.break_by(Fault(kind, **fields))
+
+    def break_by(self, fault: Fault) -> None:
+        """Let the calls that the fault hits fail."""
+        self._faults.add(fault)
 
     async def until(self, happened: Callable[[], object]) -> None:
         """Wait until what is asked about the server is true."""

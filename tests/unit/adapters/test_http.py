@@ -97,6 +97,7 @@ STATUSES = {
     501: ("server-error", False),
     502: ("server-error", True),
     503: ("overloaded", True),
+    504: ("timeout", True),
     529: ("overloaded", True),
 }
 
@@ -242,6 +243,14 @@ async def test_a_stream_that_ends_well_but_too_early_is_broken(kind):
     async with speaking(kind) as (adapter, server):
         server.fault("bare", after=2)
         assert outcome(await adapter.complete(Task.of("one two three four"), [].append)) == ("stream-broken", True, "yes")
+
+
+@pytest.mark.parametrize("fault", ["cut", "cut-mid-event", "stall"])
+async def test_a_stream_that_breaks_off_behind_its_finish_reason_is_answered(fault):
+    async with speaking("openai", stall_timeout=0.1) as (adapter, server):
+        server.fault(fault, after=4)
+        reply = await adapter.complete(Task.of("two words"), [].append)
+    assert (reply.text, reply.finish_reason, reply.usage.estimated) == ("two words", "stop", True)
 
 
 async def test_a_thousand_calls_one_after_another_use_one_connection(kind):

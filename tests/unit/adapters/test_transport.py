@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from providers.unreachable import self_signed
 
 from partsong.adapters.transport import AiohttpTransport, CertificateError, ReplyTooLargeError
 
@@ -163,28 +164,6 @@ async def test_a_certificate_that_is_not_trusted_is_told_apart(tmp_path):
     async with server(saying(OK), ssl=context) as (url, _), transport() as carrier:
         with pytest.raises(CertificateError):
             await sent(carrier, url.replace("http:", "https:"))
-
-
-def self_signed(folder):
-    import datetime
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    plain = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path = folder / "server.pem"
-    path.write_bytes(plain + certificate.public_bytes(serialization.Encoding.PEM))
-    return path
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
