@@ -1,6 +1,7 @@
 """Journal: the Ray shell of the one writer, and the face its callers use."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import TypeVar
 
@@ -78,6 +79,11 @@ class _JournalActor:
         return list(found), _COMPLETIONS.pack(list(found.values()))
 
     @ray.method
+    async def spent(self, run: str | None, since_s: float) -> dict[str, float]:
+        """See Store.spent."""
+        return dict(await self._journal.spent(run, since_s))
+
+    @ray.method
     async def run(self, run: str) -> RunInfo | None:
         """See Store.run."""
         return await self._journal.run(run)
@@ -149,6 +155,10 @@ class JournalClient:
         places, packed = await self._asked(lambda: self._actor.rows.remote(run, after_seq, limit))
         return list(zip(places, ROWS.unpack(packed), strict=True))
 
+    async def spent(self, run: str | None, since_s: float) -> Mapping[str, float]:
+        """See JournalPort.spent."""
+        return await self._asked(lambda: self._actor.spent.remote(run, since_s))
+
     async def run(self, run: str) -> RunInfo | None:
         """See JournalPort.run."""
         return await self._asked(lambda: self._actor.run.remote(run))
@@ -174,7 +184,7 @@ class JournalClient:
         return await again(call, StoreError("journal-lost", "the journal's process is gone", remedy=_REMEDY))
 
     async def _send(self, batch: Sequence[Sealed]) -> Sequence[None]:
-        packed = msgpack.packb([(s.run, s.row, s.step, s.ask_hash, s.answered, s.packed) for s in batch])
+        packed = msgpack.packb([astuple(sealed) for sealed in batch])
         await self._asked(lambda: self._actor.append.remote(packed))
         return [None] * len(batch)
 

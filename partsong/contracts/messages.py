@@ -42,6 +42,12 @@ class CallRecord(Frozen):
     attempts: NonNegativeInt = 1
     at_s: float = 0.0
     """Unix time."""
+    settled: bool = True
+    """False: a failure that may pass; it is kept for its cost, and asked again on resume."""
+    cost_usd: Usd = 0.0
+    """US dollars that all attempts are known to have cost."""
+    possible_usd: Usd = 0.0
+    """US dollars that attempts which may have reached the provider, of which it told no usage, can have cost at most."""
 
 
 class RowRecord(Frozen):

@@ -79,6 +79,10 @@ class Journal:
         self._check_open()
         return await self._lookups.outcome(ask_hashes, len(ask_hashes))
 
+    async def spent(self, run: str | None, since_s: float) -> Mapping[str, float]:
+        """See Store.spent."""
+        return await self._in_turn(lambda: self._store.spent(run, since_s))
+
     async def run(self, run: str) -> RunInfo | None:
         """See Store.run."""
         return await self._in_turn(lambda: self._store.run(run))

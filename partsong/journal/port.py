@@ -36,6 +36,10 @@ class JournalPort(Protocol):
         """See Store.cached."""
         ...
 
+    async def spent(self, run: str | None, since_s: float) -> Mapping[str, float]:
+        """See Store.spent."""
+        ...
+
     async def run(self, run: str) -> RunInfo | None:
         """See Store.run."""
         ...

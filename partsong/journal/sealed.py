@@ -23,6 +23,13 @@ class Sealed:
     answered: bool
     """Whether it is a call's and holds a completion, which the cache may give again."""
     packed: bytes
+    settled: bool = True
+    """Whether it answers its question for good; a call's that does not is kept for its cost alone."""
+    model: str = ""
+    usd: float = 0.0
+    """US dollars that a call has cost, as far as is known, and can have cost beyond that."""
+    at_s: float = 0.0
+    """Unix time of a call's end."""
 
 
 def seal(records: Iterable[CallRecord | RowRecord | Sealed]) -> list[Sealed]:
@@ -43,7 +50,9 @@ def seal(records: Iterable[CallRecord | RowRecord | Sealed]) -> list[Sealed]:
 
 def _calls(calls: Sequence[CallRecord]) -> Iterable[Sealed]:
     for call, packed in zip(calls, CALLS.pack_each(calls), strict=True):
-        yield Sealed(call.run, call.row, call.step, call.ask_hash, isinstance(call.reply, Completion), packed)
+        answered = call.settled and isinstance(call.reply, Completion)
+        usd = call.cost_usd + call.possible_usd
+        yield Sealed(call.run, call.row, call.step, call.ask_hash, answered, packed, call.settled, call.model, usd, call.at_s)
 
 
 def _rows(rows: Sequence[RowRecord]) -> Iterable[Sealed]:

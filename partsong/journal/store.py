@@ -41,6 +41,7 @@ class Store(Protocol):
         """Make the records durable in one transaction; a record whose key is there already is left as it was.
 
         A call's key is (run, row, step, ask_hash): what is asked otherwise at the same step is another call. A row's is (run, row).
+        A call that is not settled has no key: each is kept, counts in `spent`, and is found nowhere else.
         """
         ...
 
@@ -64,6 +65,13 @@ class Store(Protocol):
         """Return completions of any run by what was asked; hashes not there are left out."""
         ...
 
+    def spent(self, run: str | None, since_s: float) -> Mapping[str, float]:
+        """Return by model the US dollars that calls since this Unix time have cost or can have cost; models without cost are left out.
+
+        Of one run, or (None) of all runs, those that were forgotten included, whose calls count by the hour in which they ended.
+        """
+        ...
+
     def run(self, run: str) -> RunInfo | None:
         """Return what the run was started with; None if it is not there."""
         ...
@@ -73,7 +81,7 @@ class Store(Protocol):
         ...
 
     def forget(self, run: str) -> None:
-        """Delete a run with all its records."""
+        """Delete a run with all its records; what it spent stays known."""
         ...
 
     def published(self, run: str) -> Published:

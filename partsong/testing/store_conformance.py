@@ -5,10 +5,12 @@ from abc import ABC, abstractmethod
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from partsong.contracts import Answer, CallRecord, Completion, Failure, FailureCode, Reply, RowRecord, Task, Timing
 from partsong.journal.store import Published, RunInfo, Store
 
-__all__ = ["StoreConformance", "call_record", "row_record"]
+__all__ = ["StoreConformance", "attempt_record", "call_record", "row_record"]
 
 
 def call_record(
@@ -18,6 +20,16 @@ def call_record(
     said = f"{run}/{row}/{step}" if asked is None else asked
     completion = Completion(text=f"to {said}", model="m-1", timing=Timing(total_s=0.5))
     return CallRecord(run=run, row=row, step=step, ask_hash=said.encode()[-16:].rjust(16, b"."), model="m", reply=reply or completion)
+
+
+def attempt_record(row: int = 0, step: str = "", *, run: str = "run", usd: float = 0.0, at_s: float = 0.0) -> CallRecord:
+    """Return the record of a call that may fare better another time."""
+    call = call_record(row, step, run=run, reply=FAILED)
+    return call.model_copy(update={"settled": False, "possible_usd": usd, "at_s": at_s})
+
+
+def _paid(call: CallRecord, cost_usd: float, possible_usd: float = 0.0, *, model: str = "m", at_s: float = 0.0) -> CallRecord:
+    return call.model_copy(update={"cost_usd": cost_usd, "possible_usd": possible_usd, "model": model, "at_s": at_s})
 
 
 def row_record(row: int = 0, *, run: str = "run", reply: Reply | None = None) -> RowRecord:
@@ -157,6 +169,58 @@ class StoreConformance(ABC):
             store.append([row_record(1)])
             [(after, _)] = store.rows("run", 0, 9)
             assert after > before
+
+    def test_a_call_that_is_not_settled_is_asked_again_and_leaves_room_for_the_one_that_is(self, tmp_path: Path) -> None:
+        unsettled, settled = attempt_record(1, "a", usd=0.5), call_record(1, "a")
+        with closing(self.open(tmp_path)) as store:
+            store.append([unsettled, unsettled])
+            assert not store.calls("run", 0, 9)
+            assert not store.cached([unsettled.ask_hash])
+            store.append([settled])
+            store.append([unsettled])
+            assert store.calls("run", 0, 9) == [settled]
+            assert store.cached([settled.ask_hash]) == {settled.ask_hash: settled.reply}
+
+    def test_what_is_spent_is_the_cost_known_and_the_cost_possible_of_all_calls_by_model(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.append([_paid(call_record(1), 0.5, 0.25), _paid(call_record(2), 1.0, model="n"), call_record(3), row_record(1)])
+            store.append([attempt_record(4, usd=2.0), attempt_record(4, usd=2.0)])
+            assert store.spent("run", 0.0) == {"m": 4.75, "n": 1.0}
+
+    def test_a_call_that_is_there_costs_once(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.append([_paid(call_record(1), 0.5)])
+            store.append([_paid(call_record(1), 0.5)])
+            assert store.spent("run", 0.0) == {"m": 0.5}
+
+    def test_what_is_spent_is_told_of_one_run_or_of_all_and_since_a_moment(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.append([_paid(call_record(1), 1.0, at_s=99.5), _paid(call_record(2), 2.0, at_s=100.0)])
+            store.append([_paid(call_record(1, run="other"), 4.0, at_s=101.0), attempt_record(3, run="other", usd=8.0, at_s=102.0)])
+            assert store.spent("run", 0.0) == {"m": 3.0}
+            assert store.spent("run", 100.0) == {"m": 2.0}
+            assert store.spent(None, 100.0) == {"m": 14.0}
+            assert store.spent(None, 103.0) == {}
+            assert store.spent("nobody", 0.0) == {}
+
+    def test_what_a_forgotten_run_spent_is_known_of_all_runs_and_of_no_run(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.begin(INFO)
+            store.append([_paid(call_record(1), 1.0, at_s=100.0), attempt_record(2, usd=2.0, at_s=90_000.0)])
+            store.forget("run")
+            assert store.spent("run", 0.0) == {}
+            assert store.spent(None, 0.0) == {"m": 3.0}
+            assert store.spent(None, 86_400.0) == {"m": 2.0}
+
+    def test_a_clock_that_jumps_by_a_day_loses_no_record_and_moves_only_the_day_it_counts_for(self, tmp_path: Path) -> None:
+        day_s, noon_s = 86_400.0, 43_200.0
+        at = [noon_s, noon_s + day_s, noon_s - day_s, noon_s + 1]
+        with closing(self.open(tmp_path)) as store:
+            store.append([_paid(call_record(row), 1.0, at_s=at_s) for row, at_s in enumerate(at)])
+            assert [call.row for call in store.calls("run", 0, 9)] == [0, 1, 2, 3]
+            assert store.spent(None, 0.0) == {"m": 3.0}
+            assert store.spent(None, day_s) == {"m": 1.0}
+            assert store.spent("run", -day_s) == {"m": pytest.approx(4.0)}
 
     def test_checkpoints_replace_one_another(self, tmp_path: Path) -> None:
         with closing(self.open(tmp_path)) as store:

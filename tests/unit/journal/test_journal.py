@@ -96,6 +96,7 @@ async def test_every_operation_of_the_store_is_there(path: Path) -> None:
         assert await journal.done("run", 0, 9) == {2}
         assert [row for _, row in await journal.rows("run", 0, 9)] == [row_record(2)]
         assert await journal.cached([call.ask_hash]) == {call.ask_hash: call.reply}
+        assert await journal.spent("run", 0.0) == {}
         await journal.forget("run")
         assert await journal.run("run") is None
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from partsong.contracts import Completion, Timing
 from partsong.errors import StoreError
 from partsong.journal.address import open_store
 from partsong.journal.sqlite import SCHEMA_VERSION, SqliteStore
 from partsong.journal.store import Published, Store
-from partsong.testing.store_conformance import StoreConformance, call_record, row_record
+from partsong.testing.store_conformance import StoreConformance, attempt_record, call_record, row_record
 
 HOLD_OPEN = """
 import sys, time
@@ -114,29 +115,37 @@ def test_a_journal_of_a_newer_version_is_refused(path: Path) -> None:
     assert refusal(path, read_only=True).code == "store-newer"
 
 
-def made_by_version_1(path: Path) -> None:
-    """A journal as version 1 laid it out."""
+PAID = Completion(text="for money", model="m-1", timing=Timing(total_s=0.5), cost_usd=0.25)
+
+
+def made_by_version(version: int, path: Path) -> None:
+    """A journal as version 1 or 2 laid it out."""
     with closing(SqliteStore.open(path)) as store:
-        store.append([call_record(1, "b"), call_record(1, "a"), row_record(2)])
+        paid = call_record(1, "a", reply=PAID).model_copy(update={"at_s": 100.0})
+        store.append([call_record(1, "b"), paid, row_record(2)])
+    key = {1: "run, row, step", 2: "run, row, step, ask_hash"}[version]
     with closing(sqlite3.connect(path)) as old:
         old.executescript(
-            """
+            f"""
             create table old_calls (
                 run text not null, row integer not null, step text not null, ask_hash blob not null, answered integer not null,
-                record blob not null, unique (run, row, step)
+                record blob not null, unique ({key})
             ) strict;
-            insert into old_calls select * from calls order by rowid;
+            insert into old_calls select run, row, step, ask_hash, answered, record from calls order by rowid;
             drop table calls;
             alter table old_calls rename to calls;
             create index calls_by_ask on calls (ask_hash) where answered = 1;
-            pragma user_version = 1;
+            drop table attempts;
+            drop table forgotten;
+            pragma user_version = {version};
             """
         )
 
 
-def test_a_journal_of_version_1_keeps_its_records_and_takes_a_second_call_at_a_step(path: Path) -> None:
-    made_by_version_1(path)
-    held = [call_record(1, "b"), call_record(1, "a")]
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_journal_of_an_older_version_keeps_its_records_and_takes_a_second_call_at_a_step(version: int, path: Path) -> None:
+    made_by_version(version, path)
+    held = [call_record(1, "b"), call_record(1, "a", reply=PAID).model_copy(update={"at_s": 100.0})]
     asked_otherwise = call_record(1, "a", asked="otherwise")
     with closing(SqliteStore.open(path)) as store:
         assert store.calls("run", 1, 1) == held
@@ -147,10 +156,34 @@ def test_a_journal_of_version_1_keeps_its_records_and_takes_a_second_call_at_a_s
         assert store.cached([held[0].ask_hash]) == {held[0].ask_hash: held[0].reply}
 
 
-def test_a_journal_of_version_1_can_be_read_without_being_changed(path: Path) -> None:
-    made_by_version_1(path)
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_journal_of_an_older_version_knows_what_its_calls_have_cost_once_it_is_brought_up(version: int, path: Path) -> None:
+    made_by_version(version, path)
+    with closing(SqliteStore.open(path, read_only=True)) as store, pytest.raises(StoreError) as caught:
+        store.spent("run", 0.0)
+    assert caught.value.code == "store-older"
+    with closing(SqliteStore.open(path)) as store:
+        store.append([attempt_record(4, usd=1.0, at_s=101.0)])
+        assert store.spent("run", 0.0) == {"m": 1.25}
+        assert store.spent(None, 100.5) == {"m": 1.0}
+
+
+def test_a_record_of_an_older_version_that_cannot_be_read_does_not_keep_the_others_from_being_brought_up(path: Path) -> None:
+    made_by_version(2, path)
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("update calls set record = x'01ff' where step = 'b'")
+    with closing(SqliteStore.open(path)) as store:
+        assert store.spent("run", 0.0) == {"m": 0.25}
+        with pytest.raises(StoreError) as caught:
+            store.calls("run", 0, 9)
+    assert caught.value.code == "store-bad-record"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_journal_of_an_older_version_can_be_read_without_being_changed(version: int, path: Path) -> None:
+    made_by_version(version, path)
     with closing(SqliteStore.open(path, read_only=True)) as store:
-        assert store.calls("run", 1, 1) == [call_record(1, "b"), call_record(1, "a")]
+        assert [call.step for call in store.calls("run", 1, 1)] == ["b", "a"]
 
 
 def test_a_damaged_page_is_an_error_that_says_so(path: Path) -> None:
