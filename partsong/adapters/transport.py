@@ -7,10 +7,12 @@ alone mean "never sent".
 
 import asyncio
 import os
+import select
 import ssl
 from collections.abc import AsyncIterator
 from functools import lru_cache
 from types import TracebackType
+from typing import Any
 
 import aiohttp
 import httpx
@@ -46,7 +48,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def open(self) -> None:
         """Make the session, on the event loop that will use it; connects to nothing."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, ttl_dns_cache=60, keepalive_timeout=30.0),
+            connector=_Connector(limit=0, limit_per_host=0, ttl_dns_cache=60, keepalive_timeout=30.0),
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
@@ -84,6 +86,29 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         headers = [(name, value) for name, value in reply.headers.items() if name.lower() not in _NOT_OURS]
         body = _Body(reply, self._reply_cap_bytes, self._stall_timeout_s, request)
         return httpx.Response(reply.status, headers=headers, stream=body, request=request)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Hands out no kept connection that something came on unasked: a late reply, or a 408 that says it is being closed.
+
+    aiohttp takes that for the reply to the next request (aio-libs/aiohttp#13656; 3.14 does): another row's answer.
+    """
+
+    async def _get(self, key: Any, traces: Any) -> Any:
+        while (kept := await super()._get(key, traces)) is not None and _has_heard(kept):
+            kept.close()
+        return kept
+
+
+def _has_heard(kept: Any) -> bool:
+    """Whether bytes, or the end, have come on an idle connection, read already or not yet."""
+    if kept.protocol.should_close:
+        return True
+    if not hasattr(select, "poll"):  # Windows
+        return False
+    waiting = select.poll()
+    waiting.register(kept.transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 class _Body(httpx.AsyncByteStream):

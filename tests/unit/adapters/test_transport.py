@@ -195,6 +195,47 @@ async def test_a_kept_connection_that_was_stale_may_have_been_sent_and_is_not_tr
     assert [requests.count(b"POST") for requests in seen] == [2]
 
 
+UNASKED = {
+    "a second reply": b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nstale",
+    "the word that it is closed": b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    "no HTTP": b"bye\r\n",
+}
+
+
+@pytest.mark.parametrize("read", [True, False], ids=["read already", "not yet read"])
+@pytest.mark.parametrize("unasked", UNASKED.values(), ids=UNASKED)
+async def test_what_comes_unasked_on_a_kept_connection_is_nobodys_reply(unasked, read):
+    kept = []
+
+    async def answer(reader, writer, seen):
+        kept.append(writer)
+        while True:
+            await request_of(reader, seen)
+            writer.write(OK)
+            await writer.drain()
+
+    async with server(answer) as (url, seen), transport() as carrier:
+        await sent(carrier, url)
+        kept[0].get_extra_info("socket")._sock.send(unasked)
+        if read:
+            await asyncio.sleep(0.02)
+        response, body = await sent(carrier, url)
+    assert (response.status_code, body, len(seen)) == (200, b"hi", 2)
+
+
+async def test_a_kept_connection_that_was_closed_meanwhile_is_not_used():
+    async def answer(reader, writer, seen):
+        await request_of(reader, seen)
+        writer.write(OK)
+        await writer.drain()
+
+    async with server(answer) as (url, seen), transport() as carrier:
+        for _ in range(20):
+            assert (await sent(carrier, url))[1] == b"hi"
+            await asyncio.sleep(0.002)
+    assert len(seen) == 20
+
+
 async def test_a_reply_that_breaks_off_is_a_protocol_error():
     async def answer(reader, writer, seen):
         await request_of(reader, seen)
