@@ -7,12 +7,14 @@ This package is the core: the mesh file, plans, and the inline engine, which nee
 """
 
 from partsong.contracts import Answer, Completion, Failure, FailureCode, Message, Reply, Task
+from partsong.contracts.allowed import Allowed
 from partsong.errors import MeshError, PartsongError
 from partsong.mesh import Mesh, load_mesh
 from partsong.opened import OpenMesh
 from partsong.opened import open_mesh as open  # noqa: A004  it reads `partsong.open(...)`
 
 __all__ = [
+    "Allowed",
     "Answer",
     "Completion",
     "Failure",

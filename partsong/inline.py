@@ -9,8 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from partsong.adapters.adapter import Surroundings, adapter_kinds
+from partsong.adapters.adapter import Surroundings
+from partsong.adapters.discreet import adapter_of
 from partsong.contracts import ModelSpec, Row, RowOutcome
+from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.errors import EngineError, PartsongError
 from partsong.journal.journal import Journal
 from partsong.journal.store import Store
@@ -43,12 +45,14 @@ class InlineEngine:
         secrets: Mapping[str, str] | None = None,
         telemetry: Telemetry | None = None,
         clock: Clock | None = None,
+        allowed: Allowed = NOTHING,
     ) -> None:
         """`folder` is where the mesh's relative paths start; `secrets` are the resolved keys by model."""
         self._mesh = mesh
         self._store = store
         self._folder = folder
         self._secrets = secrets or {}
+        self._allowed = allowed
         self._telemetry = telemetry or Telemetry.off()
         self._clock = clock or Clock()
         self._resources = AsyncExitStack()
@@ -88,8 +92,7 @@ class InlineEngine:
 
     async def start_worker(self, name: str, spec: ModelSpec) -> WorkerHandle:
         """Open one more worker of the model; it is closed with the engine."""
-        kind = adapter_kinds()[spec.adapter]
-        adapter = kind(spec, Surroundings(name, self._folder, self._secrets.get(name)))
+        adapter = adapter_of(spec, Surroundings(name, self._folder, self._secrets.get(name), self._allowed))
         worker = Worker(name, adapter, spec.concurrency, self._telemetry, spec.model)
         self._resources.push_async_callback(worker.close)
         await worker.open()

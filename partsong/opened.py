@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from partsong.contracts import Reply, Row, Task
+from partsong.contracts.allowed import Allowed
 from partsong.engine import Engine
 from partsong.inline import InlineEngine
 from partsong.journal.address import open_store
@@ -70,21 +71,23 @@ async def inline_engine(loaded: LoadedMesh, folder: Path, *, secrets: Mapping[st
         store.close()
         raise
     try:
-        async with InlineEngine(loaded.mesh, store, folder=loaded.folder, secrets=secrets, telemetry=telemetry) as engine:
+        engine = InlineEngine(loaded.mesh, store, folder=loaded.folder, secrets=secrets, telemetry=telemetry, allowed=loaded.allowed)
+        async with engine:
             yield engine
     finally:
         telemetry.close()
 
 
 @asynccontextmanager
-async def open_mesh(path: str | Path, *, env: Mapping[str, str] | None = None) -> AsyncIterator[OpenMesh]:
+async def open_mesh(path: str | Path, *, env: Mapping[str, str] | None = None, allowed: Allowed | None = None) -> AsyncIterator[OpenMesh]:
     """Open a mesh file in this process, without Ray. Without a `store` in it, the journal is temporary.
 
-    `env` is where secrets are looked up; the process's own environment when not given. Raises MeshError with every problem of the file.
+    `env` is where secrets are looked up; the process's own environment when not given. `allowed` is what the file may do beyond its own
+    folder; by default what `PARTSONG_ALLOW` in `env` says. Raises MeshError with every problem of the file.
     """
     surroundings = os.environ if env is None else env
-    loaded = load_mesh(path, env=surroundings)
-    secrets = secrets_of(loaded.mesh.models, surroundings, loaded.folder)
+    loaded = load_mesh(path, env=surroundings, allowed=allowed)
+    secrets = secrets_of(loaded.mesh.models, surroundings, loaded.folder, loaded.allowed)
     with tempfile.TemporaryDirectory(prefix="partsong-") as scratch:
         folder = Path(scratch) if loaded.mesh.store.url is None else loaded.folder
         async with inline_engine(loaded, folder, secrets=secrets) as engine:

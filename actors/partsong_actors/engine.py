@@ -9,6 +9,7 @@ from typing import Any, Self
 import ray
 
 from partsong.contracts import Row, RowOutcome
+from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.errors import EngineError
 from partsong.mesh import Mesh
 from partsong.telemetry import Telemetry
@@ -45,10 +46,17 @@ class RayEngine:
         secrets: Mapping[str, str] | None = None,
         telemetry: Telemetry | None = None,
         coordinators: int = 1,
+        allowed: Allowed = NOTHING,
     ) -> None:
         """`folder` is where the mesh's relative paths start; `secrets` are the resolved keys by model."""
         self._mesh = mesh
-        self._setup = Setup(mesh=mesh.pack(), folder=str(folder.resolve()), store_url=store_url, run_folder=str(run_folder.resolve()))
+        self._setup = Setup(
+            mesh=mesh.pack(),
+            folder=str(folder.resolve()),
+            store_url=store_url,
+            run_folder=str(run_folder.resolve()),
+            allowed=allowed,
+        )
         self._secrets = dict(secrets or {})
         self._telemetry = telemetry or Telemetry.off()
         self._shards = coordinators

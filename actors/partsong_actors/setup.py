@@ -4,8 +4,10 @@ import uuid
 from pathlib import Path
 from typing import Self
 
-from partsong.adapters.adapter import Surroundings, adapter_kinds
+from partsong.adapters.adapter import Surroundings
+from partsong.adapters.discreet import adapter_of
 from partsong.contracts import Frozen
+from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.mesh import Mesh
 from partsong.telemetry import Telemetry, TelemetrySpec
 from partsong.work.worker import Worker
@@ -37,6 +39,8 @@ class Setup(Frozen):
     store_url: str
     run_folder: str
     """Where a relative store and the trace files go."""
+    allowed: Allowed = NOTHING
+    """What the user lets the mesh file do beyond its folder."""
 
     def unpacked(self) -> Mesh:
         """Return the mesh."""
@@ -49,5 +53,5 @@ class Setup(Frozen):
     def worker(self, name: str, mesh: Mesh, secret: str | None, telemetry: Telemetry) -> Worker:
         """Return the model's worker, not open yet."""
         spec = mesh.models[name]
-        adapter = adapter_kinds()[spec.adapter](spec, Surroundings(name, Path(self.folder), secret))
+        adapter = adapter_of(spec, Surroundings(name, Path(self.folder), secret, self.allowed))
         return Worker(name, adapter, spec.concurrency, telemetry, spec.model)

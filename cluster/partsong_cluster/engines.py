@@ -44,7 +44,14 @@ async def ray_engine(loaded: LoadedMesh, folder: Path, *, secrets: Mapping[str, 
     telemetry = Telemetry.start(loaded.mesh.telemetry, "driver", folder)
     store_url = loaded.mesh.store.url or "sqlite:///journal.db"
     started = RayEngine(
-        loaded.mesh, store_url, folder, folder=loaded.folder, secrets=secrets, telemetry=telemetry, coordinators=coordinators
+        loaded.mesh,
+        store_url,
+        folder,
+        folder=loaded.folder,
+        secrets=secrets,
+        telemetry=telemetry,
+        coordinators=coordinators,
+        allowed=loaded.allowed,
     )
     try:
         async with started as engine:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from partsong.contracts import Completion, Failure, ModelSpec, Task
+from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.errors import MeshError, Problem
 
 __all__ = ["Adapter", "Surroundings", "adapter_kinds"]
@@ -24,6 +25,8 @@ class Surroundings:
     """The mesh file's folder: relative paths start here."""
     secret: str | None = field(default=None, repr=False)
     """The resolved `api_key`."""
+    allowed: Allowed = NOTHING
+    """What the user lets the mesh file do beyond its folder."""
 
 
 class Adapter(ABC):
@@ -39,10 +42,11 @@ class Adapter(ABC):
         """Store what is given; connect to nothing."""
 
     @classmethod
-    def problems(cls, spec: Any, folder: Path) -> Iterator[tuple[str, Problem]]:  # noqa: ARG003  for heirs that look
+    def problems(cls, spec: Any, folder: Path, allowed: Allowed) -> Iterator[tuple[str, Problem]]:  # noqa: ARG003  for heirs that look
         """Yield what keeps the entry from being used that its schema cannot see, each with the field it is about.
 
-        For `config check`: files that are not there, code that cannot be imported. `folder` is the mesh file's.
+        For `config check`: files that are not there, code that cannot be imported. `folder` is the mesh file's,
+        `allowed` what the user lets it do beyond its folder.
         """
         return iter(())
 

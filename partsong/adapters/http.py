@@ -21,7 +21,7 @@ from partsong.adapters.draft import Draft
 from partsong.adapters.profiles import ProfileRow, profile_of
 from partsong.adapters.retry_after import retry_after_s
 from partsong.adapters.sse import EventTooLongError, ServerEvent, SseParser
-from partsong.adapters.transport import AiohttpTransport, CertificateError, ReplyTooLargeError
+from partsong.adapters.transport import AiohttpTransport, CertificateError, RefusedAddressError, ReplyTooLargeError
 from partsong.contracts import Completion, Duration, Failure, FailureCode, ModelSpec, SecretRef, Sent, Size, Task
 
 __all__ = ["Ask", "HttpAdapter", "HttpSpec", "MalformedReplyError", "UnsupportedError"]
@@ -161,7 +161,10 @@ class HttpAdapter(Adapter):
         """Make the transport; connects to nothing."""
         spec = self._spec
         self._transport = AiohttpTransport(
-            connect_timeout_s=spec.connect_timeout, reply_cap_bytes=spec.reply_cap, stall_timeout_s=spec.stall_timeout
+            connect_timeout_s=spec.connect_timeout,
+            reply_cap_bytes=spec.reply_cap,
+            stall_timeout_s=spec.stall_timeout,
+            allowed=self._around.allowed,
         )
         await self._transport.open()
 
@@ -306,7 +309,7 @@ class HttpAdapter(Adapter):
         """Return the failure of a request that got no reply."""
         base_url = self._spec.base_url
         match error:
-            case CertificateError() | httpx.UnsupportedProtocol():
+            case CertificateError() | RefusedAddressError() | httpx.UnsupportedProtocol():
                 return self._failure(Meaning(FailureCode.CONNECT), f"{base_url}: {error}", "no")
             case httpx.ConnectError() | httpx.ConnectTimeout():
                 return self._failure(Meaning(FailureCode.CONNECT, retryable=True), f"{base_url}: {error}; check `base_url`", "no")

@@ -17,8 +17,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import JsonValue, PositiveInt, model_validator
 
 from partsong.adapters.adapter import Adapter, Surroundings
+from partsong.adapters.beside import FileName
 from partsong.adapters.weights import KNOWN, cache_folder, located
 from partsong.contracts import Completion, Failure, FailureCode, FinishReason, Logprobs, Message, ModelSpec, Task, Timing, ToolCall, Usage
+from partsong.contracts.allowed import Allowed
 from partsong.errors import Problem, WeightsError
 
 __all__ = ["LocalAdapter", "LocalSpec"]
@@ -39,7 +41,7 @@ class LocalSpec(ModelSpec):
     """
 
     adapter: Literal["local"]
-    weights: str
+    weights: FileName
     """A name that `partsong models ls` shows, or the path of a GGUF file, relative to the mesh file."""
     context: PositiveInt = 2048
     """Longest prompt and reply together, in tokens, for each slot."""
@@ -63,7 +65,7 @@ class LocalAdapter(Adapter):
     Spec: ClassVar[type[ModelSpec]] = LocalSpec
 
     @classmethod
-    def problems(cls, spec: LocalSpec, folder: Path) -> Iterator[tuple[str, Problem]]:
+    def problems(cls, spec: LocalSpec, folder: Path, allowed: Allowed) -> Iterator[tuple[str, Problem]]:  # noqa: ARG003  the schema asks
         """See Adapter.problems; known weights that are not fetched yet are none."""
         if spec.weights in KNOWN or (folder / Path(spec.weights).expanduser()).is_file():
             return
@@ -111,7 +113,7 @@ class LocalAdapter(Adapter):
             raise
 
     def _loaded(self) -> Any:
-        path = located(self._spec.weights, self._around.folder, cache_folder(os.environ))
+        path = located(self._spec.weights, self._around.folder, cache_folder(os.environ), self._around.allowed)
         try:
             import xllamacpp
         except ImportError as error:

@@ -22,7 +22,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, JsonValue
 
 from partsong.adapters.adapter import Adapter, Surroundings
+from partsong.adapters.beside import OUTSIDE_REMEDY, lies_within
 from partsong.contracts import Completion, Failure, FailureCode, ModelSpec, Task, Timing, Usage
+from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.errors import MeshError, Problem
 
 __all__ = ["PythonAdapter", "PythonSpec", "imported"]
@@ -30,6 +32,8 @@ __all__ = ["PythonAdapter", "PythonSpec", "imported"]
 _log = logging.getLogger(__name__)
 _loading = threading.Lock()
 _MESSAGE_CHARS = 300
+_FREE = "partsong.specialists."
+"""Modules that every mesh file may name."""
 _WANTED = "a str, a (str, confidence) pair, a Completion or a Failure"
 
 
@@ -45,7 +49,7 @@ class PythonSpec(ModelSpec):
 
     adapter: Literal["python"]
     target: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$", examples=["workers:shout"])]
-    """`package.module:name`; a module beside the mesh file comes before an installed one."""
+    """`package.module:name`, a module beside the mesh file or one of `partsong.specialists`; other installed ones if the user allows it."""
     args: dict[str, JsonValue] = {}
     """Keyword arguments of the function, or of the class's constructor."""
 
@@ -57,10 +61,10 @@ class PythonAdapter(Adapter):
     Spec: ClassVar[type[ModelSpec]] = PythonSpec
 
     @classmethod
-    def problems(cls, spec: PythonSpec, folder: Path) -> Iterator[tuple[str, Problem]]:
+    def problems(cls, spec: PythonSpec, folder: Path, allowed: Allowed) -> Iterator[tuple[str, Problem]]:
         """See Adapter.problems."""
         try:
-            imported(spec.target, folder)
+            imported(spec.target, folder, allowed)
         except MeshError as error:
             yield "target", error.problems[0]
 
@@ -111,7 +115,7 @@ class PythonAdapter(Adapter):
 
     def _ready(self) -> None:
         spec = self._spec
-        found = imported(spec.target, self._around.folder)
+        found = imported(spec.target, self._around.folder, self._around.allowed)
         if inspect.isclass(found):
             self._instance = self._constructed(found)
             found = getattr(self._instance, "complete", None) or self._instance
@@ -173,17 +177,23 @@ class PythonAdapter(Adapter):
         return Failure(code=FailureCode.WORKER_ERROR, message=message[:_MESSAGE_CHARS], where=self._around.name, sent="yes")
 
 
-def imported(target: str, folder: Path) -> Any:
-    """Return what `package.module:name` names; a module in the folder comes before an installed one.
+def imported(target: str, folder: Path, allowed: Allowed = NOTHING) -> Any:
+    """Return what `package.module:name` names: in a module in the folder, else in an installed one.
+
+    Of installed ones only Partsong's own specialists are free: with `subprocess:Popen` and its `args` a mesh file alone would run programs.
 
     The folder never stays on the import path. A module found there is kept under a name of its own, so that two meshes may each have a
     `workers.py`; the modules beside it can be imported while it loads.
     """
     module_name, _, path = target.partition(":")
     try:
-        found: Any = _module(module_name, folder)
+        found: Any = _module(module_name, folder, allowed)
+        if module_name.startswith(_FREE) and not allowed.installed_modules and path not in found.__all__:
+            raise AttributeError(f"{module_name} offers {', '.join(found.__all__)}, not {path!r}")
         for part in path.split("."):
             found = getattr(found, part)
+    except MeshError:
+        raise
     except AttributeError as error:
         raise MeshError("no-such-target", f"{target}: {error}", remedy="the part after the colon names something in the module") from error
     except Exception as error:
@@ -193,16 +203,42 @@ def imported(target: str, folder: Path) -> Any:
     return found
 
 
-def _module(name: str, folder: Path) -> types.ModuleType:
+def _module(name: str, folder: Path, allowed: Allowed) -> types.ModuleType:
     top, _, rest = name.partition(".")
     spec = PathFinder.find_spec(top, [str(folder.resolve())])
     if spec is None or spec.loader is None or spec.origin is None:
-        return importlib.import_module(name)
+        return _installed(name, allowed)
+    _check_place(spec, folder, allowed)
     own_name = f"_partsong_{hashlib.sha256(spec.origin.encode()).hexdigest()[:12]}_{top}"
     with _loading, _importable(folder.resolve()):
         if own_name not in sys.modules:
             _load(own_name, spec)
-        return importlib.import_module(f"{own_name}.{rest}") if rest else sys.modules[own_name]
+        found = sys.modules[own_name]
+        for part in rest.split(".") if rest else ():
+            inner = importlib.util.find_spec(f"{found.__name__}.{part}")
+            if inner is not None:
+                _check_place(inner, folder, allowed)
+            found = importlib.import_module(f"{found.__name__}.{part}")
+        return found
+
+
+def _installed(name: str, allowed: Allowed) -> types.ModuleType:
+    is_there = importlib.util.find_spec(name.partition(".")[0]) is not None
+    if is_there and not allowed.installed_modules and not name.startswith(_FREE):
+        raise MeshError(
+            "installed-module",
+            f"module {name!r} does not lie beside the mesh file",
+            remedy=f"put {name.partition('.')[0]}.py there, or, if you trust the mesh file, allow it with --allow installed-modules",
+        )
+    return importlib.import_module(name)
+
+
+def _check_place(spec: ModuleSpec, folder: Path, allowed: Allowed) -> None:
+    """Raise MeshError for a module that is a link out of the folder."""
+    if spec.origin is not None and not allowed.outside_files and not lies_within(Path(spec.origin), folder):
+        raise MeshError(
+            "outside-folder", f"module {spec.name.split('.')[-1]!r} is a link out of the mesh file's folder", remedy=OUTSIDE_REMEDY
+        )
 
 
 def _load(own_name: str, found: ModuleSpec) -> None:

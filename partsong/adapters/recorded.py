@@ -28,17 +28,24 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from partsong.adapters.adapter import Adapter, Surroundings
+from partsong.adapters.beside import FileName, beside
 from partsong.contracts import Completion, Duration, Failure, FailureCode, ModelSpec, Task, Timing, Usage
+from partsong.contracts.allowed import Allowed
 from partsong.errors import MeshError, Place, Problem
 
 __all__ = ["RecordedAdapter", "RecordedSpec"]
+
+
+_LONGEST_LINE = 16_000_000
+_MOST_CHARS = 4_000_000_000
+"""Once unpacked: gzip makes a thousand characters of one byte."""
 
 
 class RecordedSpec(ModelSpec):
     """A recorded model in the mesh file."""
 
     adapter: Literal["recorded"]
-    file: str
+    file: FileName
     """Outcomes, JSON Lines, gzip or plain; relative to the mesh file."""
     key: str = ""
     """Which metadata of the task names the recorded row; empty: the task's own id."""
@@ -69,7 +76,7 @@ class RecordedAdapter(Adapter):
     Spec: ClassVar[type[ModelSpec]] = RecordedSpec
 
     @classmethod
-    def problems(cls, spec: RecordedSpec, folder: Path) -> Iterator[tuple[str, Problem]]:
+    def problems(cls, spec: RecordedSpec, folder: Path, allowed: Allowed) -> Iterator[tuple[str, Problem]]:  # noqa: ARG003  the schema asks
         """See Adapter.problems."""
         if not (folder / spec.file).is_file():
             what, remedy = f"there is no file {folder / spec.file}", "name a file of recorded outcomes, relative to the mesh file"
@@ -83,7 +90,7 @@ class RecordedAdapter(Adapter):
 
     async def open(self) -> None:
         """Read the file, unless another model of this process has; it must hold this model."""
-        self._recording = await asyncio.to_thread(_read_once, self._around.folder / self._spec.file)
+        self._recording = await asyncio.to_thread(_read_once, beside(self._around.folder, self._spec.file, self._around.allowed))
         if self._model not in self._recording.models:
             near = difflib.get_close_matches(self._model, self._recording.models, n=3, cutoff=0.4) or sorted(self._recording.models)[:10]
             raise MeshError(
@@ -173,7 +180,14 @@ def _lines(path: Path) -> Iterator[str]:
     with path.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
     with gzip.open(path, "rt", encoding="utf-8") if zipped else path.open(encoding="utf-8") as text:
-        yield from text
+        read_chars = 0
+        while line := text.readline(_LONGEST_LINE):
+            read_chars += len(line)
+            if len(line) == _LONGEST_LINE or read_chars > _MOST_CHARS:
+                what = f"a line is longer than {_LONGEST_LINE:,} characters, or the whole file than {_MOST_CHARS:,}"
+                remedy = "split the file by models; is it one of recorded outcomes?"
+                raise MeshError("recording-too-large", what, at=Place(str(path)), remedy=remedy)
+            yield line
 
 
 def _outcome(entry: dict[str, Any]) -> _Outcome:

@@ -20,7 +20,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
-__all__ = ["AiohttpTransport", "CertificateError", "ReplyTooLargeError"]
+from partsong.adapters.reach import LinkLocalError, socket_factory
+from partsong.contracts.allowed import NOTHING, Allowed
+
+__all__ = ["AiohttpTransport", "CertificateError", "RefusedAddressError", "ReplyTooLargeError"]
 
 _READ_BYTES = 2**18
 _NOT_OURS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
@@ -31,6 +34,10 @@ class CertificateError(httpx.ConnectError):
     """The server's certificate is not trusted; nothing was sent, and asking again will not help."""
 
 
+class RefusedAddressError(httpx.ConnectError):
+    """The host's address is link-local, which the user has not allowed; nothing was sent."""
+
+
 class ReplyTooLargeError(httpx.ReadError):
     """The reply, once decompressed, passes the cap; the connection is closed."""
 
@@ -38,17 +45,22 @@ class ReplyTooLargeError(httpx.ReadError):
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends one request a call: no cookies, no redirects, no proxy from the environment, as many connections as there are calls."""
 
-    def __init__(self, *, connect_timeout_s: float, reply_cap_bytes: int, stall_timeout_s: float | None = None) -> None:
+    def __init__(
+        self, *, connect_timeout_s: float, reply_cap_bytes: int, stall_timeout_s: float | None = None, allowed: Allowed = NOTHING
+    ) -> None:
         """`stall_timeout_s` is the longest pause within a body; how long its first byte may take is the caller's to say."""
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout_s)
         self._reply_cap_bytes = reply_cap_bytes
         self._stall_timeout_s = stall_timeout_s
+        self._allowed = allowed
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
         """Make the session, on the event loop that will use it; connects to nothing."""
         self._session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, limit_per_host=0, ttl_dns_cache=60, keepalive_timeout=30.0),
+            connector=_Connector(
+                limit=0, limit_per_host=0, ttl_dns_cache=60, keepalive_timeout=30.0, socket_factory=socket_factory(self._allowed)
+            ),
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
@@ -162,6 +174,8 @@ def _translated(error: Exception, request: httpx.Request) -> httpx.TransportErro
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return CertificateError(what, request=request)
+        case aiohttp.ClientConnectorError(os_error=LinkLocalError()):
+            return RefusedAddressError(what, request=request)
         case aiohttp.ConnectionTimeoutError():
             return httpx.ConnectTimeout(what, request=request)
         case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
@@ -187,6 +201,8 @@ def _what(error: Exception) -> str:
             return "no connection in time"
         case aiohttp.ClientHttpProxyError():
             return f"the proxy refused ({error.status})"
+        case aiohttp.ClientConnectorError(os_error=LinkLocalError()):
+            return "its address is link-local, which is refused; --allow link-local lets a mesh file that you trust connect to it"
         case aiohttp.ClientConnectorError():
             return f"no connection: {os.strerror(error.os_error.errno) if error.os_error.errno else type(error.os_error).__name__}"
         case aiohttp.ServerTimeoutError() | asyncio.TimeoutError():

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from partsong.adapters.beside import beside
+from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.errors import WeightsError
 
 __all__ = ["KNOWN", "FileSource", "HubSource", "IndexSource", "Source", "Weights", "cache_folder", "cached", "located", "pull"]
@@ -175,14 +177,14 @@ def cached(weights: Weights, folder: Path) -> Path | None:
     return path if path.is_file() and path.stat().st_size == weights.size_bytes else None
 
 
-def located(named: str, beside: Path, folder: Path) -> Path:
-    """Return the file that a mesh file means: a known name in the cache, or the path of the user's own GGUF."""
+def located(named: str, home: Path, folder: Path, allowed: Allowed = NOTHING) -> Path:
+    """Return the file that a mesh file in `home` means: a known name in the cache, or the path of the user's own GGUF."""
     if named in KNOWN:
         found = cached(KNOWN[named], folder)
         if found is None:
             raise WeightsError("weights-missing", f"{named} is not in {folder}", remedy=f"fetch it with `partsong models pull {named}`")
         return found
-    path = beside / Path(named).expanduser()
+    path = beside(home, named, allowed)
     if not path.is_file():
         raise WeightsError(
             "weights-missing", f"there is no file {path}", remedy=f"give the path of a GGUF file, or one of {', '.join(KNOWN)}"

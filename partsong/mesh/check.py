@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from os.path import normpath
+from pathlib import Path, PurePath
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
 from partsong.adapters.adapter import Adapter, adapter_kinds
+from partsong.adapters.beside import OUTSIDE_REMEDY, lies_within, name_checker
+from partsong.adapters.reach import is_link_local
 from partsong.contracts import ModelSpec
+from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.errors import MeshError, PartsongError, Problem
 from partsong.mesh.document import Piece
 from partsong.mesh.explain import explained
@@ -40,11 +45,18 @@ class Look:
     """None: those that are installed."""
     ask_adapters: bool = False
     """Whether each model's adapter is asked what keeps it from being used: files that are not there, code that cannot be imported."""
+    allowed: Allowed = NOTHING
+    """What the user allows the mesh file beyond its folder."""
 
     def context(self) -> dict[str, Any]:
         """Return what the schema's validators look things up in."""
         importing = None if self.import_function is None else _speaking(self.import_function)
-        return {"read_prompt": reader(self.folder), "import_function": importing, "adapters": self.adapters}
+        return {
+            "read_prompt": reader(self.folder, self.allowed),
+            "lies_beside": name_checker(self.folder, self.allowed),
+            "import_function": importing,
+            "adapters": self.adapters,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,7 @@ def examined(root: Piece, look: Look) -> Findings:
         errors += _secret_errors(sound, look)
     if look.ask_adapters:
         errors += _adapter_errors(sound, look)
+    errors += [*_address_errors(sound, mesh, look), *_written_errors(sound, mesh, look)]
     if mesh is not None and not errors:
         errors += _routing_errors(mesh, root)
     warnings = [*reference_warnings(sound), *trust_warnings(sound)]
@@ -121,7 +134,7 @@ def _secret_errors(sound: Sound, look: Look) -> list[Problem]:
         if (ref := model_secret(spec)) is None:
             continue
         try:
-            resolve(ref, look.env, look.folder, sound.place("models", name, "api_key", "env" if ref.env else "file"))
+            resolve(ref, look.env, look.folder, sound.place("models", name, "api_key", "env" if ref.env else "file"), look.allowed)
         except MeshError as error:
             problems += error.problems
     return problems
@@ -130,8 +143,40 @@ def _secret_errors(sound: Sound, look: Look) -> list[Problem]:
 def _adapter_errors(sound: Sound, look: Look) -> Iterator[Problem]:
     kinds = adapter_kinds() if look.adapters is None else look.adapters
     for name, spec in sound.models.items():
-        for about, problem in kinds[spec.adapter].problems(spec, look.folder):
+        for about, problem in kinds[spec.adapter].problems(spec, look.folder, look.allowed):
             yield replace(problem, at=sound.place("models", name, about))
+
+
+def _address_errors(sound: Sound, mesh: Mesh | None, look: Look) -> Iterator[Problem]:
+    """Yield the addresses that can be seen to be link-local; names that resolve to one are refused when they are connected to."""
+    if look.allowed.link_local:
+        return
+    named: list[tuple[Any, tuple[str, ...]]] = [
+        (getattr(spec, "base_url", None), ("models", name, "base_url")) for name, spec in sound.models.items()
+    ]
+    named += [] if mesh is None else [(mesh.telemetry.otlp, ("telemetry", "otlp"))]
+    for url, path in named:
+        host = None if not isinstance(url, str) else urlsplit(url).hostname
+        if host and is_link_local(host):
+            what = f"{host} is a link-local address or the metadata service of a cloud"
+            remedy = "name another host, or, if you trust the mesh file, allow it with --allow link-local"
+            yield Problem("link-local", what, sound.place(*path), remedy)
+
+
+def _written_errors(sound: Sound, mesh: Mesh | None, look: Look) -> Iterator[Problem]:
+    """Yield the places of journal and traces that are neither in the mesh file's folder nor in or beside the run's."""
+    if mesh is None or look.allowed.outside_files:
+        return
+    store = (mesh.store.url or "").removeprefix("sqlite:///")
+    for named, path in ((store, ("store", "url")), (mesh.telemetry.file or "", ("telemetry", "file"))):
+        if _leads_away(named) and not lies_within(Path(named).absolute(), look.folder):
+            what = f"{named!r} lies neither in the mesh file's folder nor in or beside the run's folder"
+            yield Problem("outside-folder", what, sound.place(*path), OUTSIDE_REMEDY)
+
+
+def _leads_away(named: str) -> bool:
+    """Return whether a path that starts at the run's folder leads further up than to the folder around it."""
+    return PurePath(named).is_absolute() or normpath(named).startswith("../..")
 
 
 def _routing_errors(mesh: Mesh, root: Piece) -> list[Problem]:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from partsong.adapters.beside import beside
+from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.errors import MeshError, Place, Problem
 from partsong.mesh.document import LONGEST_BYTES, Piece, read_document
 
@@ -21,22 +23,27 @@ class Composed:
     files: tuple[Path, ...] = ()
 
 
-def composed_file(path: Path) -> Composed:
-    """Read a mesh file and what it names; MeshError says which file, and where in it."""
-    reading = _Reading()
+def composed_file(path: Path, allowed: Allowed = NOTHING) -> Composed:
+    """Read a mesh file and what it names; MeshError says which file, and where in it.
+
+    The file itself may lie anywhere, the user named it; what it names lies in its folder or is allowed.
+    """
+    reading = _Reading(path.parent, allowed)
     root = reading.file(path, None, ())
     return Composed(root, tuple(reading.files))
 
 
-def composed_text(text: str, folder: Path, name: str) -> Composed:
+def composed_text(text: str, folder: Path, name: str, allowed: Allowed = NOTHING) -> Composed:
     """Read a mesh file from its text; what it names starts at the folder."""
-    reading = _Reading()
+    reading = _Reading(folder, allowed)
     root = reading.composed(read_document(text.encode("utf-8", "surrogatepass"), name), folder, ())
     return Composed(root, tuple(reading.files))
 
 
 @dataclass(slots=True)
 class _Reading:
+    home: Path
+    allowed: Allowed
     files: list[Path] = field(default_factory=list)
 
     def file(self, path: Path, named_at: Place | None, chain: tuple[Path, ...]) -> Piece:
@@ -54,11 +61,17 @@ class _Reading:
         """Return the tree with the extended file under it and the included ones beside it, their keys gone."""
         root = own.with_fields({key: piece for key, piece in own.fields.items() if key not in ("extends", "include")})
         if (base := own.fields.get("extends")) is not None:
-            root = _over(self.file(folder / _file_name(base, "extends"), base.at, chain), root)
+            root = _over(self.file(self._named(folder, base, "extends"), base.at, chain), root)
         if (included := own.fields.get("include")) is not None:
             for name in _listed(included):
-                root = _beside(root, self.file(folder / _file_name(name, "include"), name.at, chain))
+                root = _beside(root, self.file(self._named(folder, name, "include"), name.at, chain))
         return root
+
+    def _named(self, folder: Path, piece: Piece, key: str) -> Path:
+        """Return the path that the piece names, which starts at the folder of the file that names it."""
+        path = folder / _file_name(piece, key)
+        beside(self.home, str(path.absolute()), self.allowed, piece.at)
+        return path
 
 
 def _resolved(path: Path, named_at: Place | None) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from partsong.adapters.beside import lies_within
 from partsong.contracts import NOT_THE_ANSWER
 from partsong.mesh.schema import Mesh
 
@@ -36,7 +37,8 @@ def _named_files(shown: Any, folder: Path) -> Iterator[Path]:
     for text in _strings(shown):
         module = _IMPORT_PATH.fullmatch(text)
         names = [text] if module is None else [f"{module[1].replace('.', '/')}.py", f"{module[1].replace('.', '/')}/__init__.py"]
-        yield from (folder / name for name in names if _is_short_path(name) and (folder / name).is_file())
+        paths = [folder / name for name in names if _is_short_path(name)]
+        yield from (path for path in paths if path.is_file() and lies_within(path, folder))
 
 
 def _strings(shown: Any) -> Iterator[str]:

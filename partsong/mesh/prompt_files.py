@@ -1,23 +1,28 @@
-"""Prompt files: templates that a mesh names, read from its folder and nowhere else."""
+"""Prompt files: templates that a mesh names, read from its folder, and from elsewhere only if the user allows it."""
 
 from collections.abc import Callable
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
+from partsong.adapters.beside import OUTSIDE_REMEDY
+from partsong.contracts.allowed import Allowed
+
 __all__ = ["reader"]
 
 _LONGEST_BYTES = 1_000_000
 
 
-def reader(folder: Path) -> Callable[[str], str]:
-    """Return what reads a template by its path in the folder: OSError or ValueError when it cannot, or when the path leads out."""
+def reader(folder: Path, allowed: Allowed) -> Callable[[str], str]:
+    """Return what reads a template by its path from the folder: OSError or ValueError when it cannot, or when the path leads out of it."""
     home = folder.resolve()
 
     def read(name: str) -> str:
         path = (home / name).resolve()
-        if not path.is_relative_to(home):
-            raise ValueError(f"{name}: a prompt file lies in the mesh file's folder, not outside")
+        if not allowed.outside_files and not path.is_relative_to(home):
+            raise ValueError(f"{name}: a prompt file lies in the mesh file's folder, not outside; {OUTSIDE_REMEDY}")
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise ValueError(f"{name}: is no file")
         if not path.exists():
             raise ValueError(f"{name}: there is no such file; {_nearest(name, home)}")
         with path.open("rb") as source:

@@ -10,7 +10,9 @@ from rich.console import Console
 
 import partsong
 from partsong.contracts import Answer, Reply, Task
+from partsong.contracts.allowed import Allowed
 from partsong.errors import InputError
+from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.cli.exit_codes import ExitCode
 from partsong_cluster.cli.explain import explained
 
@@ -31,6 +33,7 @@ def ask(
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show route, tiers, votes, calls and cost, on standard error.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+    allow: Allow = None,
 ) -> None:
     """Answer one prompt. Needs no Ray and starts at once.
 
@@ -40,7 +43,7 @@ def ask(
     if not text.strip():
         raise InputError("no-question", "the question is empty", remedy="write it behind the mesh file, or pipe it in with `-`")
     printer = _Printer(silent=as_json)
-    reply = asyncio.run(_asked(mesh, Task.of(text, use=use), printer))
+    reply = asyncio.run(_asked(mesh, allowed_by(allow), Task.of(text, use=use), printer))
     if as_json:
         typer.echo(reply.model_dump_json(indent=2))
     else:
@@ -52,8 +55,8 @@ def ask(
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
-async def _asked(mesh: Path, task: Task, printer: "_Printer") -> Reply:
-    async with partsong.open(mesh) as opened:
+async def _asked(mesh: Path, allowed: Allowed, task: Task, printer: "_Printer") -> Reply:
+    async with partsong.open(mesh, allowed=allowed) as opened:
         return await opened.ask(task, on_text=printer.text)
 
 

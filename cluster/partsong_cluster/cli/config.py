@@ -15,6 +15,7 @@ from partsong.adapters.python import imported
 from partsong.errors import Problem
 from partsong.mesh import Findings, check_mesh, load_mesh
 from partsong.mesh.show import as_yaml, json_schema, shown
+from partsong_cluster.cli.allow import Allow, allowed_by
 
 __all__ = ["app"]
 
@@ -39,6 +40,7 @@ def check(
     file: MeshFile,
     as_json: AsJson = False,
     secrets: Annotated[bool, typer.Option(help="Look whether environment variables and secret files are there.")] = True,
+    allow: Allow = None,
 ) -> None:
     """Report everything that is wrong with a mesh file at once: what, where, what to do.
 
@@ -46,8 +48,9 @@ def check(
 
     Exit code 0: it can be used (there may be warnings); 1: it has problems; 2: wrong usage.
     """
-    importing = partial(imported, folder=file.parent)
-    found = check_mesh(file, env=os.environ, check_secrets=secrets, import_function=importing, ask_adapters=True)
+    may = allowed_by(allow)
+    importing = partial(imported, folder=file.parent, allowed=may)
+    found = check_mesh(file, env=os.environ, check_secrets=secrets, import_function=importing, ask_adapters=True, allowed=may)
     if as_json:
         typer.echo(json.dumps(_facts(file, found), indent=2))
     else:
@@ -64,12 +67,13 @@ def show(
     file: MeshFile,
     defaults: Annotated[bool, typer.Option("--defaults", help="Also what is not written and has a default.")] = False,
     as_json: AsJson = False,
+    allow: Allow = None,
 ) -> None:
     """Print the effective file: `extends` and `include` composed, secrets as references or masked.
 
     Exit code 0: printed; 2: the file has problems, which are listed on standard error, or wrong usage.
     """
-    loaded = load_mesh(file, env={}, check_secrets=False)
+    loaded = load_mesh(file, env={}, check_secrets=False, allowed=allowed_by(allow))
     plain = shown(loaded, defaults=defaults)
     typer.echo(json.dumps(plain, indent=2, ensure_ascii=False) if as_json else as_yaml(plain), nl=as_json)
 

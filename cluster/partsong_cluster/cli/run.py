@@ -33,6 +33,7 @@ from partsong_cluster.batch.progress import Progress, progress_on
 from partsong_cluster.batch.run import Limits, RunInput
 from partsong_cluster.batch.session import RunOrder, Session
 from partsong_cluster.batch.stop import Outcome, Stop, on_signals
+from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.cli.exit_codes import ExitCode, code_of_summary
 from partsong_cluster.cli.show_run import forecast_shown, summary_shown
 from partsong_cluster.engines import EngineKind, open_engine
@@ -122,6 +123,7 @@ def run(
     grace: Grace = 30.0,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    allow: Allow = None,
 ) -> None:
     """Answer every row of INPUT, and write output.jsonl, errors.jsonl, summary.json and report.html to DIR.
 
@@ -130,7 +132,10 @@ def run(
     Exit code 0: every row is answered; 3: complete, some rows failed; 4: stopped by --budget; 5: by --deadline; 130: by Ctrl-C;
     2: command line, mesh file or input cannot be used; 6: the folder cannot be used; 7: the engine cannot; 1: a fault of ours.
     """
-    loaded = load_mesh(mesh, env=os.environ, check_secrets=not dry, import_function=partial(imported, folder=mesh.parent))
+    may = allowed_by(allow)
+    loaded = load_mesh(
+        mesh, env=os.environ, check_secrets=not dry, import_function=partial(imported, folder=mesh.parent, allowed=may), allowed=may
+    )
     names = frozenset({*loaded.mesh.models, *loaded.mesh.plans})
     _check_use(use, names)
     rules = InputRules(Shape(Columns(id_column, prompt_column), names), max_row)
@@ -215,7 +220,7 @@ async def _worked(
             choice.kind,
             loaded,
             order.folder,
-            secrets=secrets_of(loaded.mesh.models, os.environ, loaded.folder),
+            secrets=secrets_of(loaded.mesh.models, os.environ, loaded.folder, loaded.allowed),
             address=choice.address,
         )
 

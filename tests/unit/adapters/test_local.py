@@ -38,9 +38,9 @@ def tiny(tmp_path_factory):
 async def opened(tiny):
     adapters = []
 
-    async def opened(**fields):
+    async def opened(folder=None, **fields):
         spec = LocalSpec(**{"adapter": "local", "weights": tiny.name, "threads": 1, "context": 512} | fields)
-        adapters.append(LocalAdapter(spec, Surroundings(name="small", folder=tiny.parent)))
+        adapters.append(LocalAdapter(spec, Surroundings(name="small", folder=folder or tiny.parent)))
         await adapters[-1].open()
         return adapters[-1]
 
@@ -259,7 +259,7 @@ async def test_missing_weights_are_told_with_the_command_that_fetches_them(opene
 async def test_a_broken_file_is_told(opened, tmp_path):
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + b"\0" * 100)
     with pytest.raises(WeightsError, match="weights-unusable"):
-        await opened(weights=str(tmp_path / "broken.gguf"))
+        await opened(tmp_path, weights="broken.gguf")
 
 
 async def test_a_missing_package_is_told_with_the_extra_to_install(opened, monkeypatch):
@@ -285,8 +285,9 @@ def test_the_process_ends_cleanly_and_silently(tiny, ending, code):
         from partsong.adapters.local import LocalAdapter, LocalSpec
         from partsong.contracts import Sampling, Task
         endless = Task.of("on and on")
+        around = Surroundings("small", pathlib.Path(sys.argv[1]).parent)
         async def main():
-            adapter = LocalAdapter(LocalSpec(adapter="local", weights=sys.argv[1], context=60000, threads=1), Surroundings("small"))
+            adapter = LocalAdapter(LocalSpec(adapter="local", weights=sys.argv[1], context=60000, threads=1), around)
             await adapter.open()
             await adapter.complete(endless.model_copy(update={{"sampling": Sampling(max_tokens=4)}}))
             {ending}

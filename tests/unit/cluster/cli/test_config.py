@@ -13,7 +13,7 @@ from partsong.errors import MeshError
 GOOD = """\
 version: 1
 models:
-  a: {adapter: python, target: "math:sqrt", args: {token: hidden, url: "https://me:hidden@host/x?api_key=hidden"}}
+  a: {adapter: python, target: "partsong.specialists.sentiment:sentiment", args: {token: hidden, url: "https://me:hidden@host/x?api_key=hidden"}}
   b: {adapter: recorded, file: outcomes.jsonl}
 plans:
   vote: {ensemble: {members: [a, b]}}
@@ -157,7 +157,7 @@ def test_help_gives_examples(run, command):
 @pytest.mark.parametrize(
     ("model", "field", "told"),
     [
-        ('{adapter: python, target: "math:squirt"}', "models.a.target", "has no attribute 'squirt'"),
+        ('{adapter: python, target: "partsong.specialists.sentiment:squirt"}', "models.a.target", "not 'squirt'"),
         ('{adapter: python, target: "nowhere:worker"}', "models.a.target", "put nowhere.py into"),
         ("{adapter: recorded, file: gone.jsonl}", "models.a.file", "there is no file gone.jsonl"),
         ("{adapter: local, weights: smollm2-135n}", "models.a.weights", "did you mean 'smollm2-135m'?"),
