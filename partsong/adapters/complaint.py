@@ -13,6 +13,8 @@ __all__ = ["Complaint", "Meaning", "complaint", "meaning_of_status", "one_line"]
 _MESSAGE_CHARS = 400
 """As much is kept of the provider's words: they may quote the prompt."""
 _NAME_CHARS = 80
+_SHORTEST_SECRET = 4
+"""A shorter one is a stand-in for a server that asks for none (`x`, `any`): cut out, it would make the words unreadable."""
 
 
 class Meaning(NamedTuple):
@@ -109,7 +111,7 @@ def one_line(words: str, secret: str | None = None) -> str:
     line = " ".join("".join(char if char.isprintable() else " " for char in read).split())
     if len(read) < len(words):
         line = line.rpartition(" ")[0] or line[: len(line) // 2]  # its last word may be the most of the secret
-    if secret:
+    if secret is not None and len(secret) >= _SHORTEST_SECRET:
         line = _spellings(secret).sub("***", line)
     return line if len(line) <= _MESSAGE_CHARS else line[: _MESSAGE_CHARS - 3] + "..."
 

@@ -14,6 +14,7 @@ ADAPTERS: Sequence[Adapter] = ("openai", "anthropic", "gemini")
 Unreachable = Literal[
     "refused",  # nothing listens at the port
     "no-address",  # the host's name has no address
+    "silent",  # something listens, and says nothing
     "no-handshake",  # the connection is made, but no TLS is agreed on
     "untrusted",  # the server's certificate is its own word
 ]
@@ -130,6 +131,7 @@ TABLE: Mapping[str, Sequence[Case]] = {
     "Connections": (
         Case("refused", "refused", fails("connect", sent="no", retried=True)),
         Case("the host's name has no address", "no-address", fails("connect", sent="no", retried=True)),
+        Case("no connection within `connect_timeout`", "silent", fails("connect", sent="no", retried=True)),
         Case("no TLS can be agreed on", "no-handshake", fails("connect", sent="no", retried=True)),
         Case("a certificate that nobody vouches for", "untrusted", fails("connect", sent="no")),
         Case("closed before the reply", Fault("close"), _LOST),

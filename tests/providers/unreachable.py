@@ -18,10 +18,12 @@ async def address(how: Unreachable, folder: Path) -> AsyncIterator[str]:
     """Hold an address, host and port, and its scheme; whatever arrives there is no request that can be read."""
     if how == "no-address":
         yield "http://provider.invalid"
-    elif how == "refused":
+    elif how in ("refused", "silent"):
         with socket.socket() as held:
             held.bind(("127.0.0.1", 0))
-            yield f"http://127.0.0.1:{held.getsockname()[1]}"
+            if how == "silent":
+                held.listen()  # takes the connection, and says nothing to its TLS
+            yield f"{'https' if how == 'silent' else 'http'}://127.0.0.1:{held.getsockname()[1]}"
     else:
         context = None
         if how == "untrusted":

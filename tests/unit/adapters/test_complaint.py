@@ -37,6 +37,10 @@ def test_a_key_that_the_provider_masks_is_left_as_it_is():
     assert one_line("Incorrect key: sk-V***789=.", KEY) == "Incorrect key: sk-V***789=."
 
 
+def test_a_stand_in_for_a_key_leaves_the_words_readable():
+    assert one_line("any model is taken", "any") == "any model is taken"
+
+
 @pytest.mark.parametrize("kept", range(len(KEY)))
 def test_what_is_cut_off_for_its_length_leaves_no_part_of_the_key_behind(kept):
     spaces = " " * (40_000 - 4 - kept)

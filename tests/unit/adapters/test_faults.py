@@ -21,7 +21,7 @@ from providers.kinds import KINDS
 from providers.provider import Provider
 from providers.unreachable import address
 
-from partsong.contracts import Answer, Failure, FailureCode, Row, Task
+from partsong.contracts import Answer, Constraints, Failure, FailureCode, Row, Task
 from partsong.inline import InlineEngine
 from partsong.journal.sqlite import SqliteStore
 from partsong.mesh import Mesh
@@ -30,7 +30,7 @@ from partsong.work.clock import Clock
 KEY = "sk-very-secret-0123456789"
 PROMPT = "grüße an alle in Köln, einer nach dem anderen 🙂"
 CAP_BYTES = 16_000_000
-SHORT: dict[str, dict[str, Any]] = {"slow": {"timeout": 0.3}, "stall": {"stall_timeout": 0.1}}
+SHORT: dict[str, dict[str, Any]] = {"slow": {"timeout": 0.3}, "stall": {"stall_timeout": 0.1}, "silent": {"connect_timeout": 0.2}}
 """Limits of the faults that take time."""
 CASES = [case for cases in TABLE.values() for case in cases]
 IDS = [f"{column.adapter}-{'streamed' if column.streamed else 'whole'}" for column in COLUMNS]
@@ -68,7 +68,7 @@ class Bench:
         headers = tuple((name, value.replace("{date+9}", date)) for name, value in fault.headers)
         self.server.break_by(replace(fault, times=times, headers=headers, location=f"{self.elsewhere.url}/v1/chat/completions"))
 
-    async def ask(self, url: str, *, before: int = 0, **fields: Any) -> Answer | Failure:
+    async def ask(self, url: str, *, before: int = 0, deadline_s: float | None = None, **fields: Any) -> Answer | Failure:
         """Ask one row, after as many others, with one retry."""
         model = {"adapter": self.column.adapter, "model": KINDS[self.column.adapter][2], "base_url": url, "retries": 1}
         limits = {"timeout": 10.0, "stall_timeout": 10.0, "connect_timeout": 5.0, "reply_cap": CAP_BYTES}
@@ -77,11 +77,12 @@ class Bench:
             async with InlineEngine(mesh, store, folder=self.folder, secrets={"m": KEY}, clock=self.waits.clock()) as engine:
                 for number in range(before):
                     assert isinstance((await engine.answer(row(number))).reply, Answer)
-                return (await engine.answer(row(before), self.shown.append if self.column.streamed else None)).reply
+                return (await engine.answer(row(before, deadline_s), self.shown.append if self.column.streamed else None)).reply
 
 
-def row(number: int) -> Row:
-    return Row(run="r", row=number, task=Task.of(PROMPT, id=str(number)))
+def row(number: int, deadline_s: float | None = None) -> Row:
+    task = Task.of(PROMPT, id=str(number)).model_copy(update={"constraints": Constraints(deadline_s=deadline_s)})
+    return Row(run="r", row=number, task=task)
 
 
 @pytest.fixture(params=COLUMNS, ids=IDS)
@@ -133,7 +134,7 @@ async def test_a_fault_that_passes_costs_what_is_asked_again_nothing_but_time(be
 @of_kind(str)
 async def test_what_cannot_have_been_sent_says_so(bench, case):
     async with address(case.how, bench.folder) as url:
-        reply = await bench.ask(url)
+        reply = await bench.ask(url, **SHORT.get(case.how, {}))
     assert gets(reply, reply.bill[-1].attempts) == case.cell(bench.column)
     assert bool(bench.waits.wanted_s) is case.cell(bench.column).retried
 
@@ -144,6 +145,14 @@ async def test_a_provider_that_comes_back_is_asked_again(bench):
     bench.waits.on_wait = lambda: bench.server.start(port)
     assert (await bench.ask(bench.server.url)).text == PROMPT
     assert bench.server.calls.total() == 1
+
+
+@pytest.mark.parametrize("fault", ["slow", "stall"])
+async def test_a_row_past_its_deadline_is_given_up_upstream_too(bench, fault):
+    bench.server.fault(fault, after=4)
+    reply = await bench.ask(bench.server.url, deadline_s=0.2)
+    assert reply.code in (FailureCode.DEADLINE, FailureCode.TIMEOUT)
+    await bench.server.until(lambda: bench.server.abandoned.total() == bench.server.calls.total() == 1)
 
 
 async def test_a_reply_of_500_mb_takes_no_more_memory_than_the_cap(bench):
