@@ -11,26 +11,33 @@ from typing import Self
 
 from partsong.adapters.adapter import Surroundings
 from partsong.adapters.discreet import adapter_of
-from partsong.contracts import ModelSpec, Row, RowOutcome
+from partsong.contracts import ModelSpec, Notice, Row, RowOutcome
 from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.errors import EngineError, PartsongError
 from partsong.journal.journal import Journal
 from partsong.journal.store import Store
 from partsong.mesh import Mesh
+from partsong.pool.limiter import Ahead, Leased, Limiter, LimitInstruction, Refused
 from partsong.pool.permits import Grant, KeepIdle, Recall
 from partsong.pool.pool import Pool, PoolInstruction
+from partsong.pool.purse import Purse, PurseWish
 from partsong.pool.share import Share
 from partsong.telemetry import Telemetry
 from partsong.telemetry.levels import JOURNAL_PENDING
-from partsong.work.caller import Caller, WorkerHandle
+from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
+from partsong.work.metering import Metering
+from partsong.work.notices import Notices, Tell
+from partsong.work.seats import WorkerHandle
 from partsong.work.synthesizer import Synthesizer
 from partsong.work.worker import Worker
 
 __all__ = ["InlineEngine"]
 
 _log = logging.getLogger(__name__)
+
+_CALLER = "inline"
 
 
 class InlineEngine:
@@ -46,8 +53,12 @@ class InlineEngine:
         telemetry: Telemetry | None = None,
         clock: Clock | None = None,
         allowed: Allowed = NOTHING,
+        tell: Tell | None = None,
     ) -> None:
-        """`folder` is where the mesh's relative paths start; `secrets` are the resolved keys by model."""
+        """`folder` is where the mesh's relative paths start; `secrets` are the resolved keys by model.
+
+        `tell` gets notices of what breaks and what is done about it; the log gets them without it.
+        """
         self._mesh = mesh
         self._store = store
         self._folder = folder
@@ -55,7 +66,9 @@ class InlineEngine:
         self._allowed = allowed
         self._telemetry = telemetry or Telemetry.off()
         self._clock = clock or Clock()
+        self._tell = Notices(tell or _logged, self._clock.now_s)
         self._resources = AsyncExitStack()
+        self._metering: Metering | None = None
         self._coordinator: Coordinator | None = None
         self._journal: Journal | None = None
 
@@ -66,6 +79,8 @@ class InlineEngine:
         for pool in pools.values():
             self._resources.push_async_callback(pool.close)
         callers = {name: pool.caller for name, pool in pools.items()}
+        self._metering = Metering(Limiter(self._mesh.models, self._mesh.accounts), self._clock, partial(_handed_out, callers))
+        self._resources.callback(self._metering.close)
         self._coordinator = Coordinator.of(self._mesh, callers, Synthesizer(), self._journal, self._telemetry, self._clock)
         return self
 
@@ -90,6 +105,11 @@ class InlineEngine:
             raise EngineError("not-started", "the engine is not started", remedy="use it inside `async with`")
         return await self._coordinator.answer(row, on_text)
 
+    def wish(self, wish: PurseWish) -> None:
+        """Tell the limiter what a purse wants, or what its calls took."""
+        assert self._metering is not None, "calls are made inside `async with`"
+        self._metering.take(_CALLER, wish)
+
     async def start_worker(self, name: str, spec: ModelSpec) -> WorkerHandle:
         """Open one more worker of the model; it is closed with the engine."""
         adapter = adapter_of(spec, Surroundings(name, self._folder, self._secrets.get(name), self._allowed))
@@ -97,6 +117,22 @@ class InlineEngine:
         self._resources.push_async_callback(worker.close)
         await worker.open()
         return worker
+
+
+def _logged(notice: Notice) -> None:
+    _log.warning("%s", notice)
+
+
+def _handed_out(callers: Mapping[str, Caller], instruction: LimitInstruction) -> None:
+    """Pass on what the limiter decides to the one caller that there is."""
+    purse, run = callers[instruction.purpose.model].purse, instruction.purpose.run
+    match instruction:
+        case Leased(count=count):
+            purse.leased(run, count)
+        case Ahead(amounts=amounts, count=count):
+            purse.leased_ahead(run, amounts, count)
+        case Refused(failure=failure):
+            purse.refused(run, failure)
 
 
 def _pending(journal: Journal) -> int:
@@ -114,16 +150,18 @@ class _InlinePool:
         self._pool = Pool(spec.workers, spec.concurrency)
         self._workers: list[WorkerHandle] = []
         self._begun = False
-        self.caller = Caller(name, spec, Share(self._exchange), engine._clock)
+        limited = engine._mesh.limits(name)
+        purse = Purse(name, engine.wish, metered=limited, looks_ahead=False, now_s=engine._clock.now_s)
+        self.caller = Caller(name, spec, Share(self._exchange), purse, engine._clock, engine._tell)
 
     def _exchange(self, want: int, give_back: int) -> None:
         if not self._begun:
             self._begun = True
-            self._carry_out([*self._pool.begin(), *self._pool.join("inline")])
+            self._carry_out([*self._pool.begin(), *self._pool.join(_CALLER)])
         if give_back:
-            self._carry_out(self._pool.give_back("inline", give_back))
+            self._carry_out(self._pool.give_back(_CALLER, give_back))
         if want:
-            self._carry_out(self._pool.want("inline", want))
+            self._carry_out(self._pool.want(_CALLER, want))
 
     def _carry_out(self, instructions: Sequence[PoolInstruction]) -> None:
         for instruction in instructions:

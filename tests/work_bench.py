@@ -6,6 +6,7 @@ from typing import Any
 
 from partsong.contracts import Call, CallRecord, Completion, Constraints, Failure, ModelSpec, Reply, Row, RowRecord, Task, Timing
 from partsong.plans.plan import Plan
+from partsong.pool.purse import Purse
 from partsong.pool.share import Share
 from partsong.routing.router import Router
 from partsong.telemetry import Telemetry
@@ -72,9 +73,19 @@ def free_share() -> Share:
     return share
 
 
+def free_purse() -> Purse:
+    """A purse that nothing limits."""
+    return Purse("model", lambda wish: None, metered=False, looks_ahead=False, now_s=lambda: 0.0)
+
+
+def caller_of(spec: ModelSpec, *, share: Share | None = None, purse: Purse | None = None, clock: Clock | None = None) -> Caller:
+    """A caller without workers yet."""
+    return Caller("model", spec, share or free_share(), purse or free_purse(), clock or Clock(), lambda notice: None)
+
+
 def caller(*replies: Completion | Failure | Exception, clock: Clock | None = None, **fields: Any) -> Caller:
     """A caller of a model with one scripted worker."""
-    made = Caller("model", ModelSpec(adapter="scripted", **fields), free_share(), clock or Clock())
+    made = caller_of(ModelSpec(adapter="scripted", **fields), clock=clock)
     made.use([ScriptedWorker(replies)])
     return made
 

@@ -109,6 +109,16 @@ class Mesh(Frozen):
         """Rows worth having in flight: twice the calls all workers can make at once, so that none idles while rows are recorded."""
         return 2 * sum(spec.workers.max * spec.concurrency for spec in self.models.values())
 
+    def limits(self, model: str) -> bool:
+        """Whether calls of the model are limited, by itself or its account, beside how many workers there are."""
+        spec = self.models[model]
+        return spec.limits != Limits() or (spec.account is not None and self.accounts[spec.account] != Limits())
+
+    @property
+    def limits_usd(self) -> bool:
+        """Whether dollars of a run or a day are limited."""
+        return any(limits.in_usd for limits in (*self.accounts.values(), *(spec.limits for spec in self.models.values())))
+
     def router(self) -> Router:
         """Return what decides where a row goes; the only plan there is, is the default of a mesh without a catch-all route."""
         by_language = any(rule.when is not None and rule.when.language for rule in self.routes)

@@ -1,10 +1,11 @@
-"""Share: one caller's part of a model's permits; its calls wait here, first come, first served."""
+"""Share: one caller's part of a model's permits; its calls wait here, each run's in the order they came, the runs by their weights."""
 
 import asyncio
-from collections import deque
+import math
 from collections.abc import Callable
 
 from partsong.errors import PartsongError
+from partsong.pool.fair import FairQueue
 
 __all__ = ["NoWorkerError", "Share"]
 
@@ -22,7 +23,8 @@ class Share:
 
     def __init__(self, exchange: Callable[[int, int], None]) -> None:
         self._exchange = exchange
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: FairQueue[asyncio.Future[None]] = FairQueue()
+        self._most_busy = math.inf
         self._idle = 0
         self._keep_idle = False
         self._busy = 0
@@ -41,30 +43,39 @@ class Share:
         """Permits in use."""
         return self._busy
 
-    async def acquire(self) -> None:
-        """Return holding one permit. Cancelled while waiting, it holds none.
+    async def acquire(self, run: str = "", weight: float = 1.0) -> None:
+        """Return holding one permit, in turn with other runs. Cancelled while waiting, it holds none.
 
         Raises NoWorkerError while no worker can start, and what `lose` was told.
         """
         if (error := self._refusal()) is not None:
             raise error
-        if self._idle and not self._waiters:
-            self._idle -= 1
-            self._busy += 1
+        if self.try_acquire():
             return
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        if self.waiting > self._asked:
-            self._asked += 1
-            self._exchange(1, 0)
+        ticket = self._waiters.push(run, weight, waiter)
+        self._tell(0)
         try:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self.release()  # granted in the very moment of the cancellation
-            elif waiter in self._waiters:
-                self._waiters.remove(waiter)
+            self._waiters.remove(ticket)
             raise
+
+    def try_acquire(self) -> bool:
+        """Take a permit if one is idle and no call waits for it."""
+        if not self._idle or self._waiters or self._busy >= self._most_busy:
+            return False
+        self._idle -= 1
+        self._busy += 1
+        return True
+
+    def hold_to(self, most_busy: float) -> None:
+        """Use no more permits at once than this, however many are leased."""
+        if most_busy != self._most_busy:
+            self._most_busy = most_busy
+            self._settle(0)
 
     def release(self) -> None:
         """Give one permit up: to the pool if it asked for it, to the next call that waits, else keep it idle."""
@@ -84,7 +95,7 @@ class Share:
     def renew(self) -> tuple[int, int]:
         """The pool has forgotten this caller: return how many permits it holds, and how many more it wants, to tell it anew."""
         self._owed = 0
-        self._asked = len(self._waiters)
+        self._asked = self._useful()
         return self._busy + self._idle, self._asked
 
     def keep_idle(self, keep: bool) -> None:
@@ -107,10 +118,10 @@ class Share:
         self._refuse()
 
     def _refuse(self) -> None:
-        for waiter in self._waiters:
+        while self._waiters:
+            waiter = self._waiters.pop()
             if not waiter.done() and (error := self._refusal()) is not None:
                 waiter.set_exception(error)
-        self._waiters.clear()
 
     def _refusal(self) -> Exception | None:
         """Return a new error each time: one that is raised again and again keeps every traceback."""
@@ -124,8 +135,8 @@ class Share:
         back = min(self._idle, self._owed)
         self._owed -= back
         self._idle -= back
-        while self._idle and self._waiters:
-            waiter = self._waiters.popleft()
+        while self._idle and self._waiters and self._busy < self._most_busy:
+            waiter = self._waiters.pop()
             if not waiter.done():
                 self._idle -= 1
                 self._busy += 1
@@ -133,7 +144,15 @@ class Share:
         if not self._keep_idle:
             back += self._idle
             self._idle = 0
-        short = max(0, len(self._waiters) - self._asked)  # a permit that was granted and went straight back leaves its call waiting
+        self._tell(back)
+
+    def _tell(self, back: int) -> None:
+        """Give back what is not needed, want what is; a permit that was granted and went straight back leaves its call waiting."""
+        short = max(0, self._useful() - self._asked)
         self._asked += short
         if back or short:
             self._exchange(short, back)
+
+    def _useful(self) -> int:
+        """Return how many permits more could be used at once."""
+        return int(max(0, min(len(self._waiters), self._most_busy - self._busy - self._idle)))

@@ -1,117 +1,422 @@
-"""Caller: one model call as a plan wants it: a permit, a worker, attempts until it is answered or has failed for good."""
+"""Caller: one model call as a plan wants it: its turn, its worst case reserved, a worker, attempts until it is answered or failed for good.
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+The one call policy, for plain and streamed calls and every adapter. What decides are machines of `partsong/pool`: breaker, adaptive limit,
+retry policy and budget, hedge. All of them are this caller's own, as each client's are in Finagle and Envoy; what must be exact over all
+callers (permits, rates, dollars) is leased through `Share` and `Purse`.
+"""
 
-from partsong.contracts import Call, Completion, Failure, FailureCode, ModelSpec, Task
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from partsong.contracts import Call, Completion, Failure, FailureCode, ModelSpec, Notice, Task, Terms, Usage
 from partsong.errors import PartsongError
-from partsong.pool.choice import choose
+from partsong.pool.adaptive import AdaptiveLimit
+from partsong.pool.breaker import Admission, Breaker, Closed, Opened, Paused, Transition
+from partsong.pool.forecast import Forecast
+from partsong.pool.hedge import Hedge
+from partsong.pool.meter import NOTHING, Amounts
+from partsong.pool.purse import Purse, Reservation
 from partsong.pool.retry import RetryPolicy
+from partsong.pool.retry_budget import RetryBudget
 from partsong.pool.share import NoWorkerError, Share
 from partsong.work.clock import Clock
+from partsong.work.notices import Tell
+from partsong.work.quarantine import DEATHS, Quarantine
+from partsong.work.seats import Seats, WorkerHandle
 
-__all__ = ["Called", "Caller", "WorkerHandle"]
+__all__ = ["Caller", "Request", "Tries"]
+
+_LATER = frozenset({FailureCode.RATE_LIMITED, FailureCode.OVERLOADED})
+"""The provider works and asks to come again later: while patience lasts, that is not one of the call's retries."""
+
+_BUSY = frozenset({FailureCode.RATE_LIMITED, FailureCode.OVERLOADED, FailureCode.TIMEOUT})
+"""What tells the adaptive limit that fewer calls should be made at once."""
+
+_READ_AND_BROKEN = frozenset(
+    {FailureCode.STREAM_BROKEN, FailureCode.MALFORMED_REPLY, FailureCode.CONNECTION_LOST, FailureCode.TIMEOUT, FailureCode.TOO_LARGE}
+)
+"""Failures after the provider began to answer: it may bill them."""
+
+_DEATH_PAUSE_S = 0.05
 
 
-class WorkerHandle(Protocol):
-    """A worker, in this process or another."""
-
-    async def ask(self, call: Call, on_text: Callable[[str], None] | None = None) -> Completion | Failure:
-        """See Worker.ask."""
-        ...
+_NO_TERMS = Terms()
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
-    """What a call came to."""
+class Request:
+    """What a row asks of a model, and on what terms."""
 
-    reply: Completion | Failure
-    attempts: int
-    latency_s: float
-    """From the first attempt's permit to the last attempt's end, waits between them included."""
-    lost_usd: float
+    task: Task
+    step: str
+    run: str = ""
+    terms: Terms = _NO_TERMS
+    deadline_s: float = math.inf
+    """On the clock's scale."""
+    traceparent: str = ""
+    patient: bool = True
+    """Whether there is nobody else to ask: then the call waits while the model is given a rest, instead of failing."""
+    on_text: Callable[[str], None] | None = None
+
+
+@dataclass(slots=True)
+class Tries:
+    """What a call has come to; filled as it goes, so that one that is cancelled has told what it took."""
+
+    attempts: int = 0
+    began_s: float | None = None
+    lost_usd: float = 0.0
     """What failed attempts are known to have cost."""
+    possible_usd: float = 0.0
+    """What attempts that may have reached the provider, but told no usage, can have cost at most."""
+    counted: int = 0
+    """Attempts that count against `retries`."""
+    deaths: int = 0
+    """Workers that died with it in flight."""
+    asked_later: int = 0
+    """How often the provider asked to come later, and when first."""
+    asked_later_s: float = math.inf
+    shown: bool = False
+    """Whether text has been handed on: what was shown cannot be begun again unseen."""
     cannot_start: PartsongError | None = None
     """Why no worker of the model can start, where that is the failure."""
 
 
-@dataclass(slots=True)
-class _Seat:
-    worker: WorkerHandle
-    in_flight: int = 0
-
-
-@dataclass(slots=True)
 class Caller:
     """Calls one model through its workers."""
 
-    name: str
-    spec: ModelSpec
-    share: Share
-    clock: Clock
-    _seats: list[_Seat] = field(default_factory=list)
+    def __init__(
+        self, name: str, spec: ModelSpec, share: Share, purse: Purse, clock: Clock, tell: Tell, most_in_flight: int | None = None
+    ) -> None:
+        """`most_in_flight` is how many calls the adaptive limit lets through at most; by default what all workers can make at once."""
+        self.name = name
+        self.spec = spec
+        self.share = share
+        self.purse = purse
+        self.forecast = Forecast(spec.price)
+        self._clock = clock
+        self._tell = tell
+        self._policy = RetryPolicy(spec.retries)
+        self._retries = RetryBudget(spec.retry_share)
+        self._breaker = None if spec.breaker == "off" else Breaker(spec.breaker)
+        self._patience_s = 0.0 if spec.breaker == "off" else spec.breaker.patience
+        self._seats = Seats(None if spec.breaker == "off" else spec.breaker, clock.dice)
+        self._limit = AdaptiveLimit(most_in_flight or spec.workers.max * spec.concurrency) if spec.adaptive else None
+        self._hedge = None if spec.hedge is None else Hedge(spec.hedge.after, spec.hedge.share)
+        self._quarantine = Quarantine()
+        self._locked_out: FailureCode | None = None
+        self._back = asyncio.Event()
 
-    def use(self, workers: list[WorkerHandle]) -> None:
+    def use(self, workers: Sequence[WorkerHandle]) -> None:
         """Send calls to these workers from now on; calls in flight stay where they are."""
-        known = {id(seat.worker): seat for seat in self._seats}
-        self._seats = [known.get(id(worker)) or _Seat(worker) for worker in workers]
+        self._seats.use(workers)
 
-    async def call(
-        self, task: Task, step: str, deadline_s: float, traceparent: str, on_text: Callable[[str], None] | None = None
-    ) -> Called:
-        """Ask until answered or failed for good; `deadline_s` is on the clock's scale, infinity without one."""
-        policy = RetryPolicy(self.spec.retries)
-        shown = _Shown(on_text) if on_text else None
-        began_s: float | None = None
-        lost_usd = 0.0
-        attempt = 0
+    @property
+    def resting(self) -> bool:
+        """Whether the model is given a rest."""
+        return self._breaker is not None and self._breaker.state != "closed"
+
+    @property
+    def most_busy(self) -> float:
+        """How many calls the adaptive limit lets through at once; infinity without one."""
+        return math.inf if self._limit is None else self._limit.limit
+
+    async def call(self, request: Request, tries: Tries) -> Completion | Failure:
+        """Ask until answered or failed for good; what it took stands in `tries`. Raises what the pool's loss raises."""
+        if self._hedge is not None:
+            self._hedge.called()
         while True:
-            attempt += 1
+            reply = await self._tried(request, tries)
+            if isinstance(reply, Completion):
+                return reply
+            wait_s = await self._wait_s(reply, request, tries)
+            if wait_s is None:
+                return _last_word(reply, tries)
+            await self._clock.sleep(wait_s)
+
+    async def _wait_s(self, failure: Failure, request: Request, tries: Tries) -> float | None:
+        """Return how long to wait before the next attempt; None when there is to be none."""
+        now_s = self._clock.now_s()
+        if tries.shown or not failure.retryable:
+            return None
+        if failure.code is FailureCode.WORKER_LOST and failure.sent == "maybe":
+            tries.deaths += 1
+            return None if tries.deaths >= DEATHS else _DEATH_PAUSE_S
+        wait_s = self._backoff_s(failure, request, tries, now_s)
+        if wait_s is None:
+            return None
+        self._tell(_trouble(self.name, failure))
+        return await self._within_budget(failure, wait_s, request)
+
+    def _backoff_s(self, failure: Failure, request: Request, tries: Tries, now_s: float) -> float | None:
+        left_s = request.deadline_s - now_s
+        if failure.code in _LATER and request.patient:
+            tries.asked_later_s = min(tries.asked_later_s, now_s)
+            tries.asked_later += 1
+            if now_s - tries.asked_later_s < self._patience_s:
+                return RetryPolicy(tries.asked_later).wait_s(failure, tries.asked_later, left_s, self._clock.dice)
+        tries.counted += 1
+        return self._policy.wait_s(failure, tries.counted, left_s, self._clock.dice)
+
+    async def _within_budget(self, failure: Failure, wait_s: float, request: Request) -> float | None:
+        """Withdraw a retry from the model's budget, waiting for one if nobody else can be asked; what was never sent needs none."""
+        while failure.sent != "no" and not self._retries.withdraw(now_s := self._clock.now_s()):
+            if not request.patient:
+                return None
+            pause_s = max(0.05, self._retries.ready_at_s(now_s) - now_s)
+            await self._clock.sleep(pause_s)
+            wait_s = max(0.0, wait_s - pause_s)
+        return wait_s
+
+    async def _tried(self, request: Request, tries: Tries) -> Completion | Failure:
+        """Make one attempt, and a second one beside it when it takes long (a hedge)."""
+        delay_s = None if self._hedge is None or request.on_text or tries.deaths else self._hedge.delay_s()
+        if delay_s is None:
+            return await self._once(request, tries)
+        first = asyncio.ensure_future(self._once(request, tries))
+        flying = {first}
+        try:
+            await asyncio.wait(flying, timeout=delay_s)
+            if not first.done() and tries.attempts and self._hedge is not None and self.share.try_acquire():
+                if self._hedge.spend():
+                    flying.add(asyncio.ensure_future(self._with_permit(request, tries)))
+                else:
+                    self.share.release()
+            return await _first_answer(flying)
+        finally:
+            await _cancelled(flying)
+
+    async def _with_permit(self, request: Request, tries: Tries) -> Completion | Failure:
+        """Make the hedge with a permit that is held already; the model's breaker may say no."""
+        try:
+            return await self._reserved(request, tries) or _unavailable(self.name, "no hedge while the model is given a rest")
+        finally:
+            self.share.release()
+
+    async def _once(self, request: Request, tries: Tries) -> Completion | Failure:
+        """Make one attempt, when the model takes calls and with a permit."""
+        until_s = self._clock.now_s() + self._patience_s
+        while True:
+            if (failure := await self._rested(request, until_s)) is not None:
+                return failure
             try:
-                await self.share.acquire()
+                await self.share.acquire(request.run, request.terms.weight)
             except NoWorkerError as error:
-                latency_s = 0.0 if began_s is None else self.clock.now_s() - began_s
-                return Called(self._cannot_start(error.cause), attempt - 1, latency_s, lost_usd, error.cause)
+                tries.cannot_start = error.cause
+                return _cannot_start(self.name, error.cause)
             try:
-                began_s = self.clock.now_s() if began_s is None else began_s
-                reply = await self._attempt(task, step, deadline_s, traceparent, shown)
+                reply = await self._reserved(request, tries)
             finally:
                 self.share.release()
-            now_s = self.clock.now_s()
-            if isinstance(reply, Completion):
-                return Called(reply, attempt, now_s - began_s, lost_usd)
-            lost_usd += reply.cost_usd
-            wait_s = None if shown and shown.any else policy.wait_s(reply, attempt, deadline_s - now_s, self.clock.dice)
-            if wait_s is None:
-                return Called(reply, attempt, now_s - began_s, lost_usd)
-            await self.clock.sleep(wait_s)
+            if reply is not None:
+                return reply
 
-    def _cannot_start(self, cause: PartsongError) -> Failure:
-        problem = cause.problems[0]
-        message = f"{problem.what}; {problem.remedy}" if problem.remedy else problem.what
-        return Failure(code=FailureCode.CANNOT_START, message=message, where=self.name)
+    async def _rested(self, request: Request, until_s: float) -> Failure | None:
+        """Return when the breaker lets calls through; the failure when that takes too long, or another can be asked instead."""
+        if self._breaker is None:
+            return None
+        while True:
+            now_s = self._clock.now_s()
+            admission = self._breaker.admit(now_s)
+            self._breaker.abandon(admission)
+            self._heed(admission.changes)
+            if not admission.refused:
+                return None
+            if self._locked_out is not None:
+                message = f"not asked: {self._locked_out.value} of every call lately; see the first of them"
+                return Failure(code=self._locked_out, message=message, where=self.name)
+            if not request.patient or now_s >= until_s:
+                return _unavailable(self.name, "not asked: the model is given a rest after too many failures")
+            retry_at_s = admission.retry_at_s if admission.retry_at_s is not None else now_s
+            await self._until_back(min(retry_at_s, until_s) - now_s)
 
-    async def _attempt(self, task: Task, step: str, deadline_s: float, traceparent: str, shown: "_Shown | None") -> Completion | Failure:
-        if not self._seats:
-            return Failure(code=FailureCode.WORKER_LOST, message="the model has no worker left", where=self.name, retryable=True)
-        seat = self._seats[choose([s.in_flight for s in self._seats], self.clock.dice)]
-        left_s = min(self.spec.timeout, max(0.0, deadline_s - self.clock.now_s()))
-        call = Call(model=self.name, task=task, step=step, timeout_s=left_s, traceparent=traceparent)
-        seat.in_flight += 1
+    async def _until_back(self, pause_s: float) -> None:
+        """Wait, no longer than until the model is back; who waits comes back spread out."""
+        waits = asyncio.ensure_future(self._back.wait())
+        sleeps = asyncio.ensure_future(self._clock.sleep(max(0.0, pause_s) * (1.0 + 0.2 * self._clock.dice()) + 0.001))
         try:
-            return await seat.worker.ask(call, shown)
+            await asyncio.wait((waits, sleeps), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            seat.in_flight -= 1
+            waits.cancel()
+            sleeps.cancel()
+
+    async def _reserved(self, request: Request, tries: Tries) -> Completion | Failure | None:
+        """Make the attempt with its worst case reserved; None when the breaker opened meanwhile."""
+        worst = self.forecast.worst(request.task)
+        reservation: Reservation | None = None
+        if self.purse.limits(request.terms):
+            got = await self.purse.reserve(request.run, request.terms, self.forecast.amounts(worst))
+            if isinstance(got, Failure):
+                return got
+            reservation = got
+        now_s = self._clock.now_s()
+        used = NOTHING
+        age_s = 0.0
+        try:
+            admission = None if self._breaker is None else self._breaker.admit(now_s)
+            if admission is not None and admission.refused:
+                return None
+            if admission is not None and admission.changes:
+                self._heed(admission.changes)
+            used = self.forecast.amounts(worst) if reservation else NOTHING
+            reply = await self._admitted(request, tries, worst, admission)
+            if reservation:
+                used = self._used(reply, worst)
+            age_s = reply.timing.total_s if isinstance(reply, Completion) else 0.0
+            return reply
+        finally:
+            if reservation is not None:
+                self.purse.settle(reservation, used, age_s)
+
+    async def _admitted(self, request: Request, tries: Tries, worst: Usage, admission: Admission | None) -> Completion | Failure:
+        """Make the attempt and let every machine learn from it."""
+        began_s = self._clock.now_s()
+        tries.began_s = began_s if tries.began_s is None else tries.began_s
+        try:
+            reply = await self._attempted(request, tries)
+        except BaseException:
+            if self._breaker is not None and admission is not None:
+                self._breaker.abandon(admission)
+            tries.possible_usd += self.forecast.usd(worst)
+            raise
+        now_s = self._clock.now_s()
+        failure = reply if isinstance(reply, Failure) else None
+        if failure is not None:
+            tries.lost_usd += failure.cost_usd
+            if not failure.cost_usd and _may_be_billed(failure):
+                tries.possible_usd += self.forecast.usd(worst)
+        self._learn(request, reply, now_s)
+        if self._breaker is not None and admission is not None:
+            self._heed(self._breaker.settle(admission, failure, now_s - began_s, now_s))
+        return reply
+
+    async def _attempted(self, request: Request, tries: Tries) -> Completion | Failure:
+        async with self._quarantine.entered(tries.deaths):
+            now_s = self._clock.now_s()
+            taken = self._seats.take(now_s)
+            if taken is None:
+                return Failure(code=FailureCode.WORKER_LOST, message="the model has no worker left", where=self.name, retryable=True)
+            seat, admission = taken
+            tries.attempts += 1
+            left_s = min(self.spec.timeout, max(0.0, request.deadline_s - now_s))
+            call = Call(model=self.name, task=request.task, step=request.step, timeout_s=left_s, traceparent=request.traceparent)
+            shown = partial(_show, request.on_text, tries) if request.on_text else None
+            seat.in_flight += 1
+            try:
+                reply = await seat.worker.ask(call, shown)
+            except BaseException:
+                if seat.breaker is not None and admission is not None:
+                    seat.breaker.abandon(admission)
+                raise
+            finally:
+                seat.in_flight -= 1
+            if seat.breaker is not None and admission is not None:
+                ended_s = self._clock.now_s()
+                seat.breaker.settle(admission, reply if isinstance(reply, Failure) else None, ended_s - now_s, ended_s)
+            return reply
+
+    def _learn(self, request: Request, reply: Completion | Failure, now_s: float) -> None:
+        if isinstance(reply, Completion):
+            self.forecast.saw(request.task, reply.usage)
+            self._retries.deposit(now_s)
+            if self._hedge is not None:
+                self._hedge.observe(reply.timing.total_s)
+        if self._limit is None:
+            return
+        if isinstance(reply, Completion):
+            self._limit.settle(reply.timing.total_s, reply.usage.completion_tokens, "ok", self.share.busy, now_s)
+        else:
+            self._limit.settle(0.0, 0, "overloaded" if reply.code in _BUSY else "ignored", self.share.busy, now_s)
+        self.share.hold_to(self._limit.limit)
+
+    def _used(self, reply: Completion | Failure, worst: Usage) -> Amounts:
+        """Return what an attempt counts for; one that may have been billed unseen counts as feared."""
+        if isinstance(reply, Completion):
+            usage = reply.usage
+            return Amounts(1.0, usage.prompt_tokens, usage.completion_tokens, reply.cost_usd)
+        if reply.sent == "no":
+            return NOTHING
+        if reply.cost_usd or not _may_be_billed(reply):
+            return Amounts(1.0, worst.prompt_tokens, 0.0, reply.cost_usd)
+        return self.forecast.amounts(worst)
+
+    def _heed(self, changes: Sequence[Transition]) -> None:
+        for change in changes:
+            match change:
+                case Opened(reason=reason, code=code):
+                    self._back.clear()
+                    self._locked_out = code if reason == "locked-out" else None
+                    self._tell(_opened(self.name, change, self._clock.now_s()))
+                case Closed():
+                    self._locked_out = None
+                    self._back.set()
+                    self._tell(Notice(code="breaker-closed", where=self.name, what="answers again", doing="all calls go on"))
+                case Paused(until_s=until_s):
+                    wait_s = until_s - self._clock.now_s()
+                    self._tell(Notice(code="paused", where=self.name, what=f"asks for a pause of {wait_s:.3g} s", doing="its calls wait"))
+                case _:
+                    pass
 
 
-class _Shown:
-    """Hands text on and remembers that it did: what has been shown cannot be begun again."""
+def _show(on_text: Callable[[str], None], tries: Tries, text: str) -> None:
+    tries.shown = tries.shown or bool(text)
+    on_text(text)
 
-    def __init__(self, on_text: Callable[[str], None]) -> None:
-        self._on_text = on_text
-        self.any = False
 
-    def __call__(self, text: str) -> None:
-        self.any = self.any or bool(text)
-        self._on_text(text)
+def _may_be_billed(failure: Failure) -> bool:
+    return failure.sent == "maybe" or (failure.sent == "yes" and failure.code in _READ_AND_BROKEN)
+
+
+def _last_word(failure: Failure, tries: Tries) -> Failure:
+    if tries.deaths < DEATHS:
+        return failure
+    message = f"{tries.deaths} workers died with this call in flight, the last ones with nothing else: the call seems to kill them"
+    return failure.model_copy(update={"message": message, "retryable": False})
+
+
+def _cannot_start(name: str, cause: PartsongError) -> Failure:
+    problem = cause.problems[0]
+    message = f"{problem.what}; {problem.remedy}" if problem.remedy else problem.what
+    return Failure(code=FailureCode.CANNOT_START, message=message, where=name)
+
+
+def _unavailable(name: str, message: str) -> Failure:
+    return Failure(code=FailureCode.UNAVAILABLE, message=message, where=name)
+
+
+def _trouble(name: str, failure: Failure) -> Notice:
+    what = f"{failure.code.value} ({failure.message})"
+    return Notice(
+        code=f"retry-{failure.code.value}", where=name, what=what, doing="such calls are made again, each time after a longer pause"
+    )
+
+
+def _opened(name: str, opened: Opened, now_s: float) -> Notice:
+    of = f" ({opened.code.value})" if opened.code is not None else ""
+    what = f"{opened.bad} of its last {opened.counted} calls {'were slow' if opened.reason == 'slow' else 'failed'}{of}"
+    if opened.reason == "locked-out":
+        doing = "its calls fail at once until one is let through"
+    else:
+        rest_s = opened.until_s - now_s
+        doing = f"it is given a rest of {rest_s:.3g} s, then asked again by single calls; the others wait or go to fallbacks"
+    return Notice(code="breaker-open", where=name, what=what, doing=doing)
+
+
+async def _first_answer(flying: set[asyncio.Task[Completion | Failure]]) -> Completion | Failure:
+    """Return the first completion, or the last failure."""
+    left = set(flying)
+    while True:
+        done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+        replies = [task.result() for task in done]
+        answer = next((reply for reply in replies if isinstance(reply, Completion)), None)
+        if answer is not None or not left:
+            return answer or replies[0]
+
+
+async def _cancelled(flying: set[asyncio.Task[Completion | Failure]]) -> None:
+    for task in flying:
+        task.cancel()
+    await asyncio.gather(*flying, return_exceptions=True)

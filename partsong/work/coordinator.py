@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from partsong.contracts import Failure, FailureCode, Reply, Route, Row, RowOutcome, RowRecord
-from partsong.errors import PartsongError, most_telling
+from partsong.errors import BudgetError, PartsongError, most_telling
 from partsong.journal.port import JournalPort
 from partsong.mesh import Mesh
 from partsong.plans.allowance import Allowance
@@ -65,6 +65,9 @@ class Coordinator:
         work = RowWork(row, self._shop.journal, Allowance(limits, began_s), deadline_s, held=held)
         route = self._router.decide(row.task)
         reply = route if isinstance(route, Failure) else await self._routed(route, work, span, on_text)
+        if work.out_of_budget is not None:
+            await work.keep()
+            raise work.out_of_budget.with_traceback(None)
         if work.cannot_start is not None and isinstance(reply, Failure) and reply.code in _NOT_RESCUED:
             await work.keep()
             raise work.cannot_start.with_traceback(None)
@@ -80,10 +83,14 @@ class Coordinator:
         try:
             async with limit:
                 return await port.ask(route.use, work.row.task, Step(route.use), final=True)
+        except BudgetError as error:
+            return Failure(code=FailureCode.RUN_BUDGET, message=error.problems[0].what, where=route.use)
         except PartsongError:
             raise
         except Exception as error:  # the outermost line of a row: a broken plan costs its row, not the run
             cause = most_telling(error)
+            if work.out_of_budget is not None:
+                return Failure(code=FailureCode.RUN_BUDGET, message="the run's budget is spent", where=route.use)
             if isinstance(cause, PartsongError):
                 raise cause from error
             if isinstance(error, TimeoutError) and limit.expired():

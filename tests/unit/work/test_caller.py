@@ -2,14 +2,15 @@
 
 import asyncio
 import math
+from dataclasses import dataclass
 
 import pytest
-from work_bench import ScriptedWorker, caller, completion, free_share
+from work_bench import ScriptedWorker, caller, caller_of, completion
 
-from partsong.contracts import Failure, FailureCode, ModelSpec, Task
+from partsong.contracts import Completion, Failure, FailureCode, ModelSpec, Task
 from partsong.errors import EngineError, WeightsError
 from partsong.pool.share import Share
-from partsong.work.caller import Caller
+from partsong.work.caller import Caller, Request, Tries
 from partsong.work.clock import Clock
 
 BUSY = Failure(code=FailureCode.OVERLOADED, message="busy", retryable=True, cost_usd=0.25)
@@ -33,25 +34,34 @@ class ManualClock:
         return Clock(now_s=lambda: self.now_s, dice=lambda: 0.5, sleep=self.sleep)
 
 
-async def called(made: Caller, *, deadline_s: float = math.inf, on_text=None):
-    return await made.call(ASKED, "step", deadline_s, "", on_text)
+@dataclass
+class Called:
+    """What a call came to."""
+
+    reply: Completion | Failure
+    tries: Tries
+
+
+async def called(made: Caller, *, deadline_s: float = math.inf, on_text=None, patient: bool = False) -> Called:
+    tries = Tries()
+    request = Request(ASKED, "step", deadline_s=deadline_s, on_text=on_text, patient=patient)
+    return Called(await made.call(request, tries), tries)
 
 
 async def test_what_may_pass_is_tried_again_and_what_it_cost_is_told():
     time = ManualClock()
     result = await called(caller(BUSY, BUSY, completion("at last"), clock=time.clock()))
-    assert (result.reply.text, result.attempts, result.lost_usd) == ("at last", 3, 0.5)
-    assert result.latency_s == pytest.approx(sum(time.slept))
+    assert (result.reply.text, result.tries.attempts, result.tries.lost_usd) == ("at last", 3, 0.5)
 
 
 async def test_what_cannot_pass_is_not_tried_again():
     result = await called(caller(REFUSED, completion("never asked")))
-    assert (result.reply, result.attempts) == (REFUSED, 1)
+    assert (result.reply, result.tries.attempts) == (REFUSED, 1)
 
 
 async def test_an_attempt_gets_the_nearer_of_the_models_limit_and_the_rows_deadline():
     worker = ScriptedWorker([completion("fine")])
-    made = Caller("model", ModelSpec(adapter="scripted", timeout=10), free_share(), ManualClock().clock())
+    made = caller_of(ModelSpec(adapter="scripted", timeout=10), clock=ManualClock().clock())
     made.use([worker])
     await called(made)
     await called(made, deadline_s=103.0)
@@ -88,7 +98,7 @@ async def test_a_permit_goes_back_whatever_becomes_of_the_call():
 
 async def test_workers_that_cannot_start_are_a_failure_that_says_what_to_do():
     share = Share(lambda want, give_back: None)
-    made = Caller("model", ModelSpec(adapter="scripted"), share, Clock())
+    made = caller_of(ModelSpec(adapter="scripted"), share=share)
     waits = asyncio.create_task(called(made))
     await asyncio.sleep(0)
     share.fail(ABSENT)
@@ -96,7 +106,7 @@ async def test_workers_that_cannot_start_are_a_failure_that_says_what_to_do():
         assert result.reply == Failure(
             code=FailureCode.CANNOT_START, message="the weights are not there; fetch them", where="model", retryable=False, sent="no"
         )
-        assert (result.attempts, result.cannot_start) == (0, ABSENT)
+        assert (result.tries.attempts, result.tries.cannot_start) == (0, ABSENT)
 
 
 async def test_a_pool_that_is_gone_is_no_failure_of_the_call_but_the_engines():

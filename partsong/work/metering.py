@@ -1,0 +1,77 @@
+"""Metering: a limiter with a clock: takes callers' wishes, hands out what is leased, wakes when time alone lets the next call go."""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+
+from partsong.pool.limiter import Limiter, LimitInstruction, Purpose, Standing
+from partsong.pool.purse import PurseWish
+from partsong.work.clock import Clock
+
+__all__ = ["Metering"]
+
+_DAY_S = 86_400.0
+_LEAST_PAUSE_S = 0.005
+"""Calls that may go within so long of each other go together."""
+
+
+class Metering:
+    """One engine's."""
+
+    def __init__(self, limiter: Limiter, clock: Clock, deliver: Callable[[LimitInstruction], None]) -> None:
+        self._limiter = limiter
+        self._clock = clock
+        self._deliver = deliver
+        self._day = clock.unix_s() // _DAY_S
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a limit."""
+        return self._limiter.waiting
+
+    def take(self, caller: str, wish: PurseWish) -> None:
+        """Carry out a caller's wish."""
+        now_s = self._clock.now_s()
+        purpose = Purpose(caller, wish.model, wish.run)
+        if wish.settlements:
+            self._hand_out(self._limiter.settle(purpose, wish.settlements, now_s))
+        if wish.needs:
+            self._hand_out(self._limiter.want(purpose, wish.terms, wish.needs, wish.ahead, now_s))
+        self._schedule()
+
+    def join(self, caller: str, born: str, standings: Sequence[Standing]) -> None:
+        """See Limiter.join."""
+        self._hand_out(self._limiter.join(caller, born, standings, self._clock.now_s()))
+        self._schedule()
+
+    def close(self) -> None:
+        """Wake no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _hand_out(self, instructions: Sequence[LimitInstruction]) -> None:
+        for instruction in instructions:
+            self._deliver(instruction)
+
+    def _schedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._limiter.waiting:
+            return
+        now_s = self._clock.now_s()
+        until_midnight_s = _DAY_S - self._clock.unix_s() % _DAY_S
+        pause_s = min(self._limiter.next_s(now_s) - now_s, until_midnight_s)
+        if pause_s < math.inf:
+            self._timer = asyncio.get_running_loop().call_later(max(_LEAST_PAUSE_S, pause_s), self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        day, now_s = self._clock.unix_s() // _DAY_S, self._clock.now_s()
+        if day > self._day:  # a clock that is set back begins no day anew
+            self._day = day
+            self._hand_out(self._limiter.new_day(now_s))
+        else:
+            self._hand_out(self._limiter.due(now_s))
+        self._schedule()

@@ -1,0 +1,60 @@
+"""Seats: a model's workers as one caller sees them, and which of them gets the next call."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from partsong.contracts import BreakerSpec, Call, Completion, Failure
+from partsong.pool.breaker import Admission, Breaker
+from partsong.pool.choice import choose
+
+__all__ = ["Seat", "Seats", "WorkerHandle"]
+
+
+class WorkerHandle(Protocol):
+    """A worker, in this process or another."""
+
+    async def ask(self, call: Call, on_text: Callable[[str], None] | None = None) -> Completion | Failure:
+        """See Worker.ask."""
+        ...
+
+
+@dataclass(slots=True)
+class Seat:
+    """One worker, its calls in flight from here, and whether it is given a rest."""
+
+    worker: WorkerHandle
+    breaker: Breaker | None
+    in_flight: int = 0
+
+
+class Seats:
+    """All workers of a model."""
+
+    def __init__(self, breaker: BreakerSpec | None, dice: Callable[[], float]) -> None:
+        self._breaker = breaker
+        self._dice = dice
+        self._seats: list[Seat] = []
+
+    def use(self, workers: Sequence[WorkerHandle]) -> None:
+        """Send calls to these workers from now on; calls in flight stay where they are."""
+        known = {id(seat.worker): seat for seat in self._seats}
+        self._seats = [known.get(id(worker)) or self._seat(worker) for worker in workers]
+
+    def take(self, now_s: float) -> tuple[Seat, Admission | None] | None:
+        """Return the seat of the next call; one that is given a rest only for a probe, or when all are. None: there is no worker."""
+        seats = self._seats
+        if len(seats) > 1 and self._breaker is not None:
+            for seat in seats:
+                if seat.breaker is not None and seat.breaker.state != "closed":
+                    admission = seat.breaker.admit(now_s)
+                    if not admission.refused:
+                        return seat, admission
+            seats = [seat for seat in seats if seat.breaker is None or seat.breaker.state == "closed"] or seats
+        if not seats:
+            return None
+        seat = seats[choose([seat.in_flight for seat in seats], self._dice)]
+        return seat, seat.breaker.admit(now_s) if seat.breaker is not None else None
+
+    def _seat(self, worker: WorkerHandle) -> Seat:
+        return Seat(worker, None if self._breaker is None else Breaker(self._breaker, "worker"))
