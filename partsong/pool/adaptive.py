@@ -85,8 +85,8 @@ class AdaptiveLimit:
         if outcome == "overloaded":
             self._cut(in_flight, now_s)
             return
-        self._window.count(latency_s, completion_tokens, in_flight)
-        if self._window.full() or (self._descent is None and self._window.early() and self._slow(self._window.level())):
+        self._window.count(latency_s, completion_tokens, max(1, in_flight))
+        if self._window.full() or (self._window.early() and self._telling()):
             self._judge(now_s)
 
     def _cut(self, in_flight: int, now_s: float) -> None:
@@ -98,7 +98,7 @@ class AdaptiveLimit:
     def _judge(self, now_s: float) -> None:
         level, in_flight = self._window.close()
         usual = level if self._usual is None else self._usual
-        self._slow_windows = self._slow_windows + 1 if self._slow(level) else 0
+        self._slow_windows = self._slow_windows + 1 if level - usual >= _SLOW else 0
         if self._descent is not None:
             self._descend(self._descent, level, usual, in_flight, now_s)
         elif self._slow_windows >= _SLOW_WINDOWS:
@@ -106,8 +106,9 @@ class AdaptiveLimit:
         else:
             self._rest(level, usual, in_flight, now_s)
 
-    def _slow(self, level: float) -> bool:
-        return self._usual is None or level - self._usual >= _SLOW
+    def _telling(self) -> bool:
+        """Whether a part of a window is enough: it looks slow, or is the very first, before a queue can have built up."""
+        return self._descent is None and (self._usual is None or self._window.level() - self._usual >= _SLOW)
 
     def _rest(self, level: float, usual: float, in_flight: int, now_s: float) -> None:
         """No descent is on: grow, or hold, and let the usual level follow."""

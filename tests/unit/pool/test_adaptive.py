@@ -202,6 +202,13 @@ def test_below_its_ceiling_new_workers_do_not_lift_it_at_once():
     assert limit.limit == 44
 
 
+def test_a_caller_that_has_given_its_permit_back_already_is_no_error():
+    limit = AdaptiveLimit(2)
+    for number in range(1000):
+        limit.settle(10.0 ** (number // 200 % 2), 0, "ok", 0, 10.0 * number)
+    assert 1 <= limit.limit <= 2
+
+
 @given(
     st.integers(0, 64),
     st.lists(
