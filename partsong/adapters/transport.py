@@ -140,8 +140,7 @@ class _Body(httpx.AsyncByteStream):
         if not self._begun and self._announced_bytes() > self._cap_bytes:
             raise self._too_large()
         try:
-            async with asyncio.timeout(self._stall_timeout_s if self._begun else None):
-                piece = await self._reply.content.readany()
+            piece = await self._piece()
         except (aiohttp.ClientError, OSError, HttpProcessingError) as error:
             raise _translated(error, self._request) from error
         if not piece:
@@ -151,6 +150,13 @@ class _Body(httpx.AsyncByteStream):
         if self._left_bytes < 0:
             raise self._too_large()
         return piece
+
+    async def _piece(self) -> bytes:
+        content = self._reply.content
+        if not self._begun or content.is_eof():  # most replies come in one piece: a timer would cost each of them a microsecond or two
+            return await content.readany()
+        async with asyncio.timeout(self._stall_timeout_s):
+            return await content.readany()
 
     def _announced_bytes(self) -> int:
         """Return the length that the head tells, so that nothing of a reply that is too long is read; 0 when it tells none."""

@@ -14,6 +14,7 @@ ADAPTERS: Sequence[Adapter] = ("openai", "anthropic", "gemini")
 Unreachable = Literal[
     "refused",  # nothing listens at the port
     "no-address",  # the host's name has no address
+    "link-local",  # where clouds keep their credentials
     "silent",  # something listens, and says nothing
     "no-handshake",  # the connection is made, but no TLS is agreed on
     "untrusted",  # the server's certificate is its own word
@@ -131,6 +132,7 @@ TABLE: Mapping[str, Sequence[Case]] = {
     "Connections": (
         Case("refused", "refused", fails("connect", sent="no", retried=True)),
         Case("the host's name has no address", "no-address", fails("connect", sent="no", retried=True)),
+        Case("a link-local address, where nothing allows it", "link-local", fails("connect", sent="no")),
         Case("no connection within `connect_timeout`", "silent", fails("connect", sent="no", retried=True)),
         Case("no TLS can be agreed on", "no-handshake", fails("connect", sent="no", retried=True)),
         Case("a certificate that nobody vouches for", "untrusted", fails("connect", sent="no")),

@@ -18,6 +18,8 @@ async def address(how: Unreachable, folder: Path) -> AsyncIterator[str]:
     """Hold an address, host and port, and its scheme; whatever arrives there is no request that can be read."""
     if how == "no-address":
         yield "http://provider.invalid"
+    elif how == "link-local":
+        yield "http://169.254.169.254"
     elif how in ("refused", "silent"):
         with socket.socket() as held:
             held.bind(("127.0.0.1", 0))
