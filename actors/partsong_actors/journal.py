@@ -61,6 +61,11 @@ class _JournalActor:
         return await self._journal.done(run, first_row, last_row)
 
     @ray.method
+    async def finished(self, run: str, before_row: int) -> int:
+        """See Store.finished."""
+        return await self._journal.finished(run, before_row)
+
+    @ray.method
     async def row(self, run: str, row: int) -> bytes:
         """See Store.row; packed, a list of one or none."""
         found = await self._journal.row(run, row)
@@ -144,6 +149,10 @@ class JournalClient:
     async def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
         """See JournalPort.done."""
         return await self._asked(lambda: self._actor.done.remote(run, first_row, last_row))
+
+    async def finished(self, run: str, before_row: int) -> int:
+        """See JournalPort.finished."""
+        return await self._asked(lambda: self._actor.finished.remote(run, before_row))
 
     async def row(self, run: str, row: int) -> RowRecord | None:
         """See JournalPort.row."""

@@ -66,6 +66,10 @@ class Journal:
         """See Store.done."""
         return await self._in_turn(lambda: self._store.done(run, first_row, last_row))
 
+    async def finished(self, run: str, before_row: int) -> int:
+        """See Store.finished."""
+        return await self._in_turn(lambda: self._store.finished(run, before_row))
+
     async def row(self, run: str, row: int) -> RowRecord | None:
         """See Store.row."""
         return await self._in_turn(lambda: self._store.row(run, row))

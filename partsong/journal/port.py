@@ -24,6 +24,10 @@ class JournalPort(Protocol):
         """See Store.done."""
         ...
 
+    async def finished(self, run: str, before_row: int) -> int:
+        """See Store.finished."""
+        ...
+
     async def row(self, run: str, row: int) -> RowRecord | None:
         """See Store.row."""
         ...

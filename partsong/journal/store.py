@@ -53,6 +53,10 @@ class Store(Protocol):
         """Return which rows of first..last (both included) have a row record."""
         ...
 
+    def finished(self, run: str, before_row: int) -> int:
+        """Return how many rows before this one have a row record."""
+        ...
+
     def row(self, run: str, row: int) -> RowRecord | None:
         """Return the row's record; None if it has none yet."""
         ...

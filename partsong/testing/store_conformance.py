@@ -96,6 +96,11 @@ class StoreConformance(ABC):
             store.append([row_record(row) for row in (1, 3, 5, 8)] + [row_record(4, run="other")])
             assert store.done("run", 3, 5) == {3, 5}
 
+    def test_finished_rows_are_counted_up_to_a_row(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.append([row_record(row) for row in (0, 1, 3, 5)] + [row_record(2, run="other"), call_record(2)])
+            assert [store.finished("run", before) for before in (0, 2, 4, 9)] == [0, 2, 3, 4]
+
     def test_a_finished_row_is_found_by_its_number(self, tmp_path: Path) -> None:
         with closing(self.open(tmp_path)) as store:
             store.append([row_record(3), row_record(4, run="other"), call_record(5)])

@@ -94,6 +94,7 @@ async def test_every_operation_of_the_store_is_there(path: Path) -> None:
         assert await journal.published("run") == Published(seq=1)
         assert await journal.calls("run", 0, 9) == [call]
         assert await journal.done("run", 0, 9) == {2}
+        assert await journal.finished("run", 9) == 1
         assert [row for _, row in await journal.rows("run", 0, 9)] == [row_record(2)]
         assert await journal.cached([call.ask_hash]) == {call.ask_hash: call.reply}
         assert await journal.spent("run", 0.0) == {}
@@ -133,7 +134,7 @@ async def test_a_lookup_that_fails_fails_its_callers_alone(path: Path) -> None:
     async with Journal(SqliteStore.open(path)) as journal:
         await journal.append([call_record(1)])
         with closing(sqlite3.connect(path)) as other, other:
-            other.execute("update calls set record = x'01ff'")
+            other.execute("update calls set record = x'01ff', crc = null")
         with pytest.raises(StoreError) as caught:
             await journal.cached([call_record(1).ask_hash])
         assert caught.value.code == "store-bad-record"

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -15,7 +16,8 @@ import pytest
 from partsong.contracts import Completion, Timing
 from partsong.errors import StoreError
 from partsong.journal.address import open_store
-from partsong.journal.sqlite import SCHEMA_VERSION, SqliteStore
+from partsong.journal.schema import SCHEMA_VERSION
+from partsong.journal.sqlite import SqliteStore
 from partsong.journal.store import Published, Store
 from partsong.testing.store_conformance import StoreConformance, attempt_record, call_record, row_record
 
@@ -132,6 +134,7 @@ def made_by_version(version: int, path: Path) -> None:
                 record blob not null, unique ({key})
             ) strict;
             insert into old_calls select run, row, step, ask_hash, answered, record from calls order by rowid;
+            alter table rows drop column crc;
             drop table calls;
             alter table old_calls rename to calls;
             create index calls_by_ask on calls (ask_hash) where answered = 1;
@@ -201,10 +204,74 @@ def test_a_record_that_cannot_be_read_is_named_as_such(path: Path) -> None:
     with closing(SqliteStore.open(path)) as store:
         store.append([row_record(1)])
     with closing(sqlite3.connect(path)) as other, other:
-        other.execute("update rows set record = x'01ff'")
+        other.execute("update rows set record = x'01ff', crc = null")
     with closing(SqliteStore.open(path)) as store, pytest.raises(StoreError) as caught:
         store.rows("run", 0, 9)
     assert caught.value.code == "store-bad-record"
+
+
+def test_a_record_that_is_not_what_was_written_is_no_answer(path: Path) -> None:
+    with closing(SqliteStore.open(path)) as store:
+        store.append([row_record(1), call_record(2)])
+    path.write_bytes(path.read_bytes().replace(b"Because.", b"Becausf.").replace(b"to run/2", b"to rum/2"))
+    with closing(SqliteStore.open(path)) as store:
+        for read in (lambda: store.rows("run", 0, 9), lambda: store.calls("run", 0, 9), lambda: store.cached([call_record(2).ask_hash])):
+            with pytest.raises(StoreError) as caught:
+                read()
+            assert caught.value.code == "store-corrupt"
+
+
+def test_a_file_shorter_than_it_says_is_damaged(path: Path) -> None:
+    with closing(SqliteStore.open(path)) as store:
+        store.append([row_record(row) for row in range(500)])
+    os.truncate(path, path.stat().st_size - 5000)
+    assert refusal(path).code == "store-corrupt"
+
+
+@pytest.mark.parametrize("lost_bytes", [1, 24, 3000, 4120, 9000])
+def test_of_a_log_cut_short_whole_transactions_are_left(lost_bytes: int, path: Path) -> None:
+    with closing(SqliteStore.open(path)) as store:
+        for row in range(20):
+            store.append([row_record(row), call_record(row)])
+        log = path.with_name("journal.db-wal").read_bytes()
+        main = path.read_bytes()
+    left = path.parent / "left"
+    left.mkdir()
+    (left / "journal.db").write_bytes(main)
+    (left / "journal.db-wal").write_bytes(log[:-lost_bytes])
+    with closing(SqliteStore.open(left / "journal.db")) as store:
+        rows = [record.row for _, record in store.rows("run", 0, 99)]
+        assert rows == list(range(len(rows)))
+        assert 15 <= len(rows) < 20
+        store.append([row_record(row) for row in range(20)])
+        assert store.finished("run", 20) == 20
+
+
+@pytest.mark.parametrize("what", ["deleted", "replaced", "folder deleted"])
+def test_a_journal_that_is_deleted_while_it_is_written_acknowledges_nothing_more(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "run" / "journal.db"
+    with closing(SqliteStore.open(path)) as store:
+        store.append([row_record(1)])
+        if what == "folder deleted":
+            shutil.rmtree(path.parent)
+        else:
+            path.rename(tmp_path / "aside.db")
+        if what == "replaced":
+            path.write_bytes((tmp_path / "aside.db").read_bytes())
+        with pytest.raises(StoreError) as caught:
+            store.append([row_record(2)])
+        assert caught.value.code == "store-gone"
+
+
+def test_a_journal_that_is_put_back_is_written_on(path: Path) -> None:
+    with closing(SqliteStore.open(path)) as store:
+        store.append([row_record(1)])
+        path.rename(path.with_name("aside.db"))
+        with pytest.raises(StoreError):
+            store.append([row_record(2)])
+        path.with_name("aside.db").rename(path)
+        store.append([row_record(2)])
+        assert store.done("run", 0, 9) == {1, 2}
 
 
 def test_a_full_disk_loses_nothing_written_and_writes_again_when_there_is_room(path: Path) -> None:
