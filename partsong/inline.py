@@ -11,7 +11,7 @@ from typing import Self
 
 from partsong.adapters.adapter import Surroundings
 from partsong.adapters.discreet import adapter_of
-from partsong.contracts import ModelSpec, Notice, Row, RowOutcome
+from partsong.contracts import ModelSpec, Row, RowOutcome
 from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.errors import EngineError, PartsongError
 from partsong.journal.journal import Journal
@@ -28,7 +28,7 @@ from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
 from partsong.work.metering import Metering
-from partsong.work.notices import Notices, Tell
+from partsong.work.notices import Notices, Tell, logged
 from partsong.work.seats import WorkerHandle
 from partsong.work.synthesizer import Synthesizer
 from partsong.work.worker import Worker
@@ -66,7 +66,7 @@ class InlineEngine:
         self._allowed = allowed
         self._telemetry = telemetry or Telemetry.off()
         self._clock = clock or Clock()
-        self._tell = Notices(tell or _logged, self._clock.now_s)
+        self._tell = Notices(tell or logged, self._clock.now_s)
         self._resources = AsyncExitStack()
         self._metering: Metering | None = None
         self._coordinator: Coordinator | None = None
@@ -117,10 +117,6 @@ class InlineEngine:
         self._resources.push_async_callback(worker.close)
         await worker.open()
         return worker
-
-
-def _logged(notice: Notice) -> None:
-    _log.warning("%s", notice)
 
 
 def _handed_out(callers: Mapping[str, Caller], instruction: LimitInstruction) -> None:

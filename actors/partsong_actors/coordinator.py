@@ -33,7 +33,7 @@ class _CoordinatorActor:
         mesh = setup.unpacked()
         clock = Clock()
         self._telemetry = setup.telemetry(mesh.telemetry, name)
-        self._pools = PoolClient(pool, name, mesh.models, clock)
+        self._pools = PoolClient(pool, name, mesh, clock)
         core = Coordinator.of(mesh, self._pools.callers, SynthesizerClient(synthesizer), JournalClient(journal), self._telemetry, clock)
         self._mailbox = Mailbox(core.answer, _ROWS, _OUTCOMES)
         self._listening: asyncio.Task[None] | None = None

@@ -1,6 +1,7 @@
 """The Ray engine: the same cores as the inline engine, each in an actor; needs a Ray that is initialised."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from partsong.errors import EngineError
 from partsong.mesh import Mesh
 from partsong.telemetry import Telemetry
 from partsong.work.memory import settle
+from partsong.work.notices import Notices, Tell, logged
 from partsong_actors.coordinator import CoordinatorActor, RemoteCoordinator
 from partsong_actors.journal import JournalActor, JournalClient
 from partsong_actors.link import LinkLostError
@@ -47,8 +49,12 @@ class RayEngine:
         telemetry: Telemetry | None = None,
         coordinators: int = 1,
         allowed: Allowed = NOTHING,
+        tell: Tell | None = None,
     ) -> None:
-        """`folder` is where the mesh's relative paths start; `secrets` are the resolved keys by model."""
+        """`folder` is where the mesh's relative paths start; `secrets` are the resolved keys by model.
+
+        `tell` gets notices of what breaks and what is done about it; the log gets them without it.
+        """
         self._mesh = mesh
         self._setup = Setup(
             mesh=mesh.pack(),
@@ -59,6 +65,7 @@ class RayEngine:
         )
         self._secrets = dict(secrets or {})
         self._telemetry = telemetry or Telemetry.off()
+        self._tell = Notices(tell or logged, time.monotonic)
         self._shards = coordinators
         self._coordinators: list[RemoteCoordinator] = []
         self._journal: JournalClient | None = None
@@ -75,7 +82,7 @@ class RayEngine:
         self._actors = [*coordinators, pool, synthesizer, journal]
         self._journal = JournalClient(journal)
         self._coordinators = [RemoteCoordinator(actor) for actor in coordinators]
-        self._staff = Staff(pool, self._setup, self._mesh.models, self._secrets)
+        self._staff = Staff(pool, self._setup, self._mesh.models, self._secrets, self._tell)
         self._staffing = asyncio.create_task(self._staff.work())
         settle()
         return self

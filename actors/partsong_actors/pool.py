@@ -6,6 +6,7 @@ It holds nothing that its members could not tell again: callers what permits the
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,13 +15,19 @@ import ray
 from ray.actor import ActorProxy
 from ray.exceptions import RayError
 
-from partsong.contracts import ModelSpec
+from partsong.contracts import Failure, ModelSpec, Notice
 from partsong.errors import EngineError, PartsongError
+from partsong.mesh import Mesh
+from partsong.pool.limiter import Ahead, Leased, Limiter, LimitInstruction, Refused, Standing
+from partsong.pool.meter import NOTHING, Amounts
 from partsong.pool.permits import Grant, KeepIdle, Recall
 from partsong.pool.pool import Pool, PoolInstruction
+from partsong.pool.purse import Purse, PurseWish
 from partsong.pool.share import Share
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
+from partsong.work.metering import Metering
+from partsong.work.notices import Notices
 from partsong_actors.coalesce import Coalescer
 from partsong_actors.membership import Membership
 from partsong_actors.remote_worker import RemoteWorker
@@ -34,6 +41,8 @@ STAFF = "staff"
 
 _REPORTS_WITHIN_S = 10.0
 """How long restarted pools wait for every caller to say what it holds before they lease again."""
+
+_TIDIES_EVERY_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -60,20 +69,26 @@ class PoolNews:
     """What the pools tell one member."""
 
     model: str
-    kind: Literal["granted", "recalled", "keep", "workers", "failed", "start"]
+    kind: Literal["granted", "recalled", "keep", "workers", "failed", "start", "leased", "ahead", "refused", "notice"]
     count: int = 0
+    run: str = ""
+    amounts: Amounts = NOTHING
+    failure: Failure | None = None
+    notice: Notice | None = None
     workers: "tuple[ActorProxy[_ModelWorker], ...]" = ()
     error: PartsongError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """A caller wants more permits of a model, or gives some back."""
+    """A caller wants permits of a model, or gives some back; wants amounts of what is limited; or has something to tell the user."""
 
     life: str
     model: str
-    want: int
-    give_back: int
+    want: int = 0
+    give_back: int = 0
+    purse: PurseWish | None = None
+    notice: Notice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +99,31 @@ class _Member:
     news: "asyncio.Queue[PoolNews | None]" = field(default_factory=asyncio.Queue)
 
 
+def calls_ahead(spec: ModelSpec) -> int:
+    """Return how many calls may be on their way to a worker besides those it makes."""
+    return spec.concurrency // 2
+
+
 class _ModelPool:
     """Carries out what the pools decide."""
 
     def __init__(self, setup: Setup, callers: Sequence[str]) -> None:
         """`callers` are the names of all that will join."""
-        specs = setup.unpacked().models
-        self._pools = {name: Pool(spec.workers, spec.concurrency, ahead=spec.concurrency // 2) for name, spec in specs.items()}
+        mesh = setup.unpacked()
+        specs = mesh.models
+        self._pools = {name: Pool(spec.workers, spec.concurrency, ahead=calls_ahead(spec)) for name, spec in specs.items()}
         self._workers: dict[str, tuple[ActorProxy[_ModelWorker], ...]] = dict.fromkeys(specs, ())
         self._failed: dict[str, PartsongError] = {}
         self._members: dict[str, _Member] = {}
         self._unheard = set(callers) if ray.get_runtime_context().was_current_actor_reconstructed else set()
         self._all_heard = asyncio.Event()
+        self._metering = Metering(Limiter(specs, mesh.accounts), Clock(), self._hand_out)
 
     @ray.method
-    async def join(self, caller: str, life: str, leases: Mapping[str, Lease]) -> None:
-        """A caller is here, for the first time, again, or in place of one that died."""
+    async def join(self, caller: str, life: str, born: str, leases: Mapping[str, Lease], standings: Sequence[Standing]) -> None:
+        """A caller is here, for the first time, again, or in place of one that died; `born` names its process."""
         self._enter(caller, life)
+        self._metering.join(caller, born, standings)
         for model, pool in self._pools.items():
             if self._workers[model]:
                 self._tell(caller, PoolNews(model, "workers", workers=self._workers[model]))
@@ -126,6 +149,10 @@ class _ModelPool:
             if wish.want:
                 self._carry_out(wish.model, pool.begin())
                 self._carry_out(wish.model, pool.want(caller, wish.want))
+            if wish.purse is not None:
+                self._metering.take(caller, wish.purse)
+            if wish.notice is not None:
+                self._tell(STAFF, PoolNews(wish.model, "notice", notice=wish.notice))
 
     @ray.method
     async def staff(self, life: str, staffing: Mapping[str, Staffing]) -> None:
@@ -188,6 +215,16 @@ class _ModelPool:
                 case _:
                     self._tell(STAFF, PoolNews(model, "start"))
 
+    def _hand_out(self, instruction: LimitInstruction) -> None:
+        purpose = instruction.purpose
+        match instruction:
+            case Leased(count=count):
+                self._tell(purpose.caller, PoolNews(purpose.model, "leased", count, run=purpose.run))
+            case Ahead(amounts=amounts, count=count):
+                self._tell(purpose.caller, PoolNews(purpose.model, "ahead", count, run=purpose.run, amounts=amounts))
+            case Refused(failure=failure):
+                self._tell(purpose.caller, PoolNews(purpose.model, "refused", run=purpose.run, failure=failure))
+
     def _fail(self, model: str, error: PartsongError) -> None:
         if self._pools[model].hopeless:
             self._failed[model] = error
@@ -210,29 +247,53 @@ ModelPool = ray.remote(_ModelPool)
 class PoolClient:
     """One caller's side of every pool: its shares of permits and its links to workers."""
 
-    def __init__(self, actor: "ActorProxy[_ModelPool]", caller: str, models: Mapping[str, ModelSpec], clock: Clock) -> None:
+    def __init__(self, actor: "ActorProxy[_ModelPool]", caller: str, mesh: Mesh, clock: Clock) -> None:
         self._actor = actor
         self._caller = caller
+        self._born = uuid.uuid4().hex
         self._membership: Membership[PoolNews] = Membership(self, self._hear)
         self._wishes: Coalescer[_Wish, None] = Coalescer(self._send)
         self._links: dict[str, RemoteWorker] = {}
         self._workers: dict[str, list[RemoteWorker]] = {}
-        self.callers = {name: Caller(name, spec, Share(self._exchange(name)), clock) for name, spec in models.items()}
+        self._notices = Notices(self._notice, clock.now_s)
+        self.callers = {name: self._of(name, spec, mesh, clock) for name, spec in mesh.models.items()}
+
+    def _of(self, name: str, spec: ModelSpec, mesh: Mesh, clock: Clock) -> Caller:
+        purse = Purse(name, self._wish, metered=mesh.limits(name), looks_ahead=True, now_s=clock.now_s)
+        most = spec.workers.max * (spec.concurrency + calls_ahead(spec))
+        return Caller(name, spec, Share(self._exchange(name)), purse, clock, self._notices, most)
 
     async def listen(self) -> None:
         """Pass on the pools' news, whatever becomes of their process; runs until cancelled. Calls fail when there are no pools any more."""
+        tidying = asyncio.create_task(self._tidied())
         try:
             await self._membership.keep()
         except RayError as error:
             _log.exception("the pools are gone")
             what = f"the process of the model pools is gone ({type(error).__name__})"
             for caller in self.callers.values():
-                caller.share.lose(EngineError("pool-lost", what, remedy="see Ray's logs; the run can be resumed"))
+                lost = EngineError("pool-lost", what, remedy="see Ray's logs; the run can be resumed")
+                caller.share.lose(lost)
+                caller.purse.lose(lost)
 
-    def join(self, life: str) -> Awaitable[None]:
-        """See PoolLine."""
+        finally:
+            tidying.cancel()
+
+    async def join(self, life: str) -> None:
+        """See PoolLine. What calls wait for is wanted anew, under the new life."""
         leases = {model: Lease(*caller.share.renew()) for model, caller in self.callers.items()}
-        return self._actor.join.remote(self._caller, life, leases)
+        standings = [standing for caller in self.callers.values() for standing in caller.purse.standings()]
+        waits = [wish for caller in self.callers.values() for wish in caller.purse.waits()]
+        for wish in waits:
+            self._wishes.put(_Wish(life, wish.model, purse=wish))
+        await self._actor.join.remote(self._caller, life, self._born, leases, standings)
+
+    async def _tidied(self) -> None:
+        """Give back what is leased ahead and idle: another caller may be waiting for the last of it."""
+        while True:
+            await asyncio.sleep(_TIDIES_EVERY_S)
+            for caller in self.callers.values():
+                caller.purse.give_back_ahead()
 
     def news(self, life: str) -> Awaitable[Sequence[PoolNews] | None]:
         """See PoolLine."""
@@ -254,8 +315,15 @@ class PoolClient:
             case "failed":
                 assert news.error is not None
                 caller.share.fail(news.error)
-            case "start":
-                raise AssertionError("a caller starts no workers")
+            case "leased":
+                caller.purse.leased(news.run, news.count)
+            case "ahead":
+                caller.purse.leased_ahead(news.run, news.amounts, news.count)
+            case "refused":
+                assert news.failure is not None
+                caller.purse.refused(news.run, news.failure)
+            case "start" | "notice":
+                raise AssertionError("a caller starts no workers, and talks to no user")
 
     def _use(self, model: str) -> None:
         """Send calls to the workers that are up; with none up they wait for one to be back."""
@@ -273,6 +341,12 @@ class PoolClient:
             self._wishes.put(_Wish(self._membership.life, model, want, give_back))
 
         return exchange
+
+    def _wish(self, wish: PurseWish) -> None:
+        self._wishes.put(_Wish(self._membership.life, wish.model, purse=wish))
+
+    def _notice(self, notice: Notice) -> None:
+        self._wishes.put(_Wish(self._membership.life, notice.where, notice=notice))
 
     async def _send(self, wishes: Sequence[_Wish]) -> Sequence[None]:
         life = wishes[-1].life  # the latest; those of earlier lives were told by its joining

@@ -9,6 +9,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from partsong.contracts import ModelSpec
 from partsong.errors import EngineError, PartsongError
+from partsong.work.notices import Tell
 from partsong_actors.again import again
 from partsong_actors.membership import Membership
 from partsong_actors.pool import STAFF, PoolNews, Staffing, _ModelPool
@@ -23,11 +24,14 @@ _log = logging.getLogger(__name__)
 class Staff:
     """All workers of one engine; lives in the process that started the engine."""
 
-    def __init__(self, pool: "ActorProxy[_ModelPool]", setup: Setup, models: Mapping[str, ModelSpec], secrets: Mapping[str, str]) -> None:
+    def __init__(
+        self, pool: "ActorProxy[_ModelPool]", setup: Setup, models: Mapping[str, ModelSpec], secrets: Mapping[str, str], tell: Tell
+    ) -> None:
         self._pool = pool
         self._setup = setup
         self._models = models
         self._secrets = secrets
+        self._tell = tell
         self._ready: dict[str, list[ActorProxy[_ModelWorker]]] = {model: [] for model in models}
         self._starting: dict[str, int] = dict.fromkeys(models, 0)
         self._failed: dict[str, PartsongError] = {}
@@ -56,6 +60,9 @@ class Staff:
         return self._pool.news.remote(STAFF, life)
 
     def _hear(self, news: PoolNews) -> None:
+        if news.notice is not None:
+            self._tell(news.notice)
+            return
         assert news.kind == "start"
         self._starting[news.model] += 1
         start = asyncio.create_task(self._start(news.model))

@@ -153,7 +153,7 @@ class Caller:
 
     def _backoff_s(self, failure: Failure, request: Request, tries: Tries, now_s: float) -> float | None:
         left_s = request.deadline_s - now_s
-        if failure.code in _LATER and request.patient:
+        if failure.code in _LATER and request.patient and self.spec.retries:
             tries.asked_later_s = min(tries.asked_later_s, now_s)
             tries.asked_later += 1
             if now_s - tries.asked_later_s < self._patience_s:
@@ -174,18 +174,22 @@ class Caller:
     async def _tried(self, request: Request, tries: Tries) -> Completion | Failure:
         """Make one attempt, and a second one beside it when it takes long (a hedge)."""
         delay_s = None if self._hedge is None or request.on_text or tries.deaths else self._hedge.delay_s()
-        if delay_s is None:
+        if self._hedge is None or delay_s is None:
             return await self._once(request, tries)
+        began_s = self._clock.now_s()
         first = asyncio.ensure_future(self._once(request, tries))
         flying = {first}
         try:
             await asyncio.wait(flying, timeout=delay_s)
-            if not first.done() and tries.attempts and self._hedge is not None and self.share.try_acquire():
+            if not first.done() and tries.attempts and self.share.try_acquire():
                 if self._hedge.spend():
                     flying.add(asyncio.ensure_future(self._with_permit(request, tries)))
                 else:
                     self.share.release()
-            return await _first_answer(flying)
+            reply = await _first_answer(flying)
+            if not first.done():
+                self._hedge.observe(self._clock.now_s() - began_s)  # else p95 were of the calls that no hedge overtook, and would shrink
+            return reply
         finally:
             await _cancelled(flying)
 
@@ -288,7 +292,7 @@ class Caller:
             tries.lost_usd += failure.cost_usd
             if not failure.cost_usd and _may_be_billed(failure):
                 tries.possible_usd += self.forecast.usd(worst)
-        self._learn(request, reply, now_s)
+        self._learn(request, reply, now_s - began_s, now_s)
         if self._breaker is not None and admission is not None:
             self._heed(self._breaker.settle(admission, failure, now_s - began_s, now_s))
         return reply
@@ -318,7 +322,7 @@ class Caller:
                 seat.breaker.settle(admission, reply if isinstance(reply, Failure) else None, ended_s - now_s, ended_s)
             return reply
 
-    def _learn(self, request: Request, reply: Completion | Failure, now_s: float) -> None:
+    def _learn(self, request: Request, reply: Completion | Failure, took_s: float, now_s: float) -> None:
         if isinstance(reply, Completion):
             self.forecast.saw(request.task, reply.usage)
             self._retries.deposit(now_s)
@@ -329,7 +333,7 @@ class Caller:
         if isinstance(reply, Completion):
             self._limit.settle(reply.timing.total_s, reply.usage.completion_tokens, "ok", self.share.busy, now_s)
         else:
-            self._limit.settle(0.0, 0, "overloaded" if reply.code in _BUSY else "ignored", self.share.busy, now_s)
+            self._limit.settle(took_s, 0, "overloaded" if reply.code in _BUSY else "ignored", self.share.busy, now_s)
         self.share.hold_to(self._limit.limit)
 
     def _used(self, reply: Completion | Failure, worst: Usage) -> Amounts:

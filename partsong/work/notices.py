@@ -1,10 +1,13 @@
 """Notices: what is told of one thing is told once, not once a call."""
 
+import logging
 from collections.abc import Callable
 
 from partsong.contracts import Notice
 
-__all__ = ["Notices", "Tell"]
+__all__ = ["Notices", "Tell", "logged"]
+
+_log = logging.getLogger(__name__)
 
 Tell = Callable[[Notice], None]
 
@@ -26,3 +29,8 @@ class Notices:
         if now_s - self._told_s.get(key, -_AGAIN_AFTER_S) >= _AGAIN_AFTER_S:
             self._told_s[key] = now_s
             self._tell(notice)
+
+
+def logged(notice: Notice) -> None:
+    """Write it to the log: where nobody is told otherwise."""
+    _log.warning("%s", notice)

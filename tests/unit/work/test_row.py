@@ -35,10 +35,10 @@ async def test_past_its_deadline_no_fallback_is_asked():
     assert (await bench.answer("a")).code == FailureCode.DEADLINE
 
 
-async def test_a_failure_for_good_is_held_on_to_and_one_that_may_pass_is_not():
+async def test_a_failure_for_good_is_held_on_to_and_one_that_may_pass_is_kept_for_its_cost_alone():
     bench = Bench({"a": caller(REFUSED, fallbacks=("b",)), "b": caller(BUSY, retries=0)})
     await bench.answer("a")
-    assert [call.model for call in bench.journal.calls] == ["a"]
+    assert [(call.model, call.settled, call.cost_usd) for call in bench.journal.calls] == [("a", True, 0.0), ("b", False, 0.25)]
 
 
 async def test_what_failed_attempts_cost_is_on_the_bill():
