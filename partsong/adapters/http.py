@@ -224,7 +224,13 @@ class HttpAdapter(Adapter):
         except (MalformedReplyError, EventTooLongError) as error:
             retryable = isinstance(error, MalformedReplyError) and error.retryable
             return self._failure(Meaning(FailureCode.MALFORMED_REPLY, retryable), str(error), "yes", draft)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:  # a shape that is not as promised, wherever it was noticed
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            ArithmeticError,
+        ) as error:  # a shape that is not as promised, wherever it was noticed
             what = f"the reply is not of the {self.kind} shape: {type(error).__name__} {one_line(str(error), self._around.secret)[:80]}"
             return self._failure(Meaning(FailureCode.MALFORMED_REPLY, retryable=True), what, "yes", draft)
 

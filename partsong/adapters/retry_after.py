@@ -44,7 +44,7 @@ def _seconds(text: str | None, unit_s: float = 1.0) -> float | None:
 def _until(text: str | None, unix_s: float) -> float | None:
     try:
         when = parsedate_to_datetime(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):  # a day or a zone of a hundred digits
         return None
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - unix_s
 

@@ -37,7 +37,10 @@ def test_googles_retry_info_stands_in_the_body():
     assert retry_after_s({}, {"details": [{"@type": "other"}, info]}, NOW_S) == 34.5
 
 
-@pytest.mark.parametrize("value", ["", "soon", "nan", "inf", "-inf", "-3", "1e400", "0x10", "Mon, 99 Foo 2027", "1" * 10_000])
+@pytest.mark.parametrize(
+    "value",
+    ["", "soon", "nan", "inf", "-inf", "-3", "1e400", "0x10", "Mon, 99 Foo 2027", "1" * 10_000, f"{'1' * 30} Oct 2027 07:28:00 GMT"],
+)
 def test_nonsense_is_no_time_to_wait(value):
     wait_s = retry_after_s({"retry-after": value}, None, NOW_S)
     assert wait_s is None or 0 <= wait_s <= 86_400
