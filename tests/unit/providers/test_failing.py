@@ -174,7 +174,12 @@ async def test_a_huge_reply_is_as_huge_as_it_is_told_and_good(server, stream):
 
 @MODES
 @pytest.mark.parametrize(
-    ("kind", "reasons"), [("filtered", ("content_filter", "refusal", "SAFETY")), ("length", ("length", "max_tokens", "MAX_TOKENS"))]
+    ("kind", "reasons"),
+    [
+        ("filtered", ("content_filter", "refusal", "SAFETY")),
+        ("withheld", ("content_filter", "refusal", "SAFETY")),
+        ("length", ("length", "max_tokens", "MAX_TOKENS")),
+    ],
 )
 async def test_a_reply_stops_for_the_reason_it_is_told(server, kind, reasons, stream):
     reply = await heard(server, kind, stream=stream)
@@ -182,10 +187,15 @@ async def test_a_reply_stops_for_the_reason_it_is_told(server, kind, reasons, st
     assert reply.complete
 
 
-async def test_a_redirect_leads_where_it_is_told():
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_leads_where_it_is_told_by_the_status_it_is_told(status):
     async with OpenAIServer() as server, OpenAIServer() as other:
-        reply = await heard(server, "redirect", location=f"{other.url}/chat/completions")
-        assert (reply.status, reply.headers["location"]) == (307, f"{other.url}/chat/completions")
+        reply = await heard(server, "redirect", status=status, location=f"{other.url}/chat/completions")
+        assert (reply.status, reply.headers["location"]) == (status, f"{other.url}/chat/completions")
+
+
+async def test_a_reply_that_is_withheld_says_nothing(server):
+    assert PROMPT.split()[0] not in (await heard(server, "withheld")).body.decode()
 
 
 @MODES
