@@ -17,6 +17,7 @@ from partsong.inline import InlineEngine
 from partsong.journal.address import open_store
 from partsong.mesh import LoadedMesh, load_mesh, secrets_of
 from partsong.telemetry import Telemetry
+from partsong.work.notices import Tell
 
 __all__ = ["OpenMesh", "inline_engine", "open_mesh"]
 
@@ -62,7 +63,9 @@ class OpenMesh:
 
 
 @asynccontextmanager
-async def inline_engine(loaded: LoadedMesh, folder: Path, *, secrets: Mapping[str, str]) -> AsyncIterator[InlineEngine]:
+async def inline_engine(
+    loaded: LoadedMesh, folder: Path, *, secrets: Mapping[str, str], tell: Tell | None = None
+) -> AsyncIterator[InlineEngine]:
     """Start the inline engine with its store and telemetry in the folder, or where the mesh file says."""
     store = open_store(loaded.mesh.store.url or "sqlite:///journal.db", folder)
     try:
@@ -71,7 +74,9 @@ async def inline_engine(loaded: LoadedMesh, folder: Path, *, secrets: Mapping[st
         store.close()
         raise
     try:
-        engine = InlineEngine(loaded.mesh, store, folder=loaded.folder, secrets=secrets, telemetry=telemetry, allowed=loaded.allowed)
+        engine = InlineEngine(
+            loaded.mesh, store, folder=loaded.folder, secrets=secrets, telemetry=telemetry, allowed=loaded.allowed, tell=tell
+        )
         async with engine:
             yield engine
     finally:

@@ -9,6 +9,7 @@ from partsong.engine import Engine
 from partsong.mesh import LoadedMesh
 from partsong.opened import inline_engine
 from partsong.telemetry import Telemetry
+from partsong.work.notices import Tell
 
 __all__ = ["EngineKind", "open_engine", "ray_engine"]
 
@@ -24,20 +25,26 @@ async def open_engine(
     secrets: Mapping[str, str],
     address: str | None = None,
     coordinators: int = 1,
+    tell: Tell | None = None,
 ) -> AsyncIterator[Engine]:
-    """Start an engine; `address` and `coordinators` are the Ray engine's. Raises PartsongError with a remedy when it cannot start."""
+    """Start an engine; `address` and `coordinators` are the Ray engine's. Raises PartsongError with a remedy when it cannot start.
+
+    `tell` gets notices of what breaks and what is done about it; the log gets them without it.
+    """
     if kind == "inline":
-        async with inline_engine(loaded, folder, secrets=secrets) as engine:
+        async with inline_engine(loaded, folder, secrets=secrets, tell=tell) as engine:
             yield engine
         return
     from partsong_cluster.ray_runtime import ray_runtime
 
-    async with ray_runtime(address), ray_engine(loaded, folder, secrets=secrets, coordinators=coordinators) as engine:
+    async with ray_runtime(address), ray_engine(loaded, folder, secrets=secrets, coordinators=coordinators, tell=tell) as engine:
         yield engine
 
 
 @asynccontextmanager
-async def ray_engine(loaded: LoadedMesh, folder: Path, *, secrets: Mapping[str, str], coordinators: int = 1) -> AsyncIterator[Engine]:
+async def ray_engine(
+    loaded: LoadedMesh, folder: Path, *, secrets: Mapping[str, str], coordinators: int = 1, tell: Tell | None = None
+) -> AsyncIterator[Engine]:
     """Start the Ray engine on the Ray that this process is connected to."""
     from partsong_actors.engine import RayEngine  # imports Ray, which the runtime prepares for
 
@@ -52,6 +59,7 @@ async def ray_engine(loaded: LoadedMesh, folder: Path, *, secrets: Mapping[str, 
         telemetry=telemetry,
         coordinators=coordinators,
         allowed=loaded.allowed,
+        tell=tell,
     )
     try:
         async with started as engine:

@@ -3,10 +3,10 @@
 from partsong.contracts import Price, Task, Usage
 from partsong.pool.meter import Amounts
 
-__all__ = ["Forecast", "assumed_usage"]
+__all__ = ["ASSUMED_COMPLETION_TOKENS", "Forecast", "assumed_usage"]
 
 _CHARACTERS_A_TOKEN = 4
-_COMPLETION_TOKENS = 1024
+ASSUMED_COMPLETION_TOKENS = 1024
 """Assumed where a row sets no `max_tokens`."""
 _TOKENS_A_PART = 1600
 """Of an image, a sound or a file; the largest that a vendor's documents name for an image at its usual size."""
@@ -17,7 +17,7 @@ def assumed_usage(task: Task) -> Usage:
     characters = sum(len(message.text) for message in task.messages)
     others = sum(part.type not in ("text", "code") for message in task.messages for part in message.parts)
     prompt_tokens = characters // _CHARACTERS_A_TOKEN + 1 + _TOKENS_A_PART * others
-    return Usage(prompt_tokens=prompt_tokens, completion_tokens=task.sampling.max_tokens or _COMPLETION_TOKENS, estimated=True)
+    return Usage(prompt_tokens=prompt_tokens, completion_tokens=task.sampling.max_tokens or ASSUMED_COMPLETION_TOKENS, estimated=True)
 
 
 class Forecast:
@@ -26,7 +26,7 @@ class Forecast:
     def __init__(self, price: Price | None) -> None:
         self._price = price
         self._prompt_scale = 1.0
-        self._longest_reply = _COMPLETION_TOKENS
+        self._longest_reply = ASSUMED_COMPLETION_TOKENS
 
     def worst(self, task: Task) -> Usage:
         """Return what the call may take at most."""

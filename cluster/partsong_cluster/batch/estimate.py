@@ -8,13 +8,9 @@ from partsong.contracts import Failure, ModelSpec, Route, Task, Usage
 from partsong.errors import MeshError, Place
 from partsong.mesh import Mesh
 from partsong.plans import Plan
+from partsong.pool.forecast import assumed_usage
 
-__all__ = ["ASSUMED_COMPLETION_TOKENS", "Estimator"]
-
-ASSUMED_COMPLETION_TOKENS = 1024
-"""Where a row sets no `max_tokens`."""
-
-_CHARACTERS_A_TOKEN = 4
+__all__ = ["Estimator"]
 
 
 class Estimator:
@@ -45,9 +41,7 @@ class Estimator:
 
     def usage(self, task: Task) -> Usage:
         """Return what one call of the row is thought to take at most."""
-        characters = sum(len(message.text) for message in task.messages)
-        completion_tokens = task.sampling.max_tokens or ASSUMED_COMPLETION_TOKENS
-        return Usage(prompt_tokens=characters // _CHARACTERS_A_TOKEN + 1, completion_tokens=completion_tokens, estimated=True)
+        return assumed_usage(task)
 
     def calls(self, name: str) -> Mapping[str, int]:
         """Return how often each model may be asked when this model or plan answers one row."""

@@ -2,17 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from partsong.contracts import CallRecord, Failure, FailureCode, Reply, Row, RowRecord, Task
+from partsong.contracts import CallRecord, Failure, FailureCode, Reply, Row, RowRecord, Task, Terms
 from partsong.engine import Engine
-from partsong.errors import InputError, Place, RunError, most_telling
+from partsong.errors import BudgetError, InputError, Place, RunError, most_telling
 from partsong.journal.store import RunInfo
 from partsong_cluster.batch.aside import aside
-from partsong_cluster.batch.budget import Budget
 from partsong_cluster.batch.frontier import Frontier
 from partsong_cluster.batch.ingest import Ingest, InputRules
 from partsong_cluster.batch.ledger import Ledger
@@ -21,7 +20,7 @@ from partsong_cluster.batch.places import InputFile
 from partsong_cluster.batch.position import BadRow, Position, Read
 from partsong_cluster.batch.publisher import Publisher
 from partsong_cluster.batch.stop import Outcome, Stop
-from partsong_cluster.batch.tally import Tally, paid_usd
+from partsong_cluster.batch.tally import Tally
 
 __all__ = ["BatchRun", "Limits", "RunInput", "Watcher"]
 
@@ -59,12 +58,13 @@ class Watcher(Protocol):
         """Show the state; `fraction` is the share of the input that is done, where that is known."""
         ...
 
+    def say(self, line: str) -> None:
+        """Say something once."""
+        ...
+
 
 _SHOWN_EVERY_S = 1.0
-
-
-def _nothing(_task: Task) -> float:
-    return 0.0
+_DAY_S = 86_400.0
 
 
 class BatchRun:
@@ -80,9 +80,10 @@ class BatchRun:
         limits: Limits,
         stop: Stop,
         watcher: Watcher,
-        estimate_usd: Callable[[Task], float] = _nothing,
+        *,
+        limits_usd: bool = False,
     ) -> None:
-        """`estimate_usd` is the most that a row is thought to cost."""
+        """`limits_usd` says that the mesh limits dollars of a run or a day."""
         self._engine = engine
         self._info = info
         self._folder = folder
@@ -91,8 +92,10 @@ class BatchRun:
         self._limits = limits
         self._stop = stop
         self._watcher = watcher
-        self._estimate_usd = estimate_usd
-        self.publisher = Publisher(Output(folder, info.run, engine.journal), engine.journal, ledger, self._on_published)
+        self._limits_usd = limits_usd or limits.budget_usd is not None
+        self.publisher = Publisher(
+            Output(folder, info.run, engine.journal, lambda notice: watcher.say(f"{notice}.")), engine.journal, ledger, self._on_published
+        )
         self._ingest = Ingest(input.files, input.rules, ledger.first_row, ledger.position())
         self._frontier = Frontier(ledger.position())
         self._window = limits.concurrency or engine.concurrency
@@ -100,9 +103,10 @@ class BatchRun:
         self._change = asyncio.Event()
         """A row is finished, rows are published, or stopping is asked for."""
         self._reading_error: InputError | None = None
-        self._budget = Budget(float("inf"))
-        self.refused_usd: float | None = None
-        """The worst case of the row that the budget refused; None while it has refused none."""
+        self._terms = Terms()
+        self._codes_told: set[FailureCode] = set()
+        self.refused: str | None = None
+        """Which call a budget refused, and why; None while it has refused none."""
 
     async def work(self) -> Outcome:
         """Answer and publish rows until the input ends or something stops it; PartsongError when it cannot go on."""
@@ -143,8 +147,13 @@ class BatchRun:
             raise RunError("journal-gone", "the journal of this run is gone", at=Place(str(self._folder)), remedy="--fresh starts again")
         await journal.begin(self._info)
         await self.publisher.begin()
-        if self._limits.budget_usd is not None:
-            self._budget = Budget(self._limits.budget_usd, self.tally.cost_usd)
+        if self._limits_usd:
+            now_s = time.time()
+            self._terms = Terms(
+                budget_usd=self._limits.budget_usd,
+                spent_usd=dict(await journal.spent(run, 0.0)),
+                today_usd=dict(await journal.spent(None, now_s - now_s % _DAY_S)),
+            )
         return resumed
 
     async def _feed(self, group: asyncio.TaskGroup, *, resumed: bool) -> Outcome:
@@ -189,15 +198,10 @@ class BatchRun:
 
     async def _handed_out(self, read: Read, held: Sequence[CallRecord], group: asyncio.TaskGroup) -> Outcome | None:
         """Wait for room and start the row; return why not, when stopping comes first."""
-        estimate_usd = 0.0 if isinstance(read.task, BadRow) else self._estimate_usd(read.task)
         while self._stop.why is None:
             if len(self._tasks) < self._window and self.publisher.has_room:
-                if self._budget.admit(read.at.row, estimate_usd):
-                    self._start(read, held, group)
-                    return None
-                if not self._tasks:
-                    self.refused_usd = self._budget.worst_usd(estimate_usd)
-                    return Outcome.BUDGET
+                self._start(read, held, group)
+                return None
             self._change.clear()
             await self._change.wait()
         return self._stop.why
@@ -209,9 +213,19 @@ class BatchRun:
         task.add_done_callback(self._row_over)
 
     async def _row(self, read: Read, held: Sequence[CallRecord]) -> None:
-        reply = await self._bad(read, read.task) if isinstance(read.task, BadRow) else await self._answer(read, read.task, held)
+        try:
+            reply = await self._bad(read, read.task) if isinstance(read.task, BadRow) else await self._answer(read, read.task, held)
+        except BudgetError as error:  # the row is not done: it goes on where it stopped when there is more to spend
+            self.refused = self.refused or error.problems[0].what
+            if self._stop.why is None:
+                self._stop.ask(Outcome.BUDGET)
+            return
+        if isinstance(reply, Failure) and reply.code not in self._codes_told:
+            self._codes_told.add(reply.code)
+            self._watcher.say(
+                f"Row {read.at.row + 1} failed: {reply.code.value}: {reply.message}. Such rows go to errors.jsonl; the run goes on."
+            )
         self._frontier.settle(read.at.row)
-        self._budget.settle(read.at.row, paid_usd(reply))
         self.publisher.row_finished()
 
     def _row_over(self, task: asyncio.Task[None]) -> None:
@@ -221,7 +235,7 @@ class BatchRun:
     async def _answer(self, read: Read, task: Task, held: Sequence[CallRecord]) -> Reply:
         if self._input.use is not None:
             task = task.model_copy(update={"use": self._input.use})
-        row = Row(run=self._info.run, row=read.at.row, task=task, held=tuple(held), line=read.at.line, source=read.file)
+        row = Row(run=self._info.run, row=read.at.row, task=task, held=tuple(held), line=read.at.line, source=read.file, terms=self._terms)
         return (await self._engine.answer(row)).reply
 
     async def _bad(self, read: Read, bad: BadRow) -> Reply:
@@ -244,7 +258,7 @@ class BatchRun:
         loop = asyncio.get_running_loop()
         until = None
         while self._tasks and not self._stop.at_once:
-            if self._stop.why is not None and until is None:
+            if self._stop.why is Outcome.INTERRUPTED and until is None:
                 until = loop.time() + self._limits.grace_s
             self._change.clear()
             try:

@@ -10,14 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from partsong.contracts import Task
+from partsong.contracts import Notice
 from partsong.engine import Engine
 from partsong.errors import Place, RunError
+from partsong.journal.salvage import set_aside_if_damaged
 from partsong.journal.store import RunInfo
 from partsong.mesh import LoadedMesh
-from partsong_cluster.batch.folder import LEDGER, Manifest, RunFolder
+from partsong_cluster.batch.folder import LEDGER, MANIFEST, SNAPSHOT, Manifest, RunFolder
 from partsong_cluster.batch.ingest import InputRules
 from partsong_cluster.batch.ledger import Ledger
+from partsong_cluster.batch.mending import found_manifest, mend_ledger
 from partsong_cluster.batch.places import FileKind, fingerprint, input_files
 from partsong_cluster.batch.run import BatchRun, Limits, RunInput, Watcher
 from partsong_cluster.batch.stop import Outcome, Stop
@@ -43,6 +45,9 @@ class RunOrder:
     output_format: Literal["jsonl", "parquet"] = "jsonl"
 
 
+JOURNAL = "journal.db"
+"""In the run's folder, of a mesh that names no other store."""
+
 StartEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 
 
@@ -55,7 +60,6 @@ class Session:
     start_engine: StartEngine
     watcher: Watcher
     stop: Stop
-    estimate_usd: Callable[[Task], float]
 
     async def work(self) -> dict[str, Any]:
         """Return the run's summary, which stands in its folder too."""
@@ -69,6 +73,8 @@ class Session:
                     await engine.journal.forget(forgotten)
                 ledger = Ledger(folder.path / LEDGER)
                 try:
+                    await mend_ledger(ledger, engine.journal, manifest.run, folder.path, self._tell)
+                    ledger.keep_manifest(manifest.model_dump(mode="json"))
                     return await self._worked(engine, manifest, folder.path, ledger, RunInput(files, self.order.rules, self.order.use))
                 finally:
                     ledger.close()
@@ -81,7 +87,9 @@ class Session:
         if self.order.limits.deadline_s is not None:
             loop.call_later(self.order.limits.deadline_s, lambda: self.stop.ask(Outcome.DEADLINE, at_once=True))
         info = RunInfo(manifest.run, manifest.mesh_hash, manifest.input_hash, manifest.started_s)
-        run = BatchRun(engine, info, folder, ledger, rows, self.order.limits, self.stop, self.watcher, self.estimate_usd)
+        run = BatchRun(
+            engine, info, folder, ledger, rows, self.order.limits, self.stop, self.watcher, limits_usd=self.loaded.mesh.limits_usd
+        )
         outcome = await run.work()
         run.tally.sessions += 1
         run.tally.duration_s += loop.time() - began_s
@@ -90,7 +98,7 @@ class Session:
             from partsong_cluster.batch.parquet_output import write_parquet
 
             await asyncio.to_thread(write_parquet, folder)
-        content = summary(manifest, outcome, run.tally, run.unused, run.refused_usd)
+        content = summary(manifest, outcome, run.tally, run.unused, run.refused)
         write_summary(folder, content)
         return content
 
@@ -110,16 +118,32 @@ class Session:
             partsong=version("partsong"),
         )
         snapshot = self.loaded.mesh.model_dump_json(by_alias=True, exclude_defaults=True, indent=2) + "\n"
-        before = folder.manifest()
+        before = found_manifest(folder, fresh=self.order.fresh)
         if before is not None and not self.order.fresh:
             return self._continued(folder, before, now, snapshot), None
         folder.empty()
+        if self.order.fresh:
+            self._set_aside_a_damaged_journal(folder.path)
         folder.begin(now, snapshot)
         return now, None if before is None else before.run
+
+    def _set_aside_a_damaged_journal(self, folder: Path) -> None:
+        """See that starting again is possible when the journal is why; one that other runs may share is left alone."""
+        if self.loaded.mesh.store.url is not None:
+            return
+        aside = set_aside_if_damaged(folder / JOURNAL)
+        if aside is not None:
+            self._tell(Notice(code="journal-set-aside", where=JOURNAL, what="it was damaged", doing=f"it is kept as {aside.name}"))
+
+    def _tell(self, notice: Notice) -> None:
+        self.watcher.say(f"{notice}.")
 
     def _continued(self, folder: RunFolder, before: Manifest, now: Manifest, snapshot: str) -> Manifest:
         changes = folder.changes(before, now, snapshot)
         if not changes:
+            if not folder.is_whole():
+                folder.begin(before, snapshot)
+                self._tell(Notice(code="folder-mended", where=str(folder.path), what=f"{_STARTED} could not be read", doing=_ANEW))
             return before
         if not self.order.accept_changes:
             raise RunError(
@@ -135,6 +159,10 @@ class Session:
         changed = now.model_copy(update={"run": before.run, "started_s": before.started_s})
         folder.begin(changed, snapshot)
         return changed
+
+
+_STARTED = f"{MANIFEST} or {SNAPSHOT}"
+_ANEW = "both are written anew"
 
 
 def _reading(manifest: Manifest) -> tuple[object, ...]:

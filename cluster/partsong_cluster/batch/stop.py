@@ -17,7 +17,7 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
     """Ctrl-C or SIGTERM."""
     BUDGET = "budget"
-    """The next row could have passed --budget."""
+    """The next call could have passed --budget, or a limit of dollars in the mesh file."""
     DEADLINE = "deadline"
     """--deadline passed."""
 

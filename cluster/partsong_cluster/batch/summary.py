@@ -20,13 +20,10 @@ __all__ = ["SUMMARY", "summary", "write_summary"]
 SUMMARY = "summary.json"
 
 
-def summary(
-    manifest: Manifest, outcome: Outcome, tally: Tally, unused: Mapping[str, int], refused_usd: float | None = None
-) -> dict[str, Any]:
+def summary(manifest: Manifest, outcome: Outcome, tally: Tally, unused: Mapping[str, int], refused: str | None = None) -> dict[str, Any]:
     """Return the run's summary as JSON has it.
 
-    `unused` counts the session's rows by request fields that changed nothing; `refused_usd` is the worst case of the row that the budget
-    refused.
+    `unused` counts the session's rows by request fields that changed nothing; `refused` says which call a budget refused.
     """
     models = tally.models.values()
     return {
@@ -42,7 +39,8 @@ def summary(
         "rows": {"finished": tally.rows, "answered": tally.answered, "failed": tally.failed, "failures": tally.failures},
         "unused_fields": dict(unused),
         "cost_usd": tally.cost_usd,
-        "refused_row_usd": refused_usd,
+        "possible_usd": tally.possible_usd,
+        "refused": refused,
         "cpu_s": sum(model.cpu_s for model in models),
         "tokens": {
             "prompt": sum(model.prompt_tokens for model in models),

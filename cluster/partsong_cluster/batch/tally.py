@@ -28,6 +28,8 @@ class ModelTally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
+    possible_usd: float = 0.0
+    """What attempts that may have reached the provider, but told no usage, can have cost besides."""
     cpu_s: float = 0.0
 
     def add(self, line: BillLine) -> None:
@@ -43,6 +45,7 @@ class ModelTally:
             self.prompt_tokens += line.usage.prompt_tokens
             self.completion_tokens += line.usage.completion_tokens
             self.cost_usd += line.cost_usd
+            self.possible_usd += line.possible_usd
             self.cpu_s += line.cpu_s
 
 
@@ -84,6 +87,11 @@ class Tally:
     def cost_usd(self) -> float:
         """US dollars over all models."""
         return sum(model.cost_usd for model in self.models.values())
+
+    @property
+    def possible_usd(self) -> float:
+        """What may have been billed besides, over all models."""
+        return sum(model.possible_usd for model in self.models.values())
 
     @property
     def retries(self) -> int:

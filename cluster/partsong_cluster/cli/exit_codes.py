@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from partsong.errors import EngineError, InputError, MeshError, PartsongError, RunError, StoreError, WeightsError
+from partsong.errors import BudgetError, EngineError, InputError, MeshError, PartsongError, RunError, StoreError, WeightsError
 from partsong_cluster.batch.stop import Outcome
 
 __all__ = ["ExitCode", "code_of_error", "code_of_summary"]
@@ -22,7 +22,7 @@ class ExitCode(IntEnum):
     SOME_FAILED = 3
     """The run is complete, and some rows failed: they stand in `errors.jsonl`. Of `ask`: there is no answer."""
     BUDGET = 4
-    """The run stopped because the next row could have passed `--budget`."""
+    """The run stopped because the next call could have passed `--budget`, or a limit of dollars in the mesh file."""
     DEADLINE = 5
     """The run stopped because `--deadline` passed."""
     STORAGE = 6
@@ -40,6 +40,7 @@ _BY_ERROR: Mapping[type[PartsongError], ExitCode] = {
     StoreError: ExitCode.STORAGE,
     WeightsError: ExitCode.ENGINE,
     EngineError: ExitCode.ENGINE,
+    BudgetError: ExitCode.BUDGET,
 }
 _BY_OUTCOME: Mapping[Outcome, ExitCode] = {
     Outcome.BUDGET: ExitCode.BUDGET,

@@ -17,7 +17,6 @@ import uvloop
 from rich.console import Console
 
 from partsong.adapters.python import imported
-from partsong.contracts import Task
 from partsong.engine import Engine
 from partsong.errors import MeshError
 from partsong.mesh import LoadedMesh, load_mesh, secrets_of
@@ -166,9 +165,8 @@ def run(
         progress.say(
             "Standard input cannot be compared with what this run has read: it goes on right only with the same rows in the same order."
         )
-    estimate_usd = estimator.most_usd if budget is not None else _nothing
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        summary = runner.run(_worked(order, loaded, _EngineChoice(engine, address), progress, estimate_usd))
+        summary = runner.run(_worked(order, loaded, _EngineChoice(engine, address), progress))
     write_run_report(folder)
     _print_end(summary, order, as_json=as_json, quiet=quiet)
     raise typer.Exit(code_of_summary(summary))
@@ -185,13 +183,10 @@ def _print_end(summary: Mapping[str, Any], order: RunOrder, *, as_json: bool, qu
 
 def _hint(summary: Mapping[str, Any], order: RunOrder) -> str:
     """Return what to do next; empty when nothing is left."""
-    budget_usd, failed = order.limits.budget_usd, summary["rows"]["failed"]
-    if summary["outcome"] == Outcome.BUDGET and budget_usd is not None:
-        worst, left = f"${summary['refused_row_usd']:,.6f}", f"${max(0.0, budget_usd - summary['cost_usd']):,.6f}"
-        return (
-            f"The next row could cost {worst}, and {left} of --budget {budget_usd:g} are left. "
-            "To go on: the same command with a larger --budget, or with rows whose `max_tokens` is smaller."
-        )
+    failed = summary["rows"]["failed"]
+    if summary["outcome"] == Outcome.BUDGET:
+        go_on = "To go on: the same command with a larger limit, or with rows whose `max_tokens` is smaller."
+        return f"Stopped by {summary['refused']}. {go_on}"
     if summary["outcome"] != Outcome.COMPLETE:
         return "To go on:  " + shlex.join(["partsong", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
     if not failed:
@@ -201,9 +196,7 @@ def _hint(summary: Mapping[str, Any], order: RunOrder) -> str:
     return f"{rows} not asked again; to ask {them}: {again}"
 
 
-async def _worked(
-    order: RunOrder, loaded: LoadedMesh, choice: "_EngineChoice", progress: Progress, estimate_usd: Callable[[Task], float]
-) -> dict[str, Any]:
+async def _worked(order: RunOrder, loaded: LoadedMesh, choice: "_EngineChoice", progress: Progress) -> dict[str, Any]:
     stop = Stop()
 
     def interrupted() -> None:
@@ -222,20 +215,17 @@ async def _worked(
             order.folder,
             secrets=secrets_of(loaded.mesh.models, os.environ, loaded.folder, loaded.allowed),
             address=choice.address,
+            tell=lambda notice: progress.say(f"{notice}."),
         )
 
     with progress, on_signals(interrupted):
-        return await Session(order, loaded, start_engine, progress, stop, estimate_usd).work()
+        return await Session(order, loaded, start_engine, progress, stop).work()
 
 
 @dataclass(frozen=True, slots=True)
 class _EngineChoice:
     kind: EngineKind
     address: str | None
-
-
-def _nothing(_task: Task) -> float:
-    return 0.0
 
 
 def _check_use(use: str | None, names: frozenset[str]) -> None:

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
+from partsong.pool.forecast import ASSUMED_COMPLETION_TOKENS
 from partsong_cluster.batch.dry_run import DryRun
-from partsong_cluster.batch.estimate import ASSUMED_COMPLETION_TOKENS
 from partsong_cluster.report.words import counted
 
 __all__ = ["forecast_shown", "summary_shown"]
@@ -17,7 +17,7 @@ __all__ = ["forecast_shown", "summary_shown"]
 _WHY = {
     "complete": "complete",
     "interrupted": "interrupted; what was finished is kept",
-    "budget": "stopped: the next row could have passed the budget",
+    "budget": "stopped: the next call could have passed a budget",
     "deadline": "stopped: the deadline passed",
 }
 

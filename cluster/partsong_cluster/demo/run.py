@@ -235,7 +235,7 @@ class _Work:
             fresh=self._is_of_another_mesh(folder, loaded),
         )
         self.show.begin(self.part, way, self.part.rows or _rows_in(self.part))
-        await Session(order, loaded, partial(_lent, engine), self.show, self.stop, _nothing).work()
+        await Session(order, loaded, partial(_lent, engine), self.show, self.stop).work()
 
     def _is_of_another_mesh(self, folder: Path, loaded: LoadedMesh) -> bool:
         try:
@@ -290,10 +290,6 @@ def _rows_in(part: Part) -> int:
 @asynccontextmanager
 async def _lent(engine: Engine) -> AsyncIterator[Engine]:
     yield engine
-
-
-def _nothing(_task: object) -> float:
-    return 0.0
 
 
 def _records(folder: Path, plans: Mapping[str, Plan]) -> Iterator[RowRecord]:

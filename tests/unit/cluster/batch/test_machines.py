@@ -1,9 +1,8 @@
-"""The small machines of a run: frontier, budget, tally, quantiles, ledger, pace."""
+"""The small machines of a run: frontier, tally, quantiles, ledger, pace."""
 
 from pathlib import Path
 
 import pytest
-from partsong_cluster.batch.budget import Budget
 from partsong_cluster.batch.estimate import Estimator
 from partsong_cluster.batch.frontier import Frontier
 from partsong_cluster.batch.ledger import Ledger
@@ -37,29 +36,6 @@ def test_rows_done_before_move_the_frontier_only_when_nothing_is_open():
     frontier.enter(read(1))
     frontier.skip(read(2))
     assert frontier.low == read(1).at
-
-
-def test_a_budget_counts_what_is_in_flight_at_its_worst():
-    budget = Budget(1.0)
-    assert budget.admit(1, 0.6)
-    assert not budget.admit(2, 0.6)
-    budget.settle(1, 0.1)
-    assert budget.admit(2, 0.6)
-
-
-def test_a_budget_learns_from_a_row_dearer_than_its_estimate():
-    budget = Budget(1.0)
-    assert budget.admit(1, 0.0)
-    budget.settle(1, 0.6)
-    assert not budget.admit(2, 0.0)
-
-
-def test_a_budget_takes_the_row_that_fits_exactly():
-    budget = Budget(0.3)
-    for row in range(3):
-        assert budget.admit(row, 0.1)
-        budget.settle(row, 0.1)
-    assert not budget.admit(3, 0.1)
 
 
 def answered(latency_s: float = 1.0, *lines: BillLine, tiers: int = 1) -> Answer:

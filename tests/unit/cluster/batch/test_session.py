@@ -22,7 +22,7 @@ from partsong_cluster.batch.tally import Tally
 from scripted_engine import Script, ScriptedEngine, answer, echo
 
 from partsong.contracts import CallRecord, Completion, Failure, FailureCode, Reply, Row, Timing
-from partsong.errors import EngineError, InputError, RunError
+from partsong.errors import BudgetError, EngineError, InputError, RunError
 from partsong.mesh import LoadedMesh, load_text
 
 MESH = """
@@ -54,7 +54,6 @@ class Bench:
         mesh: str = MESH,
         concurrency: int = 8,
         limits: Limits | None = None,
-        estimate_usd: float = 0.0,
         **order: object,
     ) -> dict:
         self.stop = Stop()
@@ -65,7 +64,6 @@ class Bench:
             lambda: self.engine,
             self.watcher,
             self.stop,
-            lambda task: estimate_usd,
         )
         return await session.work()
 
@@ -77,8 +75,14 @@ class Bench:
 
 
 class Silent:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
     def show(self, *state: object) -> None:
         pass
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
 
 
 def loaded(mesh: str, folder: Path) -> LoadedMesh:
@@ -219,12 +223,33 @@ async def test_a_deadline_ends_the_session_and_the_next_one_goes_on(bench: Bench
     assert (await bench.run())["rows"]["answered"] == 200
 
 
-async def test_a_budget_is_never_passed_and_counts_earlier_sessions(bench: Bench):
-    summary = await bench.rows(100).run(limits=Limits(budget_usd=0.01), estimate_usd=0.001)
-    assert (summary["outcome"], summary["rows"]["answered"]) == ("budget", 10)
-    summary = await bench.run(limits=Limits(budget_usd=0.015), estimate_usd=0.001)
-    assert (summary["outcome"], summary["rows"]["answered"]) == ("budget", 15)
-    assert summary["cost_usd"] == pytest.approx(0.015)
+async def test_rows_that_a_budget_refuses_are_not_done_and_go_on_with_a_larger_one(bench: Bench):
+    def affords(rows: int) -> Script:
+        async def script(row: Row) -> Reply:
+            if row.row >= rows:
+                raise BudgetError("run-budget", "the run's budget of $1")
+            return answer("x")
+
+        return script
+
+    summary = await bench.rows(100).run(affords(10), limits=Limits(budget_usd=1.0))
+    assert (summary["outcome"], summary["rows"], summary["refused"]) == (
+        "budget",
+        {"finished": 10, "answered": 10, "failed": 0, "failures": {}},
+        "the run's budget of $1",
+    )
+    assert bench.engine.asked[0].terms.budget_usd == 1.0
+    assert (await bench.run(affords(100)))["rows"]["answered"] == 100
+
+
+async def test_what_fails_is_told_once_a_code_and_not_once_a_row(bench: Bench):
+    async def refused(row: Row) -> Reply:
+        return Failure(code=FailureCode.AUTH, message="the key is refused")
+
+    await bench.rows(50).run(refused)
+    [said] = bench.watcher.said
+    assert said.startswith("Row ")
+    assert "auth: the key is refused" in said
 
 
 async def test_a_changed_mesh_is_named_and_refused(bench: Bench):
@@ -274,11 +299,6 @@ async def test_rows_that_failed_are_asked_again_with_their_errors_file_as_the_in
         ("question 3", 0),
         ("question 5", 2),
     ]
-
-
-async def test_the_worst_case_of_the_row_that_the_budget_refused_is_told(bench: Bench):
-    summary = await bench.rows(100).run(limits=Limits(budget_usd=0.01), estimate_usd=0.004)
-    assert summary["refused_row_usd"] == 0.004
 
 
 async def test_a_run_shows_what_is_in_flight_while_its_first_rows_take_long(bench: Bench, monkeypatch: pytest.MonkeyPatch):

@@ -176,7 +176,7 @@ def test_a_dry_run_shows_routes_and_cost_and_makes_no_folder(home: Home):
 def test_a_budget_stops_with_its_own_exit_code_and_says_how_to_go_on(home: Home):
     done = home.rows(400).partsong(*RUN, "--plan", "shout", "--budget", "0.002")
     assert done.returncode == 4
-    assert "The next row could cost $0.00" in done.stderr
+    assert "Stopped by the run's budget of $0.002" in done.stderr
     assert "of --budget 0.002 are left" in done.stderr
     assert "a larger --budget" in done.stderr
 
