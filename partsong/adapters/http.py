@@ -201,7 +201,7 @@ class HttpAdapter(Adapter):
         return self._urls[path]
 
     async def _answer(self, response: httpx.Response, draft: Draft, task: Task, start_s: float) -> Completion | Failure:
-        streamed = response.headers.get("content-type", "").startswith("text/event-stream")
+        streamed = response.headers.get("content-type", "").lower().startswith("text/event-stream")
         try:
             if response.status_code != HTTPStatus.OK:
                 return await self._refused(response)
@@ -212,27 +212,29 @@ class HttpAdapter(Adapter):
             return self._finished(draft, task, start_s, streamed)
         except _RefusedError as error:
             return self._complained(error.words, HTTPStatus.OK, response.headers, draft)
-        except ReplyTooLargeError as error:
-            remedy = "raise `reply_cap` if such replies are wanted"
-            return self._failure(Meaning(FailureCode.TOO_LARGE), f"{error}; {remedy}", "yes", draft)
-        except httpx.TimeoutException:
-            what = f"the reply stalled: nothing more came within {self._spec.stall_timeout:g} s; raise `stall_timeout` if pauses are longer"
-            return self._failure(Meaning(FailureCode.TIMEOUT, retryable=True), what, "yes", draft)
-        except httpx.TransportError as error:
-            code = FailureCode.STREAM_BROKEN if streamed else FailureCode.CONNECTION_LOST
-            return self._failure(Meaning(code, retryable=True), f"the reply broke off: {error}", "yes", draft)
-        except (MalformedReplyError, EventTooLongError) as error:
-            retryable = isinstance(error, MalformedReplyError) and error.retryable
-            return self._failure(Meaning(FailureCode.MALFORMED_REPLY, retryable), str(error), "yes", draft)
-        except (
-            LookupError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            ArithmeticError,
-        ) as error:  # a shape that is not as promised, wherever it was noticed
-            what = f"the reply is not of the {self.kind} shape: {type(error).__name__} {one_line(str(error), self._around.secret)[:80]}"
-            return self._failure(Meaning(FailureCode.MALFORMED_REPLY, retryable=True), what, "yes", draft)
+        except (httpx.TransportError, MalformedReplyError, *_NOT_AS_PROMISED) as error:
+            return self._spoilt(error, streamed, draft)
+
+    def _spoilt(self, error: Exception, streamed: bool, draft: Draft) -> Failure:
+        """Return the failure of a reply that had begun and came to nothing."""
+        match error:
+            case ReplyTooLargeError():
+                meaning, what = Meaning(FailureCode.TOO_LARGE), f"{error}; raise `reply_cap` if such replies are wanted"
+            case httpx.TimeoutException():
+                meaning = Meaning(FailureCode.TIMEOUT, retryable=True)
+                what = f"the reply stalled for {self._spec.stall_timeout:g} s; raise `stall_timeout` if its pauses are longer"
+            case httpx.TransportError():
+                meaning = Meaning(FailureCode.STREAM_BROKEN if streamed else FailureCode.CONNECTION_LOST, retryable=True)
+                what = f"the reply broke off: {error}"
+            case MalformedReplyError():
+                meaning, what = Meaning(FailureCode.MALFORMED_REPLY, error.retryable), str(error)
+            case EventTooLongError():
+                meaning, what = Meaning(FailureCode.MALFORMED_REPLY), str(error)
+            case _:
+                meaning = Meaning(FailureCode.MALFORMED_REPLY, retryable=True)
+                words = one_line(str(error), self._around.secret)[:80]
+                what = f"the reply is not of the {self.kind} shape: {type(error).__name__} {words}"
+        return self._failure(meaning, what, "yes", draft)
 
     async def _read_stream(self, response: httpx.Response, draft: Draft) -> None:
         """Read to the end mark; a stream that breaks off behind the reason it finished for has said all, save perhaps its usage."""
@@ -345,6 +347,9 @@ class HttpAdapter(Adapter):
             cost_usd=0.0 if price is None or usage is None else price.cost_usd(usage),
         )
 
+
+_NOT_AS_PROMISED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What reading a shape that is not as promised leads to, wherever it is noticed."""
 
 _REMEDIES = {
     FailureCode.AUTH: "check `api_key`",
