@@ -70,6 +70,11 @@ def _accounts(sound: Sound) -> Iterator[Problem]:
         if spec.account is not None and spec.account not in sound.account_names:
             what = f"{model!r} is of account {spec.account!r}, which is not under `accounts`"
             yield Problem("unknown-account", what, sound.place("models", model, "account"), nearest(spec.account, sound.account_names))
+        in_usd = [("models", model, "limits"), ("accounts", spec.account or "")]
+        for place in (place for place in in_usd if spec.price is None and sound.states(place, "usd_per_run", "usd_per_day")):
+            what = f"{model!r} has no price, so that a limit of dollars could not hold"
+            remedy = f"give {model} `price: {{input: ..., output: ...}}` in US dollars per million tokens; zeros when it is free"
+            yield Problem("no-price", what, sound.place(*place), remedy)
 
 
 def _circles(sound: Sound) -> Iterator[Problem]:

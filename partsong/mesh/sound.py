@@ -54,6 +54,13 @@ class Sound:
         stated = enumerate(routes.content) if routes is not None and isinstance(routes.content, list) else ()
         return {number: str(use.content) for number, rule in stated if (use := rule.step("use")) and isinstance(use.content, str)}
 
+    def states(self, loc: tuple[str, ...], *fields: str) -> bool:
+        """Whether the piece is there and has a value in one of the fields."""
+        piece: Piece | None = self.root
+        for part in loc:
+            piece = None if piece is None else piece.step(part)
+        return piece is not None and any(field in piece.fields and piece.fields[field].content is not None for field in fields)
+
     def place(self, *loc: str | int) -> Place:
         """Return the place of a piece, or of the deepest one on the way to it."""
         piece = self.root

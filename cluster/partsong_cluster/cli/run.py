@@ -185,7 +185,8 @@ def _hint(summary: Mapping[str, Any], order: RunOrder) -> str:
     """Return what to do next; empty when nothing is left."""
     failed = summary["rows"]["failed"]
     if summary["outcome"] == Outcome.BUDGET:
-        go_on = "To go on: the same command with a larger limit, or with rows whose `max_tokens` is smaller."
+        larger = "limit in the mesh file" if order.limits.budget_usd is None else "--budget"
+        go_on = f"To go on: the same command with a larger {larger}, or with rows whose `max_tokens` is smaller."
         return f"Stopped by {summary['refused']}. {go_on}"
     if summary["outcome"] != Outcome.COMPLETE:
         return "To go on:  " + shlex.join(["partsong", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
