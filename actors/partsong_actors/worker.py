@@ -8,6 +8,7 @@ from partsong.contracts import Call, Completion, Failure
 from partsong.contracts.messages import CompletedOrFailed
 from partsong.wire import Codec
 from partsong.work.memory import settle
+from partsong_actors.core_dumps import no_core_dumps
 from partsong_actors.link import Mailbox
 from partsong_actors.setup import Setup
 
@@ -21,6 +22,8 @@ class _ModelWorker:
     """One adapter, its calls in flight. Opened by its first call if nobody opened it, so that a restarted worker goes on by itself."""
 
     def __init__(self, setup: Setup, name: str, secret: str | None) -> None:
+        if secret is not None:
+            no_core_dumps()
         mesh = setup.unpacked()
         self._telemetry = setup.telemetry(mesh.telemetry, f"worker-{name}")
         self._worker = setup.worker(name, mesh, secret, self._telemetry)

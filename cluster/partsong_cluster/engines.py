@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from partsong.engine import Engine
-from partsong.mesh import LoadedMesh
+from partsong.mesh import LoadedMesh, variables_of
 from partsong.opened import inline_engine
 from partsong.telemetry import Telemetry
 from partsong.work.notices import Tell
@@ -37,7 +37,10 @@ async def open_engine(
         return
     from partsong_cluster.ray_runtime import ray_runtime
 
-    async with ray_runtime(address), ray_engine(loaded, folder, secrets=secrets, coordinators=coordinators, tell=tell) as engine:
+    async with (
+        ray_runtime(address, variables_of(loaded.mesh.models)),
+        ray_engine(loaded, folder, secrets=secrets, coordinators=coordinators, tell=tell) as engine,
+    ):
         yield engine
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,14 +22,15 @@ _STORE_BYTES = 256 * 2**20
 
 
 @asynccontextmanager
-async def ray_runtime(address: str | None = None) -> AsyncIterator[RayOrigin]:
+async def ray_runtime(address: str | None = None, keys: frozenset[str] = frozenset()) -> AsyncIterator[RayOrigin]:
     """Connect to the address, to `RAY_ADDRESS`, to a local cluster that runs already, or start one; leave it on exit.
 
+    `keys` are environment variables that hold keys: a Ray that is started does not get them, as all of its processes would.
     A cluster that another program started for itself (`ray.init()`) is not joined: it would end with that program.
     """
     _send_the_token()
     named = address or os.environ.get("RAY_ADDRESS")
-    origin = await asyncio.to_thread(_joined_or_started, named)
+    origin = await asyncio.to_thread(_joined_or_started, named, keys)
     try:
         yield origin
     finally:
@@ -44,7 +45,7 @@ def _send_the_token() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
-def _joined_or_started(named: str | None) -> RayOrigin:
+def _joined_or_started(named: str | None, keys: frozenset[str]) -> RayOrigin:
     if named is not None:
         _join(named)
         return "joined"
@@ -55,8 +56,18 @@ def _joined_or_started(named: str | None) -> RayOrigin:
             pass  # left behind by a cluster that is gone
         else:
             return "joined"
-    _start()
+    with _environment_without(keys):
+        _start()
     return "started"
+
+
+@contextmanager
+def _environment_without(names: frozenset[str]) -> Iterator[None]:
+    taken = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
 
 
 def _join(address: str) -> None:

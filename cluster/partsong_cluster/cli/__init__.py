@@ -14,8 +14,11 @@ _DEBUG = "--debug"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code; the entry point of `partsong`. Only `--debug` lets a traceback through."""
+    from partsong_actors.core_dumps import no_core_dumps
+
     from partsong_cluster.cli.app import app
 
+    no_core_dumps()
     given = sys.argv[1:] if arguments is None else arguments
     try:
         app([argument for argument in given if argument != _DEBUG], prog_name="partsong")
