@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from partsong.contracts import Frozen
 from partsong.errors import Place, RunError
+from partsong.journal.folder import make_folder
 from partsong.telemetry.tree import recorded_files
 from partsong_cluster.batch.disk import disk_errors, replace_file
 
@@ -63,7 +64,7 @@ class RunFolder:
     def claim(cls, path: Path) -> Self:
         """Make the folder if need be and become the one process that works in it; RunError names the other."""
         with disk_errors(path):
-            path.mkdir(parents=True, exist_ok=True)
+            make_folder(path)
             lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -74,10 +75,15 @@ class RunFolder:
             raise RunError(
                 "run-locked", what, at=Place(str(path)), remedy="wait until it has finished, stop it, or name another folder"
             ) from None
-        with disk_errors(path):
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        return cls(path, lock)
+        claimed = cls(path, lock)
+        try:
+            with disk_errors(path):
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        except RunError:
+            claimed.release()
+            raise
+        return claimed
 
     def release(self) -> None:
         """Let another process work here. The lock's file stays: deleting it could let in two."""
@@ -101,6 +107,14 @@ class RunFolder:
         """Write down what the run is started with; the snapshot is the mesh as JSON, without secrets."""
         replace_file(self.path / SNAPSHOT, snapshot.encode())
         replace_file(self.path / MANIFEST, manifest.model_dump_json(indent=2).encode() + b"\n")
+
+    def is_whole(self) -> bool:
+        """Return whether what the run was started with can be read here."""
+        try:
+            json.loads((self.path / SNAPSHOT).read_bytes())
+            return self.manifest() is not None
+        except (OSError, ValueError, RunError):
+            return False
 
     def changes(self, before: Manifest, now: Manifest, snapshot: str) -> Sequence[str]:
         """Return in words what differs from how the run was started."""

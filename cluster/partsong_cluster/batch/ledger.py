@@ -1,5 +1,7 @@
 """Ledger: what the reading of a run must remember: ids, how far all rows are done, the tally. One SQLite file in the run's folder.
 
+All of it can be had again from the journal and the input, except a copy of `run.json`: a damaged ledger is thrown away and made anew.
+
 Ids are kept as 16-byte hashes with their row, on disk: memory stays flat over any number of rows, and rows read again after a resume
 are not their own duplicates. Two of 100 million ids share a hash with probability 1.5e-23. Ids and position are committed together,
 so that the position is never ahead of the ids; after a power cut both may be older, which costs reading some rows again, no more.
@@ -17,6 +19,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from partsong.errors import Place, RunError
+from partsong_cluster.batch.disk import disk_errors, disk_full, not_writable
 from partsong_cluster.batch.position import Position
 
 __all__ = ["Ledger"]
@@ -33,12 +36,15 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self.was_damaged = False
+        """Whether what was found here could not be used, so that the ledger is empty."""
         with self._opened():
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.execute("pragma journal_mode = wal")
-            self._db.execute("pragma synchronous = normal")
-            self._db.execute("pragma cache_size = -16384")  # KiB
-            self._db.executescript(_SCHEMA)
+            try:
+                self._db = _connected(path)
+            except _DamagedError:
+                _delete(path)
+                self._db = _connected(path)
+                self.was_damaged = True
             self._db.execute("begin")
 
     def first_row(self, id: str, row: int) -> int:
@@ -67,8 +73,16 @@ class Ledger:
         """Keep the tally of all rows up to this place of the journal."""
         self._keep("tally", [seq, tally])
 
+    def manifest(self) -> Any:
+        """Return the copy of the run's manifest; None if there is none."""
+        return self._fact("manifest")
+
+    def keep_manifest(self, manifest: Any) -> None:
+        """Keep a copy of the run's manifest."""
+        self._keep("manifest", manifest)
+
     def start_reading_again(self) -> None:
-        """Forget ids and position (of an input that has changed)."""
+        """Forget ids and position (of an input that has changed, or of rows that the journal has lost)."""
         with self._opened():
             self._db.execute("delete from ids")
             self._db.execute("delete from facts where name = 'position'")
@@ -77,9 +91,11 @@ class Ledger:
     def close(self) -> None:
         """Keep what is entered and let go of the file; may be called again."""
         with self._opened():
-            if self._db.in_transaction:
-                self._db.execute("commit")
-            self._db.close()
+            try:
+                if self._db.in_transaction:
+                    self._db.execute("commit")
+            finally:
+                self._db.close()
 
     def _fact(self, name: str) -> Any:
         with self._opened():
@@ -92,7 +108,8 @@ class Ledger:
             self._commit()
 
     def _commit(self) -> None:
-        self._db.execute("commit")
+        if self._db.in_transaction:  # a full disk may have ended it
+            self._db.execute("commit")
         self._db.execute("begin")
 
     @contextmanager
@@ -101,5 +118,53 @@ class Ledger:
             try:
                 yield
             except sqlite3.Error as error:
-                remedy = "make room or make the folder writable, and run the same command again: it continues"
-                raise RunError("ledger", f"the run's ledger cannot be used: {error}", at=Place(str(self._path)), remedy=remedy) from None
+                raise _refusal(error, self._path) from None
+
+
+class _DamagedError(Exception):
+    """What is there is no ledger."""
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("pragma journal_mode = wal")
+        db.execute("pragma synchronous = normal")
+        db.execute("pragma cache_size = -16384")  # KiB
+        db.executescript(_SCHEMA)
+        facts = {name: from_json(fact) for name, fact in db.execute("select name, fact from facts")}
+        Position(**facts.get("position", {}))
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        db.close()
+        if isinstance(error, sqlite3.Error) and not _is_damage(error):
+            raise
+        raise _DamagedError from error
+    return db
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return _primary(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _primary(error: sqlite3.Error) -> int:
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def _refusal(error: sqlite3.Error, path: Path) -> RunError:
+    if _is_damage(error):
+        _delete(path)
+        remedy = "run the same command again: it is made anew from the journal and the input"
+        return RunError("ledger-damaged", "the run's ledger was damaged and is thrown away", at=Place(str(path)), remedy=remedy)
+    match _primary(error):
+        case sqlite3.SQLITE_FULL:
+            return disk_full(path)
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return not_writable(path.parent)
+    remedy = "make room or make the folder writable, and run the same command again: it continues"
+    return RunError("ledger", f"the run's ledger cannot be used: {error}", at=Place(str(path)), remedy=remedy)
+
+
+def _delete(path: Path) -> None:
+    with disk_errors(path):
+        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+            path.with_name(name).unlink(missing_ok=True)

@@ -81,10 +81,10 @@ class Publisher:
     async def _recount(self) -> None:
         """Bring the tally to where the files are: a kill between the two leaves it a step behind."""
         seq, kept = self._ledger.tally()
+        self.tally = Tally.read(kept) if kept is not None else Tally()
         if kept is None or seq > self._output.seq:
             seq = 0
-        else:
-            self.tally = Tally.read(kept)
+            self.tally = Tally(sessions=self.tally.sessions, duration_s=self.tally.duration_s)
         while seq < self._output.seq and (found := await self._journal.rows(self._output.run, seq, _ROWS_A_STEP)):
             for place, record in found:
                 if place <= self._output.seq:
