@@ -76,7 +76,7 @@ class RayEngine:
         names = [f"coordinator-{n}" for n in range(self._shards)]
         around = Around.unique()
         journal = JournalActor.options(name=around.journal, **shell).remote(self._setup)
-        pool = ModelPool.options(name=around.pool, **shell).remote(self._setup, names)
+        pool = ModelPool.options(name=around.pool, **shell).remote(self._setup, names, around.journal)
         synthesizer = SynthesizerActor.options(name=around.synthesizer, **shell).remote()
         coordinators = [CoordinatorActor.options(**shell).remote(self._setup, name, around) for name in names]
         self._actors = [*coordinators, pool, synthesizer, journal]

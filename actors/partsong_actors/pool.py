@@ -6,9 +6,10 @@ It holds nothing that its members could not tell again: callers what permits the
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import ray
@@ -29,6 +30,7 @@ from partsong.work.clock import Clock
 from partsong.work.metering import Metering
 from partsong.work.notices import Notices
 from partsong_actors.coalesce import Coalescer
+from partsong_actors.journal import JournalClient
 from partsong_actors.membership import Membership
 from partsong_actors.remote_worker import RemoteWorker
 from partsong_actors.setup import Setup
@@ -43,6 +45,7 @@ _REPORTS_WITHIN_S = 10.0
 """How long restarted pools wait for every caller to say what it holds before they lease again."""
 
 _TIDIES_EVERY_S = 1.0
+_DAY_S = 86_400.0
 
 _log = logging.getLogger(__name__)
 
@@ -107,23 +110,26 @@ def calls_ahead(spec: ModelSpec) -> int:
 class _ModelPool:
     """Carries out what the pools decide."""
 
-    def __init__(self, setup: Setup, callers: Sequence[str]) -> None:
-        """`callers` are the names of all that will join."""
+    def __init__(self, setup: Setup, callers: Sequence[str], journal: str) -> None:
+        """`callers` are the names of all that will join, `journal` is the name of the journal's actor."""
         mesh = setup.unpacked()
         specs = mesh.models
         self._pools = {name: Pool(spec.workers, spec.concurrency, ahead=calls_ahead(spec)) for name, spec in specs.items()}
         self._workers: dict[str, tuple[ActorProxy[_ModelWorker], ...]] = dict.fromkeys(specs, ())
         self._failed: dict[str, PartsongError] = {}
         self._members: dict[str, _Member] = {}
-        self._unheard = set(callers) if ray.get_runtime_context().was_current_actor_reconstructed else set()
+        self._reborn: bool = ray.get_runtime_context().was_current_actor_reconstructed
+        self._unheard = set(callers) if self._reborn else set()
+        self._journal_name = journal
         self._all_heard = asyncio.Event()
         self._metering = Metering(Limiter(specs, mesh.accounts), Clock(), self._hand_out)
 
     @ray.method
     async def join(self, caller: str, life: str, born: str, leases: Mapping[str, Lease], standings: Sequence[Standing]) -> None:
         """A caller is here, for the first time, again, or in place of one that died; `born` names its process."""
+        told = await self._with_spent(standings) if self._reborn else standings
         self._enter(caller, life)
-        self._metering.join(caller, born, standings)
+        self._metering.join(caller, born, told, dollars_in_terms=self._reborn)
         for model, pool in self._pools.items():
             if self._workers[model]:
                 self._tell(caller, PoolNews(model, "workers", workers=self._workers[model]))
@@ -194,6 +200,16 @@ class _ModelPool:
         while not queue.empty():
             news.append(queue.get_nowait())
         return None if None in news else [one for one in news if one is not None]
+
+    async def _with_spent(self, standings: Sequence[Standing]) -> Sequence[Standing]:
+        """Return them with what the journal says was spent: restarted pools know nothing of callers that died before."""
+        if not any(told.terms.budget_usd is not None or told.terms.spent_usd or told.used.usd for told in standings):
+            return standings
+        journal = JournalClient(ray.get_actor(self._journal_name))
+        midnight_s = time.time() // _DAY_S * _DAY_S
+        today = dict(await journal.spent(None, midnight_s))
+        spent = {run: dict(await journal.spent(run, 0.0)) for run in {told.run for told in standings}}
+        return [replace(told, terms=told.terms.model_copy(update={"spent_usd": spent[told.run], "today_usd": today})) for told in standings]
 
     def _lives(self, member: str, life: str) -> bool:
         return member in self._members and self._members[member].life == life

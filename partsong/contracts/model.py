@@ -139,7 +139,7 @@ class BreakerSpec(Frozen):
     probes: PositiveInt = 3
     """Calls let through at once to see whether the model is back."""
     patience: Duration = 600.0
-    """How long a call waits for the model to be back when it has no fallback to go to; then it fails."""
+    """How long a call waits, when it has no fallback to go to, for a model that is given a rest or asks to come later; then it fails."""
 
 
 class HedgeSpec(Frozen):
@@ -205,6 +205,9 @@ NOT_THE_ANSWER = frozenset(
         "workers",
         "concurrency",
         "timeout",
+        "connect_timeout",
+        "stall_timeout",
+        "reply_cap",
         "retries",
         "retry_share",
         "stream_failure",

@@ -115,11 +115,14 @@ class Limiter:
         self._held[purpose], self._used[purpose] = held, used
         return self.due(now_s)
 
-    def join(self, caller: str, born: str, standings: Sequence[Standing], now_s: float) -> Sequence[LimitInstruction]:
+    def join(
+        self, caller: str, born: str, standings: Sequence[Standing], now_s: float, *, dollars_in_terms: bool = False
+    ) -> Sequence[LimitInstruction]:
         """A caller is here and tells all it holds and has used; what it waits for it wants anew.
 
         `born` tells a process from its predecessor of the same name, whose amounts are used up. Of a caller that was known, what it used
-        and could not tell is counted now; one that was not tells these pools, which are new, what it used before them.
+        and could not tell is counted now; one that was not tells these pools, which are new, what it used before them. With
+        `dollars_in_terms` the terms tell all dollars that were spent until now, by callers that are gone too.
         """
         if self._born.get(caller, born) != born:
             self._use_all(caller, now_s)
@@ -134,7 +137,7 @@ class Limiter:
                 if known:
                     meter.settle(before, told.used - told_before, 0.0, now_s)
                 else:
-                    _recall(meter, told, now_s)
+                    _recall(meter, told, now_s, dollars=not dollars_in_terms)
                 meter.hold(told.leased)
             self._held[purpose], self._used[purpose] = told.leased, told.used
         return self.due(now_s)
@@ -229,10 +232,11 @@ class Limiter:
         self._runs[run] = _RunMeters(self._models, self._accounts, terms, now_s)
 
 
-def _recall(meter: Meter, told: Standing, now_s: float) -> None:
+def _recall(meter: Meter, told: Standing, now_s: float, *, dollars: bool) -> None:
     """Count what a caller used before these pools began."""
     if meter.horizon is not Horizon.MINUTE:
-        meter.add(meter.counts(told.used), now_s, now_s)
+        if dollars:
+            meter.add(meter.counts(told.used), now_s, now_s)
         return
     for age_s, used in told.recent:
         meter.add(meter.counts(used), now_s - age_s, now_s)

@@ -40,9 +40,10 @@ class Metering:
             self._hand_out(self._limiter.want(purpose, wish.terms, wish.needs, wish.ahead, now_s))
         self._schedule()
 
-    def join(self, caller: str, born: str, standings: Sequence[Standing]) -> None:
+    def join(self, caller: str, born: str, standings: Sequence[Standing], *, dollars_in_terms: bool = False) -> None:
         """See Limiter.join."""
-        self._hand_out(self._limiter.join(caller, born, standings, self._clock.now_s()))
+        now_s = self._clock.now_s()
+        self._hand_out(self._limiter.join(caller, born, standings, now_s, dollars_in_terms=dollars_in_terms))
         self._schedule()
 
     def close(self) -> None:
