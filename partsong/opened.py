@@ -10,7 +10,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from partsong.contracts import Reply, Row, Task
+from partsong.contracts import Reply, Row, Task, Terms
 from partsong.contracts.allowed import Allowed
 from partsong.engine import Engine
 from partsong.inline import InlineEngine
@@ -28,30 +28,34 @@ class OpenMesh:
     def __init__(self, loaded: LoadedMesh, engine: Engine) -> None:
         self.loaded = loaded
         self._engine = engine
-        self._run = f"open-{uuid.uuid4().hex[:12]}"
-        self._rows = itertools.count()
+        self._asks = _Rows(engine, Terms())
 
     async def ask(self, question: str | Task, *, use: str | None = None, on_text: Callable[[str], None] | None = None) -> Reply:
         """Answer one question; `use` names a model or plan, else the mesh's routes choose.
 
         `on_text` gets the answer's text as it comes, where the plan allows it (inline engine only).
         """
-        row = next(self._rows)
-        task = Task.of(question, id=str(row)) if isinstance(question, str) else question
-        if use is not None:
-            task = task.model_copy(update={"use": use})
-        outcome = await self._engine.answer(Row(run=self._run, row=row, task=task), on_text)
-        return outcome.reply
+        return await self._asks.answer(question, use, on_text)
 
     async def stream(
-        self, questions: Iterable[str | Task] | AsyncIterable[str | Task], *, use: str | None = None, concurrency: int | None = None
+        self,
+        questions: Iterable[str | Task] | AsyncIterable[str | Task],
+        *,
+        use: str | None = None,
+        concurrency: int | None = None,
+        weight: float = 1.0,
+        budget_usd: float | None = None,
     ) -> AsyncIterator[Reply]:
-        """Answer many, yielding replies in the order of the questions; no more than `concurrency` are under way or waiting to be taken."""
+        """Answer many, yielding replies in the order of the questions; no more than `concurrency` are under way or waiting to be taken.
+
+        Streams at work at the same time share the models by `weight`. BudgetError comes before the call that could pass `budget_usd`.
+        """
+        rows = _Rows(self._engine, Terms(weight=weight, budget_usd=budget_usd))
         window = concurrency or self._engine.concurrency
         under_way: deque[asyncio.Task[Reply]] = deque()
         try:
             async for question in _each(questions):
-                under_way.append(asyncio.create_task(self.ask(question, use=use)))
+                under_way.append(asyncio.create_task(rows.answer(question, use)))
                 if len(under_way) >= window:
                     yield await under_way.popleft()
             while under_way:
@@ -60,6 +64,24 @@ class OpenMesh:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
+
+
+class _Rows:
+    """The rows of one run, numbered as they come."""
+
+    def __init__(self, engine: Engine, terms: Terms) -> None:
+        self._engine = engine
+        self._terms = terms
+        self._run = f"open-{uuid.uuid4().hex[:12]}"
+        self._numbers = itertools.count()
+
+    async def answer(self, question: str | Task, use: str | None, on_text: Callable[[str], None] | None = None) -> Reply:
+        number = next(self._numbers)
+        task = Task.of(question, id=str(number)) if isinstance(question, str) else question
+        if use is not None:
+            task = task.model_copy(update={"use": use})
+        outcome = await self._engine.answer(Row(run=self._run, row=number, task=task, terms=self._terms), on_text)
+        return outcome.reply
 
 
 @asynccontextmanager
