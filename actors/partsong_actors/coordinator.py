@@ -30,7 +30,7 @@ class _CoordinatorActor:
 
     def __init__(self, setup: Setup, name: str, around: Around) -> None:
         journal, pool, synthesizer = (ray.get_actor(actor) for actor in (around.journal, around.pool, around.synthesizer))
-        mesh = setup.unpacked()
+        mesh = setup.unpacked(importing=True)
         clock = Clock()
         self._telemetry = setup.telemetry(mesh.telemetry, name)
         self._pools = PoolClient(pool, name, mesh, clock)

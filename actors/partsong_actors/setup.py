@@ -1,11 +1,13 @@
 """Setup: what every actor of a run is told at its start."""
 
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from partsong.adapters.adapter import Surroundings
 from partsong.adapters.discreet import adapter_of
+from partsong.adapters.python import imported
 from partsong.contracts import Frozen
 from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.mesh import Mesh
@@ -42,9 +44,10 @@ class Setup(Frozen):
     allowed: Allowed = NOTHING
     """What the user lets the mesh file do beyond its folder."""
 
-    def unpacked(self) -> Mesh:
-        """Return the mesh."""
-        return Mesh.unpack(self.mesh)
+    def unpacked(self, *, importing: bool = False) -> Mesh:
+        """Return the mesh; `importing` finds the Python functions that its plans name."""
+        find = partial(imported, folder=Path(self.folder), allowed=self.allowed)
+        return Mesh.unpack(self.mesh, find if importing else None)
 
     def telemetry(self, spec: TelemetrySpec, service: str) -> Telemetry:
         """Return this process's telemetry."""

@@ -70,11 +70,27 @@ def _environment_without(names: frozenset[str]) -> Iterator[None]:
         os.environ.update(taken)
 
 
+class _AsItIs(list[str]):
+    """A list of import folders that nothing is added to."""
+
+    def extend(self, folders: object) -> None:
+        """Leave it as it is."""
+
+
+def _job() -> Any:
+    """Return a job whose workers do not import what happens to lie in the current folder: Ray puts that before all installed packages."""
+    from ray.job_config import JobConfig
+
+    job = JobConfig()
+    job._py_driver_sys_path = _AsItIs()
+    return job
+
+
 def _join(address: str) -> None:
     import ray
 
     try:
-        ray.init(address=address, **_QUIET)
+        ray.init(address=address, job_config=_job(), **_QUIET)
     except (ConnectionError, RuntimeError, ValueError) as error:
         what = f"no Ray answers at {address}: {error}"[:500]
         raise EngineError("ray-unreachable", what, remedy="check the address; `ray status` shows whether it runs") from error
@@ -84,7 +100,7 @@ def _start() -> None:
     import ray
 
     try:
-        ray.init(address="local", include_dashboard=False, object_store_memory=_STORE_BYTES, **_QUIET)
+        ray.init(address="local", include_dashboard=False, object_store_memory=_STORE_BYTES, job_config=_job(), **_QUIET)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         what = f"Ray cannot start on this machine: {error}"[:500]
         raise EngineError("ray-start", what, remedy="see /tmp/ray/session_latest/logs; --engine inline needs no Ray") from error

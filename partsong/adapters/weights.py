@@ -251,7 +251,19 @@ def _fetched(weights: Weights, source: Source, temp: Path, folder: Path, progres
 
 
 def _downloaded(requirement: str, folder: Path) -> Path:
-    pip = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", "--no-cache-dir", "--retries", "2", "--timeout", "20"]
+    pip = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pip",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--no-cache-dir",
+        "--retries",
+        "2",
+        "--timeout",
+        "20",
+    ]
     wheel_only = ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(folder), requirement]
     done = subprocess.run(pip + wheel_only, capture_output=True, text=True, timeout=_PIP_TIMEOUT_S, check=False)  # noqa: S603
     wheels = list(folder.glob("*.whl"))

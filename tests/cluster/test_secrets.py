@@ -66,8 +66,12 @@ class Spilling(Adapter):
 LOOKING = """\
 import os
 def looks(task):
+    import colorsys  # of the standard library, and seldom loaded
+    assert hasattr(colorsys, "rgb_to_hsv")
     return " ".join(sorted(name for name in os.environ if name.startswith("CANARY"))) or "nothing"
 """
+DECOYS = ("colorsys", "aiohttp", "httpx", "msgpack", "partsong", "pydantic", "ray", "sitecustomize", "usercustomize", "uvloop")
+"""Modules that a stranger may have put beside the mesh file."""
 USES = ("good", "repeats", "refused", "broken", "header", "spills", "spills_opening", "spills_constructed", "looks")
 
 
@@ -127,6 +131,8 @@ def folder(tmp_path, provider) -> Path:
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "canary.key").write_text(CANARIES["file"] + "\n")
     (tmp_path / "looking.py").write_text(LOOKING)
+    for decoy in DECOYS:
+        (tmp_path / f"{decoy}.py").write_text(f"open({str(tmp_path / 'loaded')!r}, 'a').write({decoy!r})\n")
     plugin = tmp_path / "plugin" / "spilling-1.0.dist-info"
     plugin.mkdir(parents=True)
     (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: spilling\nVersion: 1.0\n")
@@ -222,7 +228,7 @@ def test_the_search_finds_every_form():
 
 
 @pytest.mark.timeout(240)
-def test_a_run_that_fails_and_crashes_writes_no_key_anywhere(folder, provider, request):
+def test_a_run_that_fails_and_crashes_writes_no_key_anywhere_and_loads_only_what_is_named(folder, provider, request):
     run = started(folder)
     request.addfinalizer(run.kill)
     wait_for_slow_calls(provider, run)
@@ -243,6 +249,7 @@ def test_a_run_that_fails_and_crashes_writes_no_key_anywhere(folder, provider, r
     assert len(answers) + len(errors) == 5 * len(USES) + 8
     assert {name.rpartition("-")[0] for name in errors} == {"refused", "broken", "header", "spills"}
     assert "***" in errors["refused-0"]["reason"]
+    assert not (folder / "loaded").exists()
     assert answers["looks-0"]["response"]["body"]["choices"][0]["message"]["content"] == "nothing"
 
 
