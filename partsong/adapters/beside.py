@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, ValidationInfo
+from pydantic_core import PydanticCustomError
 
 from partsong.contracts.allowed import Allowed
 from partsong.errors import MeshError, Place
@@ -39,7 +40,9 @@ def name_checker(folder: Path, allowed: Allowed) -> Callable[[str], None]:
         try:
             beside(folder, named, allowed)
         except MeshError as error:
-            raise ValueError(f"{error.problems[0].what}; {error.problems[0].remedy}") from None
+            problem = error.problems[0]
+            refused = {"what": problem.what, "remedy": problem.remedy}
+            raise PydanticCustomError("outside-folder", "{what}; {remedy}", refused) from None
 
     return check
 

@@ -84,6 +84,8 @@ def _resolved(path: Path, named_at: Place | None) -> Path:
 def _bytes_of(path: Path, named_at: Place | None) -> bytes:
     at = named_at or Place(str(path))
     try:
+        if path.is_fifo():
+            raise MeshError("file-unreadable", f"{path} is a pipe, no file", at=at, remedy="name a file")
         with path.open("rb") as source:
             return source.read(LONGEST_BYTES + 1)
     except FileNotFoundError:
