@@ -9,7 +9,8 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgpack
@@ -19,6 +20,9 @@ from partsong.wire import Codec
 from partsong_actors.coalesce import Coalescer
 
 __all__ = ["Correspondent", "Link", "LinkLostError", "Mailbox"]
+
+_GONE_AFTER_S = 600.0
+"""A caller that was not heard of for so long is dead: one at work has a call out, and one that was stopped goes on sooner."""
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -141,12 +145,18 @@ class Mailbox(Generic[In, Out]):
         """Requests under way."""
         return len(self._tasks)
 
+    @property
+    def callers(self) -> int:
+        """Callers that something is kept for."""
+        return len(self._boxes)
+
     async def exchange(self, caller: str, envelope: bytes) -> bytes:
         """Begin the requests in the envelope, stop what it cancels; return finished replies, waiting for one if it brings nothing."""
-        box = self._boxes.setdefault(caller, _Box())
+        box = self._box(caller)
         numbers, cancelled, body = _unpack(envelope)
         if not numbers and not cancelled:
-            await box.filled()
+            with box.visited():
+                await box.filled()
         for number, item in zip(numbers, self._requests.unpack(body), strict=True):
             self._tasks[caller, number] = asyncio.create_task(self._work(caller, number, item))
         for number in cancelled:
@@ -165,7 +175,17 @@ class Mailbox(Generic[In, Out]):
             outcome = PartsongError("internal", f"an actor raised {type(error).__name__}", remedy="its log has the traceback")
         finally:
             del self._tasks[caller, number]
-        self._boxes.setdefault(caller, _Box()).put(number, outcome)
+        self._box(caller).put(number, outcome)
+
+    def _box(self, caller: str) -> "_Box[Out]":
+        """Return the caller's box; who is new here takes the place of callers that are long gone, with what they never collected."""
+        now_s = asyncio.get_running_loop().time()
+        box = self._boxes.get(caller)
+        if box is None:
+            self._boxes = {name: old for name, old in self._boxes.items() if old.visits or now_s - old.seen_s < _GONE_AFTER_S}
+            box = self._boxes[caller] = _Box()
+        box.seen_s = now_s
+        return box
 
 
 class _Box(Generic[Out]):
@@ -174,6 +194,19 @@ class _Box(Generic[Out]):
     def __init__(self) -> None:
         self._items: list[tuple[int, Out | PartsongError]] = []
         self._some = asyncio.Event()
+        self.visits = 0
+        """Calls that wait here."""
+        self.seen_s = 0.0
+        """When the caller was heard of, or something was put here for it, by the event loop's clock."""
+
+    @contextmanager
+    def visited(self) -> Iterator[None]:
+        """Count a call while it waits here."""
+        self.visits += 1
+        try:
+            yield
+        finally:
+            self.visits -= 1
 
     def put(self, number: int, outcome: Out | PartsongError) -> None:
         self._items.append((number, outcome))

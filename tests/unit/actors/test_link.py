@@ -178,3 +178,21 @@ async def test_a_reply_on_an_otherwise_idle_line_comes_when_it_is_there():
     async with asyncio.timeout(1):
         for n in range(20):
             assert (await link.request(Task.of(str(n)))).text == str(n)
+
+
+async def test_a_mailbox_forgets_callers_that_are_long_gone_and_what_they_never_collected(monkeypatch):
+    loop = asyncio.get_running_loop()
+    mailbox = Mailbox(echo, TASKS, ANSWERS)
+    asks = msgpack.packb(([1], [], TASKS.pack([Task.of("q")])))
+    waits = msgpack.packb(([], [], TASKS.pack([])))
+    patient = asyncio.create_task(mailbox.exchange("patient", waits))
+    now_s = loop.time()
+    for death in range(50):
+        await mailbox.exchange(f"caller {death}", asks)  # dies before it collects the reply
+        await asyncio.sleep(0)
+        now_s += 100.0
+        monkeypatch.setattr(loop, "time", lambda: now_s)
+        assert mailbox.callers <= 8
+    assert mailbox.open_requests == 0
+    monkeypatch.undo()
+    patient.cancel()
