@@ -15,6 +15,7 @@ from partsong.work.memory import settle
 from partsong_actors.again import again
 from partsong_actors.journal import JournalClient
 from partsong_actors.link import Link, Mailbox
+from partsong_actors.memory_watch import end_without_memory
 from partsong_actors.pool import PoolClient
 from partsong_actors.setup import Around, Setup
 from partsong_actors.synthesizer import SynthesizerClient
@@ -37,6 +38,7 @@ class _CoordinatorActor:
         core = Coordinator.of(mesh, self._pools.callers, SynthesizerClient(synthesizer), JournalClient(journal), self._telemetry, clock)
         self._mailbox = Mailbox(core.answer, _ROWS, _OUTCOMES)
         self._listening: asyncio.Task[None] | None = None
+        end_without_memory()
         settle()
 
     @ray.method

@@ -3,14 +3,19 @@
 A call that carries requests comes back at once, with what replies there are; one that carries none waits for the next reply, and is made
 only while no other is under way. So a busy line needs one remote call a round trip, an idle one hears of a reply when it is there. A link
 whose actor died raises `LinkLostError` from every request under way; what that means is the caller's to decide.
+
+An actor at work lets no call wait longer than `WAITS_S`. One whose calls stay out for longer is *deaf*: its process stands still, or cannot
+be reached. It may hear again at any moment, so nothing is lost by that; but no clock of its own ends a request in time, so the link does.
 """
 
 import asyncio
 import itertools
 import logging
+import math
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgpack
@@ -19,7 +24,16 @@ from partsong.errors import PartsongError, Problem, WireError
 from partsong.wire import Codec
 from partsong_actors.coalesce import Coalescer
 
-__all__ = ["Correspondent", "Link", "LinkLostError", "Mailbox"]
+__all__ = ["DEAF_AFTER_S", "WAITS_S", "Correspondent", "Link", "LinkLostError", "Mailbox", "OverdueError"]
+
+WAITS_S = 2.0
+"""How long a call that carries nothing waits at the actor for a reply."""
+
+DEAF_AFTER_S = 6.0
+"""How long a call may be out before its actor counts as deaf: room for a busy machine, and for Python code that holds its process up."""
+
+_LOOKS_EVERY_S = 0.5
+"""How often a link to a deaf actor looks for requests that are overdue."""
 
 _GONE_AFTER_S = 600.0
 """A caller that was not heard of for so long is dead: one at work has a call out, and one that was stopped goes on sooner."""
@@ -33,24 +47,53 @@ class LinkLostError(Exception):
     """The actor died or became unreachable with the request under way; it may or may not have been carried out."""
 
 
+class OverdueError(Exception):
+    """The actor is deaf and its reply is overdue; the request may be under way still."""
+
+
 class Correspondent(Protocol):
     """The one method of an actor that owns a mailbox, as a remote call."""
 
     def exchange(self, caller: str, envelope: bytes) -> Awaitable[bytes]:
-        """Take requests and give finished replies; without requests, give them as soon as there are any."""
+        """Take requests and give finished replies; without requests, give them as soon as there are any, none after `WAITS_S`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Request(Generic[Out]):
+    """A request under way."""
+
+    reply: asyncio.Future[Out]
+    due_s: float
+    """On the event loop's clock."""
+
+
+def _nobody() -> None:
+    pass
 
 
 class Link(Generic[In, Out]):
     """One caller's end."""
 
-    def __init__(self, actor: Correspondent, requests: Codec[In], replies: Codec[Out]) -> None:
+    def __init__(
+        self,
+        actor: Correspondent,
+        requests: Codec[In],
+        replies: Codec[Out],
+        *,
+        turned: Callable[[], None] = _nobody,
+        deaf_after_s: float = DEAF_AFTER_S,
+    ) -> None:
+        """`turned` is called when the actor has become deaf or hears again."""
+        self._turned = turned
+        self._deaf_after_s = deaf_after_s
+        self._looking: asyncio.Task[None] | None = None
         self._actor = actor
         self._requests = requests
         self._replies = replies
         self._caller = uuid.uuid4().hex
         self._ids = itertools.count(1)
-        self._pending: dict[int, asyncio.Future[Out]] = {}
+        self._pending: dict[int, _Request[Out]] = {}
         self._sends: Coalescer[tuple[int, In | None], None] = Coalescer(self._send)
         self._nothing = _pack((), (), requests.pack(()))
         self._quiet = asyncio.Event()
@@ -62,11 +105,20 @@ class Link(Generic[In, Out]):
         """Requests under way."""
         return len(self._pending)
 
-    async def request(self, item: In) -> Out:
-        """Return the actor's reply; cancelled, the actor is told to stop. Raises LinkLostError, or the actor's own PartsongError."""
+    @property
+    def deaf(self) -> bool:
+        """Whether the actor gives no sign of life."""
+        return self._looking is not None
+
+    async def request(self, item: In, within_s: float = math.inf) -> Out:
+        """Return the actor's reply; cancelled, the actor is told to stop.
+
+        Raises LinkLostError, or the actor's own PartsongError; OverdueError when the reply is not there in time and the actor is deaf.
+        """
         number = next(self._ids)
-        future: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
-        self._pending[number] = future
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Out] = loop.create_future()
+        self._pending[number] = _Request(future, loop.time() + within_s)
         self._sends.put((number, item))
         if self._waiting is None:
             self._waiting = asyncio.create_task(self._wait(self._caller))
@@ -89,7 +141,7 @@ class Link(Generic[In, Out]):
         self._quiet.clear()
         try:
             envelope = _pack(numbers, cancelled, self._requests.pack(items))
-            self._settle(await self._actor.exchange(caller, envelope))
+            self._settle(await self._called(caller, envelope))
         except Exception as error:  # noqa: BLE001  whatever it was, what was sent is lost; each sender hears of it
             self._lose(caller, error)
         finally:
@@ -100,7 +152,7 @@ class Link(Generic[In, Out]):
         try:
             while self._pending and caller == self._caller:
                 if self._quiet.is_set():
-                    self._settle(await self._actor.exchange(caller, self._nothing))
+                    self._settle(await self._called(caller, self._nothing))
                 else:
                     await self._quiet.wait()
         except Exception as error:  # noqa: BLE001  as above
@@ -109,14 +161,43 @@ class Link(Generic[In, Out]):
             if caller == self._caller:
                 self._waiting = None
 
+    async def _called(self, caller: str, envelope: bytes) -> bytes:
+        """Make a remote call; while it takes too long, the actor is deaf."""
+        alarm = asyncio.get_running_loop().call_later(self._deaf_after_s, self._deafened)
+        try:
+            return await self._actor.exchange(caller, envelope)
+        finally:
+            alarm.cancel()
+            if self._looking is not None:
+                self._looking.cancel()
+                self._looking = None
+                self._turned()
+
+    def _deafened(self) -> None:
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+            self._turned()
+
+    async def _look(self) -> None:
+        """Give up what is overdue, for as long as the actor is deaf."""
+        loop = asyncio.get_running_loop()
+        while True:
+            overdue = [number for number, request in self._pending.items() if request.due_s <= loop.time()]
+            for number in overdue:
+                request = self._pending.pop(number)
+                self._sends.put((number, None))
+                if not request.reply.done():
+                    request.reply.set_exception(OverdueError())
+            await asyncio.sleep(_LOOKS_EVERY_S)
+
     def _settle(self, envelope: bytes) -> None:
         numbers, faults, body = _unpack(envelope)
         for number, reply in zip(numbers, self._replies.unpack(body), strict=True):
-            if (future := self._pending.pop(number, None)) and not future.done():
-                future.set_result(reply)
+            if (request := self._pending.pop(number, None)) and not request.reply.done():
+                request.reply.set_result(reply)
         for number, kind, code, what, remedy in faults:
-            if (future := self._pending.pop(number, None)) and not future.done():
-                future.set_exception(_revived(kind, code, what, remedy))
+            if (request := self._pending.pop(number, None)) and not request.reply.done():
+                request.reply.set_exception(_revived(kind, code, what, remedy))
 
     def _lose(self, caller: str, error: Exception) -> None:
         """Give up what is under way for this caller; what a call under an older name comes to has been told."""
@@ -125,9 +206,9 @@ class Link(Generic[In, Out]):
         lost, self._pending = self._pending, {}
         self._caller = uuid.uuid4().hex  # what still comes in under the old name is nobody's
         self._waiting = None
-        for future in lost.values():
-            if not future.done():
-                future.set_exception(error if isinstance(error, PartsongError) else LinkLostError(type(error).__name__))
+        for request in lost.values():
+            if not request.reply.done():
+                request.reply.set_exception(error if isinstance(error, PartsongError) else LinkLostError(type(error).__name__))
 
 
 class Mailbox(Generic[In, Out]):
@@ -213,8 +294,12 @@ class _Box(Generic[Out]):
         self._some.set()
 
     async def filled(self) -> None:
-        """Return when there is a reply; another call may be quicker to take it."""
-        await self._some.wait()
+        """Return when there is a reply, or after `WAITS_S`; another call may be quicker to take it."""
+        try:
+            async with asyncio.timeout(WAITS_S):
+                await self._some.wait()
+        except TimeoutError:
+            pass
 
     def taken(self) -> tuple[list[tuple[int, Out]], list[list[object]]]:
         """Return the replies, and the faults as plain fields."""

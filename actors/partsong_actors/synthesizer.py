@@ -13,6 +13,7 @@ from partsong.wire import Codec
 from partsong.work.synthesizer import Synthesizer
 from partsong_actors.again import again
 from partsong_actors.coalesce import Coalescer
+from partsong_actors.memory_watch import end_without_memory
 
 __all__ = ["SynthesizerActor", "SynthesizerClient"]
 
@@ -25,6 +26,7 @@ class _SynthesizerActor:
 
     def __init__(self) -> None:
         self._core = Synthesizer()
+        end_without_memory()
 
     @ray.method
     async def merge(self, batch: bytes) -> bytes:

@@ -10,6 +10,7 @@ from partsong.wire import Codec
 from partsong.work.memory import settle
 from partsong_actors.core_dumps import no_core_dumps
 from partsong_actors.link import Mailbox
+from partsong_actors.memory_watch import end_without_memory
 from partsong_actors.setup import Setup
 
 __all__ = ["CALLS", "REPLIES", "ModelWorker"]
@@ -29,6 +30,7 @@ class _ModelWorker:
         self._worker = setup.worker(name, mesh, secret, self._telemetry)
         self._opening: asyncio.Task[None] | None = None
         self._mailbox = Mailbox(self._ask, CALLS, REPLIES)
+        end_without_memory()
         settle()
 
     @ray.method

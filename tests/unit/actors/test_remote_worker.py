@@ -12,13 +12,15 @@ from partsong.contracts import Call, Completion, Failure, FailureCode, Task, Tim
 
 
 class Process:
-    """A worker's actor in this process: `die`, `come_back`."""
+    """A worker's actor in this process: it may be `dead`, or stand `still`."""
 
     def __init__(self) -> None:
         self.mailbox = Mailbox(self.complete, CALLS, REPLIES)
         self.deaf = asyncio.Event()
         self.deaf.set()
         self.dead = False
+        self.still = False
+        """Stopped: neither answers nor dies."""
         self.exchange, self.open = (SimpleNamespace(remote=one) for one in (self._exchange, self._open))
 
     async def complete(self, call: Call) -> Completion:
@@ -28,7 +30,7 @@ class Process:
     async def _exchange(self, caller: str, envelope: bytes) -> bytes:
         self._check()
         exchanging = asyncio.ensure_future(self.mailbox.exchange(caller, envelope))
-        while not exchanging.done():
+        while self.still or not exchanging.done():
             await asyncio.sleep(0.01)
             self._check()
         return exchanging.result()
@@ -80,12 +82,64 @@ async def test_a_later_call_waits_for_the_process_to_be_back():
     assert isinstance(await asyncio.wait_for(later, 1), Completion)
 
 
-async def test_a_later_call_waits_no_longer_than_a_call_may_take():
+async def test_a_later_call_waits_for_a_dead_process_only_so_long():
     process = Process()
-    worker = RemoteWorker(process, lambda: None)
+    worker = RemoteWorker(process, lambda: None, back_within_s=0.05)
     await lost(process, worker)
-    failure = await worker.ask(call(timeout_s=0.05))
+    failure = await worker.ask(call())
     assert isinstance(failure, Failure)
     assert (failure.code, failure.sent) == (FailureCode.WORKER_LOST, "no")
     process.dead = False
     await asyncio.sleep(0.2)
+
+
+async def test_a_process_that_stands_still_is_not_up_and_what_it_was_asked_is_answered_when_it_goes_on():
+    changes = []
+    process = Process()
+    worker = RemoteWorker(process, lambda: changes.append(worker.up), deaf_after_s=0.05)
+    process.still = True
+    asked = asyncio.create_task(worker.ask(call()))
+    await asyncio.sleep(0.1)
+    later = asyncio.create_task(worker.ask(call()))
+    await asyncio.sleep(0.05)
+    assert changes == [False]
+    assert not asked.done()
+    assert not later.done()
+    process.still = False
+    replies = await asyncio.wait_for(asyncio.gather(asked, later), 1)
+    assert [type(reply) for reply in replies] == [Completion, Completion]
+    assert changes == [False, True]
+
+
+async def test_a_call_that_is_overdue_at_a_process_that_stands_still_may_have_been_paid():
+    process = Process()
+    worker = RemoteWorker(process, lambda: None, deaf_after_s=0.05, slack_s=0.0)
+    process.still = True
+    failure = await asyncio.wait_for(worker.ask(call(timeout_s=0.1)), 2)
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.retryable, failure.sent) == (FailureCode.TIMEOUT, True, "maybe")
+    process.still = False
+    assert isinstance(await asyncio.wait_for(worker.ask(call()), 1), Completion)
+
+
+async def test_a_call_at_a_process_that_runs_is_left_to_the_worker_s_own_clock():
+    process = Process()
+    worker = RemoteWorker(process, lambda: None, slack_s=0.0)
+    process.deaf.clear()
+    asked = asyncio.create_task(worker.ask(call(timeout_s=0.01)))
+    await asyncio.sleep(0.8)
+    assert not asked.done()
+    process.deaf.set()
+    assert isinstance(await asyncio.wait_for(asked, 1), Completion)
+
+
+async def test_calls_do_not_pile_up_at_a_process_that_stands_still():
+    process = Process()
+    worker = RemoteWorker(process, lambda: None, deaf_after_s=0.05, back_within_s=0.1)
+    process.still = True
+    first = asyncio.create_task(worker.ask(call()))
+    await asyncio.sleep(0.1)
+    turned_away = await asyncio.gather(*[worker.ask(call()) for _ in range(100)])
+    assert {reply.sent for reply in turned_away} == {"no"}
+    process.still = False
+    await asyncio.wait_for(first, 1)
