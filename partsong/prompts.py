@@ -4,19 +4,18 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
+from jinja2 import Template, TemplateError, TemplateSyntaxError
 from jinja2.meta import find_undeclared_variables
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import AfterValidator, GetJsonSchemaHandler, ValidationInfo, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from partsong.contracts import Failure, FailureCode, Frozen
+from partsong.sandbox import MOST_CHARS, Sandbox, budgeted
 
 __all__ = ["PROMPT_LIMIT_CHARS", "PromptTemplate", "sees"]
 
-PROMPT_LIMIT_CHARS = 1_000_000
+PROMPT_LIMIT_CHARS = MOST_CHARS
 """A rendered prompt longer than this is a failure, not a request."""
 
 _FILE_ENDINGS = (".j2", ".jinja", ".txt", ".md")
@@ -75,11 +74,12 @@ class PromptTemplate(Frozen):
         pieces: list[str] = []
         left = PROMPT_LIMIT_CHARS
         try:
-            for piece in _compiled(self.text).generate(**values):
-                pieces.append(piece)
-                left -= len(piece)
-                if left < 0:
-                    return self._failure(FailureCode.TOO_LARGE, f"grew past {PROMPT_LIMIT_CHARS:,} characters")
+            with budgeted():
+                for piece in _compiled(self.text).generate(**values):
+                    pieces.append(piece)
+                    left -= len(piece)
+                    if left < 0:
+                        return self._failure(FailureCode.TOO_LARGE, f"grew past {PROMPT_LIMIT_CHARS:,} characters")
         except _RENDER_ERRORS as error:
             return self._failure(FailureCode.BAD_ROW, f"{type(error).__name__}: {error}")
         return "".join(pieces)
@@ -108,29 +108,9 @@ def _names_a_file(value: str) -> bool:
     return value.endswith(_FILE_ENDINGS) and not any(mark in value for mark in ("\n", "{{", "{%"))
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, with products bounded: `{{ "a" * 10 ** 10 }}` is an error, not an empty machine."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        if _size_of(operator, left, right) > PROMPT_LIMIT_CHARS:
-            raise ValueError("a product or power is too large")
-        return super().call_binop(context, operator, left, right)
-
-
-def _size_of(operator: str, left: Any, right: Any) -> int:
-    """Return how large the result can be: bits of a number, items of a text or list."""
-    if isinstance(left, int) and isinstance(right, int):
-        return left.bit_length() * abs(right) if operator == "**" else left.bit_length() + right.bit_length()
-    if isinstance(left, int) and hasattr(right, "__len__"):
-        left, right = right, left
-    return len(left) * abs(right) if isinstance(right, int) and hasattr(left, "__len__") else 0
-
-
 @lru_cache(maxsize=1)
-def _sandbox() -> _Sandbox:
-    return _Sandbox(undefined=StrictUndefined, autoescape=False)
+def _sandbox() -> Sandbox:
+    return Sandbox()
 
 
 @lru_cache(maxsize=1024)

@@ -1,6 +1,7 @@
 """Prompt templates: where they come from, what they may do, and what is found before anything runs."""
 
 import pickle
+import time
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,13 @@ def refusal(value, **context):
     with pytest.raises(ValidationError) as caught:
         template(value, **context)
     return caught.value.errors()[0]["msg"].removeprefix("Value error, ")
+
+
+def rendered(text, **values):
+    try:
+        return template(text).render(**values)
+    except ValidationError as error:
+        return error
 
 
 def test_a_name_with_a_templates_ending_is_a_file():
@@ -85,10 +93,70 @@ def test_a_missing_value_is_a_failure_that_names_it():
         "{{ 'a' * 10 ** 10 }}",
         "{{ 10 ** (10 ** 10) }}",
         "{{ [1] * 10 ** 9 }}",
+        "{{ task['__class__'] }}",
+        "{{ task | attr('__class__') }}",
+        "{{ (task | string).__getitem__.__self__.__class__ }}",
+        "{{ '{0.__class__}'.format(task) }}",
+        "{{ '{:>1000000000}'.format(1) }}",
+        "{{ '%1000000000d' % 1 }}",
+        "{{ 'a'.ljust(10 ** 9) }}",
+        "{{ 'a' | indent(10 ** 9, first=true) }}",
+        "{{ 'a'.replace('', 'a' * 999999).replace('', 'a' * 999999) }}",
+        "{{ ('a' * 999999) | replace('a', 'a' * 999999) }}",
+        "{{ (['a' * 9999] * 9999) | join }}",
+        "{{ range.__init__ }}{{ self.__init__ }}{{ self._TemplateReference__context }}",
+        "{{ namespace.__class__ }}{{ dict.mro() }}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
+        "{% set ns = namespace(x='aa') %}{% for _ in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x | length }}",
+        "{% set ns = namespace(x='aa') %}{% for _ in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x | length }}",
+        "{% set ns = namespace(x=[1]) %}{% for _ in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
+        "{% set ns = namespace(x=[1]) %}{% for _ in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x | string | length }}",
+        "{% set ns = namespace(x=9) %}{% for _ in range(60) %}{% set ns.x = ns.x * ns.x %}{% endfor %}{{ ns.x }}",
+        "{% set big = 'ab' * 400000 %}{% for _ in range(90000) %}{% if big[1:] == big[:-1] %}x{% endif %}{% endfor %}",
+        "{% set big = 'ab' * 400000 %}{% for _ in range(90000) %}{% if 'ba' * 9 in big %}{% endif %}{% endfor %}",
+        "{% set big = 'ab' * 400000 %}{% for _ in range(90000) %}{% set x = big | upper %}{% endfor %}",
     ],
 )
 def test_the_sandbox_lets_nothing_out_and_nothing_grow(text):
-    assert isinstance(template(text).render(task="x", items=[1]), Failure)
+    began_s = time.process_time()
+    assert isinstance(rendered(text, task="x", items=[1]), Failure | ValidationError)
+    assert time.process_time() - began_s < 5.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 'a' | center(1000000000) }}",
+        "{{ lipsum(n=100000) }}",
+        "{{ 'a' | pprint }}",
+        "{% include 'workers.py' %}",
+        "{% import '/etc/passwd' as x %}",
+        "{% extends 'x' %}",
+        "{% for x in items recursive %}{{ loop([x]) }}{{ loop([x]) }}{% endfor %}",
+        "{{ _weighed(1) }}",
+    ],
+)
+def test_what_a_prompt_has_no_use_for_is_refused_when_the_file_is_checked(text):
+    assert isinstance(rendered(text, items=[1], x=1), ValidationError | Failure)
+
+
+def test_ordinary_templates_stay_what_they_were():
+    text = (
+        "{% for one in answers %}{{ loop.index }}. {{ one.text | trim | upper }}{% if not loop.last %}, {% endif %}{% endfor %}"
+        " {{ names | join(' & ') }} {{ task.strip().replace is defined }} {{ 'a' ~ 1 ~ none }} {{ metadata.get('x', 3) + 4 }}"
+        " {{ 'yes' if 'b' in task else 'no' }} {{ notes | default('-') }} {{ {'k': [1, 2]} | tojson }} {{ 'a-b' | replace('-', '+') }}"
+        " {{ 'x\ny' | indent(2) }} {{ task[1:3] }} {% set n = namespace(sum=0) %}"
+        "{% for i in range(3) %}{% set n.sum = n.sum + i %}{% endfor %}{{ n.sum }}"
+    )
+    values = {"answers": [{"text": " a "}, {"text": "b"}], "names": ["x", "y"], "task": " abc ", "metadata": {}, "notes": "n"}
+    assert rendered(text, **values) == ('1. A, 2. B x & y True a1None 7 yes n {"k": [1, 2]} a+b x\n  y ab 3')
+
+
+def test_a_long_task_and_many_answers_are_no_harm():
+    answers = [{"text": "word " * 1000} for _ in range(100)]
+    text = "{{ task | trim }}{% for one in answers %}{% if one.text | length > 3 %}{{ one.text }}{% endif %}{% endfor %}"
+    assert len(rendered(text, task="x" * 400_000, answers=answers)) == 900_000
 
 
 def test_a_prompt_past_the_limit_is_a_failure():

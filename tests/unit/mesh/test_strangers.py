@@ -147,8 +147,6 @@ def test_one_journal_beside_the_runs_folders_is_common(home, line):
         "169.254.43518",
         "[::ffff:169.254.169.254]",
         "[::ffff:a9fe:a9fe]",
-    ]
-    + [
         "[fe80::1]",
         "[64:ff9b::a9fe:a9fe]",
         "metadata.google.internal",
