@@ -177,5 +177,5 @@ def _remember(recent: deque[tuple[float, Amounts]], at_s: float, used: Amounts, 
         before_s, before = recent.pop()
         at_s, used = max(at_s, before_s), before + used
     recent.append((at_s, used))
-    while recent[0][0] < now_s - _MINUTE_S - _REMEMBERED_BY_S:
-        recent.popleft()
+    while recent and recent[0][0] < now_s - _MINUTE_S - _REMEMBERED_BY_S:
+        recent.popleft()  # the one that just ended too, if it took longer than a minute

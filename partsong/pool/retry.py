@@ -7,6 +7,9 @@ from partsong.contracts import Failure
 
 __all__ = ["RetryPolicy"]
 
+_DOUBLINGS = 60
+"""Beyond any cap; a patient caller's thousandth attempt would be more than a float holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -29,7 +32,7 @@ class RetryPolicy:
         """
         if not failure.retryable or attempt > self.retries:
             return None
-        jitter_s = dice() * min(self.cap_s, self.base_s * 2.0 ** (attempt - 1))
+        jitter_s = dice() * min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, _DOUBLINGS))
         asked_s = failure.retry_after_s or 0.0
         wait_s = asked_s + jitter_s
         return wait_s if wait_s < left_s and asked_s <= self.longest_s else None

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from partsong.contracts import Call, Completion, Failure, FailureCode, ModelSpec, Notice, Task, Terms, Usage
+from partsong.contracts.failure import Sent
 from partsong.errors import PartsongError
 from partsong.pool.adaptive import AdaptiveLimit
-from partsong.pool.breaker import Admission, Breaker, Closed, Opened, Paused, Transition
+from partsong.pool.breaker import Breaker, Closed, Opened, Paused, Transition
 from partsong.pool.forecast import Forecast
 from partsong.pool.hedge import Hedge
 from partsong.pool.meter import NOTHING, Amounts
-from partsong.pool.purse import Purse, Reservation
+from partsong.pool.purse import Purse
 from partsong.pool.retry import RetryPolicy
 from partsong.pool.retry_budget import RetryBudget
 from partsong.pool.share import NoWorkerError, Share
@@ -41,7 +42,8 @@ _READ_AND_BROKEN = frozenset(
 """Failures after the provider began to answer: it may bill them."""
 
 _DEATH_PAUSE_S = 0.05
-
+_AT_ONCE_S = 0.1
+"""How long a hedge waits for a permit and its worst case: a message to the pool and back."""
 
 _NO_TERMS = Terms()
 
@@ -68,6 +70,8 @@ class Tries:
 
     attempts: int = 0
     began_s: float | None = None
+    left_s: float | None = None
+    """When the latest attempt's first request went to a worker."""
     lost_usd: float = 0.0
     """What failed attempts are known to have cost."""
     possible_usd: float = 0.0
@@ -107,6 +111,7 @@ class Caller:
         self._limit = AdaptiveLimit(most_in_flight or spec.workers.max * spec.concurrency) if spec.adaptive else None
         self._hedge = None if spec.hedge is None else Hedge(spec.hedge.after, spec.hedge.share)
         self._quarantine = Quarantine()
+        self._in_flight = 0
         self._locked_out: FailureCode | None = None
         self._back = asyncio.Event()
 
@@ -146,10 +151,10 @@ class Caller:
             tries.deaths += 1
             return None if tries.deaths >= DEATHS else _DEATH_PAUSE_S
         wait_s = self._backoff_s(failure, request, tries, now_s)
-        if wait_s is None:
+        if wait_s is None or (not request.patient and not self._may_retry(failure, now_s)):
             return None
         self._tell(_trouble(self.name, failure))
-        return await self._within_budget(failure, wait_s, request)
+        return wait_s if not request.patient else await self._within_budget(failure, wait_s)
 
     def _backoff_s(self, failure: Failure, request: Request, tries: Tries, now_s: float) -> float | None:
         left_s = request.deadline_s - now_s
@@ -161,44 +166,64 @@ class Caller:
         tries.counted += 1
         return self._policy.wait_s(failure, tries.counted, left_s, self._clock.dice)
 
-    async def _within_budget(self, failure: Failure, wait_s: float, request: Request) -> float | None:
-        """Withdraw a retry from the model's budget, waiting for one if nobody else can be asked; what was never sent needs none."""
-        while failure.sent != "no" and not self._retries.withdraw(now_s := self._clock.now_s()):
-            if not request.patient:
-                return None
+    def _may_retry(self, failure: Failure, now_s: float) -> bool:
+        """Withdraw a retry from the model's budget; what was never sent needs none."""
+        return failure.sent == "no" or self._retries.withdraw(now_s)
+
+    async def _within_budget(self, failure: Failure, wait_s: float) -> float:
+        """Wait until the model's budget has a retry; return what is left to wait then."""
+        while not self._may_retry(failure, now_s := self._clock.now_s()):
             pause_s = max(0.05, self._retries.ready_at_s(now_s) - now_s)
             await self._clock.sleep(pause_s)
             wait_s = max(0.0, wait_s - pause_s)
         return wait_s
 
     async def _tried(self, request: Request, tries: Tries) -> Completion | Failure:
-        """Make one attempt, and a second one beside it when it takes long (a hedge)."""
-        delay_s = None if self._hedge is None or request.on_text or tries.deaths else self._hedge.delay_s()
-        if self._hedge is None or delay_s is None:
+        """Make one attempt, and a second request beside it when the first takes long (a hedge); what a stream shows is one reply's."""
+        hedge = self._hedge
+        if hedge is None or request.on_text or tries.deaths:
             return await self._once(request, tries)
-        began_s = self._clock.now_s()
+        tries.left_s = None
         first = asyncio.ensure_future(self._once(request, tries))
         flying = {first}
         try:
-            await asyncio.wait(flying, timeout=delay_s)
-            if not first.done() and tries.attempts and self.share.try_acquire():
-                if self._hedge.spend():
-                    flying.add(asyncio.ensure_future(self._with_permit(request, tries)))
-                else:
-                    self.share.release()
-            reply = await _first_answer(flying)
-            if not first.done():
-                self._hedge.observe(self._clock.now_s() - began_s)  # else p95 were of the calls that no hedge overtook, and would shrink
+            if await self._overdue(first, hedge.delay_s(), tries) and hedge.spend():
+                flying.add(asyncio.ensure_future(self._beside(request, tries)))
+            reply = await _first_answer(first, flying)
+            if isinstance(reply, Completion) and tries.left_s is not None:
+                # one that was overtaken has taken so long at least: left out, the percentile would be of what it has cut itself, and shrink
+                hedge.observe(reply.timing.total_s if first.done() else self._clock.now_s() - tries.left_s)
             return reply
         finally:
             await _cancelled(flying)
 
-    async def _with_permit(self, request: Request, tries: Tries) -> Completion | Failure:
-        """Make the hedge with a permit that is held already; the model's breaker may say no."""
+    async def _overdue(self, first: "asyncio.Task[Completion | Failure]", delay_s: float | None, tries: Tries) -> bool:
+        """Return whether the first request is out for so long without an answer; what it waits before it is sent does not count."""
+        if delay_s is None:
+            await asyncio.wait((first,))
+            return False
+        wait_s = delay_s
+        while wait_s > 0.0:
+            await asyncio.wait((first,), timeout=wait_s)
+            if first.done():
+                return False
+            wait_s = delay_s if tries.left_s is None else tries.left_s + delay_s - self._clock.now_s()
+        return True
+
+    async def _beside(self, request: Request, tries: Tries) -> Completion | Failure:
+        """Make the hedge if a permit and its worst case are to be had at once: it takes no other call's turn."""
+        if self.share.waiting or self.purse.waiting:
+            return _unavailable(self.name, "no hedge while calls wait")
         try:
-            return await self._reserved(request, tries) or _unavailable(self.name, "no hedge while the model is given a rest")
+            async with asyncio.timeout(_AT_ONCE_S):
+                await self.share.acquire(request.run, request.terms.weight)
+        except (TimeoutError, NoWorkerError):
+            return _unavailable(self.name, "no hedge without a free permit")
+        try:
+            reply = await self._reserved(request, tries, _AT_ONCE_S)
         finally:
             self.share.release()
+        return reply or _unavailable(self.name, "no hedge while the model is given a rest or its limits are used up")
 
     async def _once(self, request: Request, tries: Tries) -> Completion | Failure:
         """Make one attempt, when the model takes calls and with a permit."""
@@ -247,45 +272,48 @@ class Caller:
             waits.cancel()
             sleeps.cancel()
 
-    async def _reserved(self, request: Request, tries: Tries) -> Completion | Failure | None:
-        """Make the attempt with its worst case reserved; None when the breaker opened meanwhile."""
+    async def _reserved(self, request: Request, tries: Tries, within_s: float | None = None) -> Completion | Failure | None:
+        """Make the attempt with its worst case reserved; None when that takes too long, or the breaker opened meanwhile."""
         worst = self.forecast.worst(request.task)
-        reservation: Reservation | None = None
-        if self.purse.limits(request.terms):
-            got = await self.purse.reserve(request.run, request.terms, self.forecast.amounts(worst))
-            if isinstance(got, Failure):
-                return got
-            reservation = got
-        now_s = self._clock.now_s()
-        used = NOTHING
-        age_s = 0.0
+        if not self.purse.limits(request.terms):
+            return await self._admitted(request, tries, worst)
+        feared = self.forecast.amounts(worst)
         try:
-            admission = None if self._breaker is None else self._breaker.admit(now_s)
-            if admission is not None and admission.refused:
-                return None
-            if admission is not None and admission.changes:
-                self._heed(admission.changes)
-            used = self.forecast.amounts(worst) if reservation else NOTHING
-            reply = await self._admitted(request, tries, worst, admission)
-            if reservation:
-                used = self._used(reply, worst)
+            async with asyncio.timeout(within_s):
+                reservation = await self.purse.reserve(request.run, request.terms, feared)
+        except TimeoutError:
+            return None
+        if isinstance(reservation, Failure):
+            return reservation
+        used, age_s, made = feared, 0.0, tries.attempts
+        try:
+            reply = await self._admitted(request, tries, worst)
+            used = NOTHING if reply is None else self._used(reply, worst)
             age_s = reply.timing.total_s if isinstance(reply, Completion) else 0.0
             return reply
         finally:
-            if reservation is not None:
-                self.purse.settle(reservation, used, age_s)
+            self.purse.settle(reservation, used if tries.attempts > made else NOTHING, age_s)
 
-    async def _admitted(self, request: Request, tries: Tries, worst: Usage, admission: Admission | None) -> Completion | Failure:
-        """Make the attempt and let every machine learn from it."""
-        began_s = self._clock.now_s()
+    async def _admitted(self, request: Request, tries: Tries, worst: Usage) -> Completion | Failure | None:
+        """Make the attempt, if the breaker lets it through, and let every machine learn from it."""
+        breaker, began_s, made = self._breaker, self._clock.now_s(), tries.attempts
+        admission = None if breaker is None else breaker.admit(began_s)
+        if admission is not None and admission.changes:
+            self._heed(admission.changes)
+        if admission is not None and admission.refused:
+            return None
         tries.began_s = began_s if tries.began_s is None else tries.began_s
+        self._in_flight += 1
         try:
             reply = await self._attempted(request, tries)
         except BaseException:
-            if self._breaker is not None and admission is not None:
-                self._breaker.abandon(admission)
-            tries.possible_usd += self.forecast.usd(worst)
+            if breaker is not None and admission is not None:
+                breaker.abandon(admission)
+            if tries.attempts > made:
+                tries.possible_usd += self.forecast.usd(worst)
             raise
+        finally:
+            self._in_flight -= 1
         now_s = self._clock.now_s()
         failure = reply if isinstance(reply, Failure) else None
         if failure is not None:
@@ -293,47 +321,60 @@ class Caller:
             if not failure.cost_usd and _may_be_billed(failure):
                 tries.possible_usd += self.forecast.usd(worst)
         self._learn(request, reply, now_s - began_s, now_s)
-        if self._breaker is not None and admission is not None:
-            self._heed(self._breaker.settle(admission, failure, now_s - began_s, now_s))
+        if breaker is not None and admission is not None:
+            self._heed(breaker.settle(admission, failure, now_s - began_s, now_s))
         return reply
 
     async def _attempted(self, request: Request, tries: Tries) -> Completion | Failure:
-        async with self._quarantine.entered(tries.deaths):
-            now_s = self._clock.now_s()
-            taken = self._seats.take(now_s)
-            if taken is None:
-                return Failure(code=FailureCode.WORKER_LOST, message="the model has no worker left", where=self.name, retryable=True)
-            seat, admission = taken
-            tries.attempts += 1
-            left_s = min(self.spec.timeout, max(0.0, request.deadline_s - now_s))
-            call = Call(model=self.name, task=request.task, step=request.step, timeout_s=left_s, traceparent=request.traceparent)
-            shown = partial(_show, request.on_text, tries) if request.on_text else None
-            seat.in_flight += 1
-            try:
-                reply = await seat.worker.ask(call, shown)
-            except BaseException:
-                if seat.breaker is not None and admission is not None:
-                    seat.breaker.abandon(admission)
-                raise
-            finally:
-                seat.in_flight -= 1
+        """Make the attempt when no suspect of a worker's death has to be alone."""
+        deaths = tries.deaths
+        await self._quarantine.enter(deaths)
+        try:
+            return await self._asked(request, tries)
+        finally:
+            self._quarantine.leave(deaths)
+
+    async def _asked(self, request: Request, tries: Tries) -> Completion | Failure:
+        """Ask one of the workers."""
+        now_s = self._clock.now_s()
+        left_s = request.deadline_s - now_s
+        if left_s <= 0.0:
+            return _too_late(self.name, "no")
+        taken = self._seats.take(now_s)
+        if taken is None:
+            return Failure(code=FailureCode.WORKER_LOST, message="the model has no worker left", where=self.name, retryable=True)
+        seat, admission = taken
+        tries.attempts += 1
+        tries.left_s = now_s if tries.left_s is None else tries.left_s
+        limit_s = min(self.spec.timeout, left_s)
+        call = Call(model=self.name, task=request.task, step=request.step, timeout_s=limit_s, traceparent=request.traceparent)
+        shown = partial(_show, request.on_text, tries) if request.on_text else None
+        seat.in_flight += 1
+        try:
+            reply = await seat.worker.ask(call, shown)
+        except BaseException:
             if seat.breaker is not None and admission is not None:
-                ended_s = self._clock.now_s()
-                seat.breaker.settle(admission, reply if isinstance(reply, Failure) else None, ended_s - now_s, ended_s)
-            return reply
+                seat.breaker.abandon(admission)
+            raise
+        finally:
+            seat.in_flight -= 1
+        ended_s = self._clock.now_s()
+        if isinstance(reply, Failure) and reply.code is FailureCode.TIMEOUT and ended_s >= request.deadline_s:
+            reply = _too_late(self.name, reply.sent)  # the row's own limit ran out, not the model's: nobody's fault
+        if seat.breaker is not None and admission is not None:
+            seat.breaker.settle(admission, reply if isinstance(reply, Failure) else None, ended_s - now_s, ended_s)
+        return reply
 
     def _learn(self, request: Request, reply: Completion | Failure, took_s: float, now_s: float) -> None:
         if isinstance(reply, Completion):
             self.forecast.saw(request.task, reply.usage)
             self._retries.deposit(now_s)
-            if self._hedge is not None:
-                self._hedge.observe(reply.timing.total_s)
         if self._limit is None:
             return
         if isinstance(reply, Completion):
-            self._limit.settle(reply.timing.total_s, reply.usage.completion_tokens, "ok", self.share.busy, now_s)
+            self._limit.settle(reply.timing.total_s, reply.usage.completion_tokens, "ok", self._in_flight + 1, now_s)
         else:
-            self._limit.settle(took_s, 0, "overloaded" if reply.code in _BUSY else "ignored", self.share.busy, now_s)
+            self._limit.settle(took_s, 0, "overloaded" if reply.code in _BUSY else "ignored", self._in_flight + 1, now_s)
         self.share.hold_to(self._limit.limit)
 
     def _used(self, reply: Completion | Failure, worst: Usage) -> Amounts:
@@ -351,12 +392,12 @@ class Caller:
         for change in changes:
             match change:
                 case Opened(reason=reason, code=code):
-                    self._back.clear()
                     self._locked_out = code if reason == "locked-out" else None
                     self._tell(_opened(self.name, change, self._clock.now_s()))
                 case Closed():
                     self._locked_out = None
                     self._back.set()
+                    self._back = asyncio.Event()  # who waits from now on, for a pause say, waits for the next time
                     self._tell(Notice(code="breaker-closed", where=self.name, what="answers again", doing="all calls go on"))
                 case Paused(until_s=until_s):
                     wait_s = until_s - self._clock.now_s()
@@ -379,6 +420,10 @@ def _last_word(failure: Failure, tries: Tries) -> Failure:
         return failure
     message = f"{tries.deaths} workers died with this call in flight, the last ones with nothing else: the call seems to kill them"
     return failure.model_copy(update={"message": message, "retryable": False})
+
+
+def _too_late(name: str, sent: Sent) -> Failure:
+    return Failure(code=FailureCode.DEADLINE, message="no answer within the row's deadline", where=name, sent=sent)
 
 
 def _cannot_start(name: str, cause: PartsongError) -> Failure:
@@ -409,18 +454,20 @@ def _opened(name: str, opened: Opened, now_s: float) -> Notice:
     return Notice(code="breaker-open", where=name, what=what, doing=doing)
 
 
-async def _first_answer(flying: set[asyncio.Task[Completion | Failure]]) -> Completion | Failure:
-    """Return the first completion, or the last failure."""
-    left = set(flying)
-    while True:
+async def _first_answer(
+    first: "asyncio.Task[Completion | Failure]", flying: "set[asyncio.Task[Completion | Failure]]"
+) -> Completion | Failure:
+    """Return the first completion; without one, the failure of the first request: its hedge's may only say that there was none."""
+    left = flying
+    while left:
         done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-        replies = [task.result() for task in done]
-        answer = next((reply for reply in replies if isinstance(reply, Completion)), None)
-        if answer is not None or not left:
-            return answer or replies[0]
+        for task in done:
+            if isinstance(reply := task.result(), Completion):
+                return reply
+    return first.result()
 
 
-async def _cancelled(flying: set[asyncio.Task[Completion | Failure]]) -> None:
+async def _cancelled(flying: "set[asyncio.Task[Completion | Failure]]") -> None:
     for task in flying:
         task.cancel()
     await asyncio.gather(*flying, return_exceptions=True)

@@ -33,6 +33,7 @@ class Metering:
     def take(self, caller: str, wish: PurseWish) -> None:
         """Carry out a caller's wish."""
         now_s = self._clock.now_s()
+        self._turn_day(now_s)
         purpose = Purpose(caller, wish.model, wish.run)
         if wish.settlements:
             self._hand_out(self._limiter.settle(purpose, wish.settlements, now_s))
@@ -43,6 +44,7 @@ class Metering:
     def join(self, caller: str, born: str, standings: Sequence[Standing], *, dollars_in_terms: bool = False) -> None:
         """See Limiter.join."""
         now_s = self._clock.now_s()
+        self._turn_day(now_s)
         self._hand_out(self._limiter.join(caller, born, standings, now_s, dollars_in_terms=dollars_in_terms))
         self._schedule()
 
@@ -69,10 +71,14 @@ class Metering:
 
     def _wake(self) -> None:
         self._timer = None
-        day, now_s = self._clock.unix_s() // _DAY_S, self._clock.now_s()
-        if day > self._day:  # a clock that is set back begins no day anew
+        now_s = self._clock.now_s()
+        self._turn_day(now_s)
+        self._hand_out(self._limiter.due(now_s))
+        self._schedule()
+
+    def _turn_day(self, now_s: float) -> None:
+        """Begin a new day when it is past midnight, whether or not a call waited for it; a clock that is set back begins no day anew."""
+        day = self._clock.unix_s() // _DAY_S
+        if day > self._day:
             self._day = day
             self._hand_out(self._limiter.new_day(now_s))
-        else:
-            self._hand_out(self._limiter.due(now_s))
-        self._schedule()

@@ -42,7 +42,10 @@ class Seats:
         self._seats = [known.get(id(worker)) or self._seat(worker) for worker in workers]
 
     def take(self, now_s: float) -> tuple[Seat, Admission | None] | None:
-        """Return the seat of the next call; one that is given a rest only for a probe, or when all are. None: there is no worker."""
+        """Return the seat of the next call; one that is given a rest only for a probe, or when all are. None: there is no worker.
+
+        The admission is what the seat's breaker is to be told of the call; None: nothing.
+        """
         seats = self._seats
         if len(seats) > 1 and self._breaker is not None:
             for seat in seats:
@@ -53,8 +56,10 @@ class Seats:
             seats = [seat for seat in seats if seat.breaker is None or seat.breaker.state == "closed"] or seats
         if not seats:
             return None
-        seat = seats[choose([seat.in_flight for seat in seats], self._dice)]
-        return seat, seat.breaker.admit(now_s) if seat.breaker is not None else None
+        seat = seats[0] if len(seats) == 1 else seats[choose([seat.in_flight for seat in seats], self._dice)]
+        if seat.breaker is None or (admission := seat.breaker.admit(now_s)).refused:
+            return seat, None
+        return seat, admission
 
     def _seat(self, worker: WorkerHandle) -> Seat:
         return Seat(worker, None if self._breaker is None else Breaker(self._breaker, "worker"))

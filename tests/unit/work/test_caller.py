@@ -65,8 +65,15 @@ async def test_an_attempt_gets_the_nearer_of_the_models_limit_and_the_rows_deadl
     made.use([worker])
     await called(made)
     await called(made, deadline_s=103.0)
-    await called(made, deadline_s=90.0)
-    assert [call.timeout_s for call in worker.calls] == [10.0, 3.0, 0.0]
+    assert [call.timeout_s for call in worker.calls] == [10.0, 3.0]
+
+
+async def test_past_the_rows_deadline_no_request_is_made():
+    worker = ScriptedWorker([completion("fine")])
+    made = caller_of(ModelSpec(adapter="scripted"), clock=ManualClock().clock())
+    made.use([worker])
+    result = await called(made, deadline_s=90.0)
+    assert (result.reply.code, result.reply.sent, worker.calls) == (FailureCode.DEADLINE, "no", [])
 
 
 async def test_a_reply_that_was_shown_in_part_is_not_begun_again():

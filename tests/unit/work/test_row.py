@@ -38,7 +38,7 @@ async def test_past_its_deadline_no_fallback_is_asked():
 async def test_a_failure_for_good_is_held_on_to_and_one_that_may_pass_is_kept_for_its_cost_alone():
     bench = Bench({"a": caller(REFUSED, fallbacks=("b",)), "b": caller(BUSY, retries=0)})
     await bench.answer("a")
-    assert [(call.model, call.settled, call.cost_usd) for call in bench.journal.calls] == [("a", True, 0.0), ("b", False, 0.25)]
+    assert [(call.model, call.settled, call.cost_usd) for call in bench.journal.calls] == [("a", True, 0.0), ("b", False, 0.5)]
 
 
 async def test_what_failed_attempts_cost_is_on_the_bill():
