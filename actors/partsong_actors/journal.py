@@ -20,6 +20,7 @@ from partsong.wire import Codec
 from partsong.work.memory import settle
 from partsong_actors.again import again
 from partsong_actors.coalesce import Coalescer
+from partsong_actors.memory_watch import end_without_memory
 from partsong_actors.setup import Setup
 
 __all__ = ["JournalActor", "JournalClient"]
@@ -37,6 +38,7 @@ class _JournalActor:
         self._opened: Journal | None = None
         self._telemetry = setup.telemetry(setup.unpacked().telemetry, "journal")
         self._telemetry.gauge(*JOURNAL_PENDING, lambda: self._opened.pending_records if self._opened else 0)
+        end_without_memory()
         settle()
 
     @property

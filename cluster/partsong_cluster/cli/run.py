@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 import uvloop
+from partsong_actors.memory_watch import end_without_memory
 from rich.console import Console
 
 from partsong.adapters.python import imported
@@ -159,6 +160,7 @@ def run(
         accept_changes=accept_changes,
         output_format=output_format,
     )
+    end_without_memory(ExitCode.ENGINE, "out of memory; what was finished is kept, the same command goes on")
     console = Console(stderr=True, highlight=False)
     progress = progress_on(console, quiet=quiet or as_json)
     if input == STDIN and not fresh and (folder / MANIFEST).exists():
