@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from partsong.contracts import Call, CallRecord, Completion, Constraints, Failure, ModelSpec, Reply, Row, RowRecord, Task, Timing
+from partsong.contracts import Call, CallRecord, Completion, Constraints, Failure, Limits, ModelSpec, Reply, Row, RowRecord, Task, Timing
 from partsong.plans.plan import Plan
+from partsong.pool.limiter import Leased, Limiter, LimitInstruction, Refused
 from partsong.pool.purse import Purse
 from partsong.pool.share import Share
 from partsong.routing.router import Router
@@ -14,6 +16,8 @@ from partsong.work.asked import Fingerprint
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
+from partsong.work.metering import Metering
+from partsong.work.notices import Tell
 from partsong.work.row import Shop
 from partsong.work.synthesizer import Synthesizer
 
@@ -78,14 +82,34 @@ def free_purse() -> Purse:
     return Purse("model", lambda wish: None, metered=False, looks_ahead=False, now_s=lambda: 0.0)
 
 
-def caller_of(spec: ModelSpec, *, share: Share | None = None, purse: Purse | None = None, clock: Clock | None = None) -> Caller:
+def caller_of(
+    spec: ModelSpec, *, share: Share | None = None, purse: Purse | None = None, clock: Clock | None = None, tell: Tell | None = None
+) -> Caller:
     """A caller without workers yet."""
-    return Caller("model", spec, share or free_share(), purse or free_purse(), clock or Clock(), lambda notice: None)
+    return Caller("model", spec, share or free_share(), purse or free_purse(), clock or Clock(), tell or (lambda notice: None))
 
 
-def caller(*replies: Completion | Failure | Exception, clock: Clock | None = None, **fields: Any) -> Caller:
+class LimitedBench:
+    """A caller of one model whose limits hold."""
+
+    def __init__(self, spec: ModelSpec, clock: Clock | None = None) -> None:
+        clock = clock or Clock()
+        self.metering = Metering(Limiter({"model": spec}, {}), clock, self._hand_out)
+        metered = spec.limits != Limits()
+        purse = Purse("model", partial(self.metering.take, "test"), metered=metered, looks_ahead=False, now_s=clock.now_s)
+        self.caller = caller_of(spec, purse=purse, clock=clock)
+
+    def _hand_out(self, instruction: LimitInstruction) -> None:
+        match instruction:
+            case Leased(purpose=purpose, count=count):
+                self.caller.purse.leased(purpose.run, count)
+            case Refused(purpose=purpose, failure=failure):
+                self.caller.purse.refused(purpose.run, failure)
+
+
+def caller(*replies: Completion | Failure | Exception, clock: Clock | None = None, tell: Tell | None = None, **fields: Any) -> Caller:
     """A caller of a model with one scripted worker."""
-    made = caller_of(ModelSpec(adapter="scripted", **fields), clock=clock)
+    made = caller_of(ModelSpec(adapter="scripted", **fields), clock=clock, tell=tell)
     made.use([ScriptedWorker(replies)])
     return made
 

@@ -88,6 +88,10 @@ class Tries:
     cannot_start: PartsongError | None = None
     """Why no worker of the model can start, where that is the failure."""
 
+    def begin(self) -> None:
+        """A further attempt begins; none of its requests has left."""
+        self.left_s = None
+
 
 class Caller:
     """Calls one model through its workers."""
@@ -183,7 +187,7 @@ class Caller:
         hedge = self._hedge
         if hedge is None or request.on_text or tries.deaths:
             return await self._once(request, tries)
-        tries.left_s = None
+        tries.begin()
         first = asyncio.ensure_future(self._once(request, tries))
         flying = {first}
         try:

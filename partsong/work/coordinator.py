@@ -15,7 +15,7 @@ from partsong.plans.port import Step
 from partsong.routing.router import Router
 from partsong.telemetry import Span, Telemetry
 from partsong.telemetry.attributes import Attribute
-from partsong.telemetry.levels import CALLS_WAITING, ROWS_UNDER_WAY
+from partsong.telemetry.levels import CALLS_IN_FLIGHT, CALLS_LIMITED, CALLS_WAITING, ROWS_UNDER_WAY
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.row import RowPort, RowWork, Shop
@@ -42,7 +42,10 @@ class Coordinator:
         coordinator = cls(Shop.of(mesh, callers, merger, journal, telemetry, clock), mesh.router())
         telemetry.gauge(*ROWS_UNDER_WAY, lambda: coordinator._under_way)
         for caller in callers.values():
-            telemetry.gauge(*CALLS_WAITING, partial(_waiting, caller), {"partsong.model": caller.name})
+            model = {"partsong.model": caller.name}
+            telemetry.gauge(*CALLS_WAITING, partial(_waiting, caller), model)
+            telemetry.gauge(*CALLS_LIMITED, partial(_limited, caller), model)
+            telemetry.gauge(*CALLS_IN_FLIGHT, partial(_in_flight, caller), model)
         return coordinator
 
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
@@ -119,6 +122,14 @@ the run stops, to be resumed when the model is mended."""
 
 def _waiting(caller: Caller) -> int:
     return caller.share.waiting
+
+
+def _limited(caller: Caller) -> int:
+    return caller.purse.waiting
+
+
+def _in_flight(caller: Caller) -> int:
+    return caller.share.busy
 
 
 def _closed(reply: Reply, route: Route | Failure, work: RowWork, latency_s: float, trace_id: str) -> Reply:

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from partsong.adapters.adapter import Adapter
 from partsong.contracts import Call, Completion, Failure, FailureCode
 from partsong.telemetry import Telemetry
+from partsong.telemetry.levels import WORKER_WAITING
 
 __all__ = ["Worker"]
 
@@ -23,6 +25,8 @@ class Worker:
         self._model = model
         self._slots = asyncio.Semaphore(concurrency)
         self._telemetry = telemetry
+        self._waiting = 0
+        telemetry.gauge(*WORKER_WAITING, lambda: self._waiting, {"partsong.model": name})
 
     async def open(self) -> None:
         """Make the adapter ready; raises PartsongError with a remedy when it cannot."""
@@ -34,11 +38,24 @@ class Worker:
 
     async def ask(self, call: Call, on_text: Callable[[str], None] | None = None) -> Completion | Failure:
         """Make the attempt; its own time-out and a broken adapter come back as failures too."""
-        async with self._slots:
+        async with self._slot():
             with self._telemetry.model_span(self._name, call, self._adapter.kind, self._model) as span:
                 reply = await self._attempt(call, on_text)
                 span.completed(reply)
             return reply
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """Hold one of the worker's slots, counted while it is waited for."""
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     async def _attempt(self, call: Call, on_text: Callable[[str], None] | None) -> Completion | Failure:
         try:

@@ -5,9 +5,9 @@ import math
 from dataclasses import dataclass
 
 import pytest
-from work_bench import ScriptedWorker, caller, caller_of, completion
+from work_bench import LimitedBench, ScriptedWorker, caller, caller_of, completion
 
-from partsong.contracts import Completion, Failure, FailureCode, ModelSpec, Task
+from partsong.contracts import BreakerSpec, Completion, Failure, FailureCode, HedgeSpec, Limits, ModelSpec, Notice, Price, Task, Terms
 from partsong.errors import EngineError, WeightsError
 from partsong.pool.share import Share
 from partsong.work.caller import Caller, Request, Tries
@@ -121,3 +121,307 @@ async def test_a_pool_that_is_gone_is_no_failure_of_the_call_but_the_engines():
     made.share.lose(EngineError("pool-lost", "the pools are gone"))
     with pytest.raises(EngineError, match="pool-lost"):
         await called(made)
+
+
+BROKEN = Failure(code=FailureCode.SERVER_ERROR, message="broken", retryable=True, sent="yes")
+LATER = Failure(code=FailureCode.RATE_LIMITED, message="slow down", retryable=True, sent="yes")
+LOST = Failure(code=FailureCode.WORKER_LOST, message="died", retryable=True, sent="maybe")
+QUICK = BreakerSpec(least_calls=4, open_for=5.0, patience=60.0)
+
+
+class Held:
+    """A worker whose calls wait until they are let go, or are cancelled."""
+
+    def __init__(self):
+        self.waiting: list[asyncio.Future] = []
+        self.cancelled = 0
+
+    async def ask(self, call, on_text=None):
+        future = asyncio.get_running_loop().create_future()
+        self.waiting.append(future)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+    async def asked(self, count):
+        async with asyncio.timeout(2):
+            while len(self.waiting) < count:
+                await asyncio.sleep(0.001)
+
+
+async def test_a_model_that_is_given_a_rest_is_waited_for_when_nobody_else_can_be_asked():
+    time = ManualClock()
+    made = caller(BROKEN, BROKEN, BROKEN, BROKEN, completion("back"), clock=time.clock(), retries=0, breaker=QUICK)
+    for _ in range(4):
+        await called(made, patient=True)
+    assert made.resting
+    assert (await called(made, patient=True)).reply.text == "back"
+    assert time.now_s >= 105.0
+
+
+async def test_a_model_that_is_given_a_rest_fails_at_once_when_another_can_be_asked():
+    time = ManualClock()
+    made = caller(BROKEN, clock=time.clock(), retries=0, breaker=QUICK)
+    for _ in range(4):
+        await called(made)
+    result = await called(made)
+    assert (result.reply.code, result.reply.sent, result.tries.attempts, time.now_s) == (FailureCode.UNAVAILABLE, "no", 0, 100.0)
+
+
+async def test_who_waits_for_a_rest_loses_patience_in_the_end():
+    time = ManualClock()
+    made = caller(BROKEN, clock=time.clock(), retries=0, breaker=QUICK.model_copy(update={"patience": 3.0}))
+    for _ in range(4):
+        await called(made, patient=True)
+    assert (await called(made, patient=True)).reply.code is FailureCode.UNAVAILABLE
+    assert 103.0 <= time.now_s < 105.0
+
+
+async def test_a_pause_after_a_rest_is_slept_through():
+    time = ManualClock()
+    later = LATER.model_copy(update={"retry_after_s": 20.0})
+    replies = [BROKEN] * 4 + [completion("back")] * 3 + [later, completion("at last")]
+    made = caller(*replies, clock=time.clock(), retries=0, breaker=QUICK)
+    for _ in range(8):
+        await called(made, patient=True)
+    slept = len(time.slept)
+    assert (await called(made, patient=True)).reply.text == "at last"
+    assert len(time.slept) - slept <= 3
+
+
+async def test_a_key_that_is_refused_again_and_again_fails_its_calls_at_once():
+    worker = ScriptedWorker([REFUSED])
+    made = caller_of(ModelSpec(adapter="scripted"), clock=ManualClock().clock())
+    made.use([worker])
+    results = [await called(made, patient=True) for _ in range(8)]
+    assert {result.reply.code for result in results} == {FailureCode.AUTH}
+    assert len(worker.calls) == 5
+
+
+async def test_a_provider_that_asks_to_come_later_is_asked_for_as_long_as_patience_lasts():
+    time = ManualClock()
+    result = await called(caller(*[LATER] * 9, completion("at last"), clock=time.clock(), retries=1, breaker=QUICK), patient=True)
+    assert (result.reply.text, result.tries.attempts, result.tries.counted) == ("at last", 10, 0)
+
+
+async def test_when_patience_is_over_a_throttle_counts_as_a_retry():
+    time = ManualClock()
+    result = await called(caller(LATER, clock=time.clock(), retries=1, breaker=QUICK), patient=True)
+    assert (result.reply, result.tries.counted) == (LATER, 2)
+    assert time.now_s > 160.0
+
+
+async def test_a_throttled_call_with_a_fallback_left_makes_its_retries_and_no_more():
+    result = await called(caller(LATER, clock=ManualClock().clock(), retries=1, breaker=QUICK))
+    assert (result.reply, result.tries.attempts) == (LATER, 2)
+
+
+async def test_without_retries_a_throttle_is_final():
+    result = await called(caller(LATER, clock=ManualClock().clock(), retries=0), patient=True)
+    assert result.tries.attempts == 1
+
+
+async def test_a_patient_call_may_be_put_off_a_thousand_times():
+    time = ManualClock()
+    day = BreakerSpec(patience=86_400.0)
+    result = await called(caller(*[LATER] * 1500, completion("at last"), clock=time.clock(), breaker=day), patient=True)
+    assert result.reply.text == "at last"
+
+
+async def test_an_empty_retry_budget_is_waited_for():
+    time = ManualClock()
+    made = caller(BROKEN, clock=time.clock(), retries=20, retry_share=0.0, breaker="off")
+    result = await called(made, patient=True)
+    assert result.tries.attempts == 21
+    before_s = time.now_s
+    assert (await called(made, patient=True)).tries.attempts == 21
+    assert time.now_s - before_s >= 10.0  # ten were saved up, then one a second
+
+
+async def test_an_empty_retry_budget_is_no_reason_to_wait_when_another_can_be_asked():
+    clock = ManualClock()
+    clock.sleep = lambda seconds: asyncio.sleep(0)
+    made = caller(BROKEN, clock=clock.clock(), retries=20, retry_share=0.0, breaker="off")
+    result = await called(made)
+    assert (result.reply, result.tries.attempts) == (BROKEN, 11)
+
+
+async def test_what_was_never_sent_is_retried_freely():
+    refused = Failure(code=FailureCode.CONNECT, message="refused", retryable=True, sent="no")
+    clock = ManualClock()
+    clock.sleep = lambda seconds: asyncio.sleep(0)
+    result = await called(caller(refused, clock=clock.clock(), retries=20, retry_share=0.0, breaker="off"))
+    assert result.tries.attempts == 21
+
+
+async def test_a_second_request_is_sent_beside_one_that_takes_long_and_the_loser_is_closed_and_counted():
+    worker = Held()
+    made = caller_of(ModelSpec(adapter="scripted", hedge=HedgeSpec(after=0.02, share=1.0), price=Price(input=0, output=1000)))
+    made.use([worker])
+    asked = asyncio.create_task(called(made))
+    await worker.asked(2)
+    worker.waiting[1].set_result(completion("second"))
+    result = await asked
+    assert (result.reply.text, result.tries.attempts, worker.cancelled) == ("second", 2, 1)
+    assert result.tries.possible_usd == pytest.approx(1.024)
+    assert made.share.busy == 0
+
+
+async def test_when_the_first_request_fails_its_hedge_may_still_answer():
+    worker = Held()
+    made = caller_of(ModelSpec(adapter="scripted", hedge=HedgeSpec(after=0.02, share=1.0)))
+    made.use([worker])
+    asked = asyncio.create_task(called(made))
+    await worker.asked(2)
+    worker.waiting[0].set_result(REFUSED)
+    await asyncio.sleep(0.01)
+    worker.waiting[1].set_result(completion("second"))
+    assert (await asked).reply.text == "second"
+
+
+async def test_a_hedge_that_could_not_be_made_is_not_the_calls_failure():
+    worker = Held()
+    share = Share(lambda want, give_back: None)
+    share.granted(1)
+    share.keep_idle(True)
+    share.granted(1)
+    made = caller_of(ModelSpec(adapter="scripted", hedge=HedgeSpec(after=0.01, share=1.0)), share=share)
+    made.use([worker])
+    asked = asyncio.create_task(called(made))
+    await asyncio.sleep(0.2)
+    worker.waiting[0].set_result(REFUSED)
+    result = await asked
+    assert (result.reply, len(worker.waiting), share.waiting) == (REFUSED, 1, 0)
+
+
+async def test_hedges_are_a_share_of_the_calls():
+    worker = Held()
+    made = caller_of(ModelSpec(adapter="scripted", hedge=HedgeSpec(after=0.005, share=0.1)))
+    made.use([worker])
+    asked = [asyncio.create_task(called(made)) for _ in range(40)]
+    await worker.asked(44)
+    await asyncio.sleep(0.05)
+    assert len(worker.waiting) == 44
+    for future in worker.waiting:
+        future.cancelled() or future.set_result(completion("fine"))
+    assert sum([(await one).tries.attempts for one in asked]) == 44
+
+
+async def test_what_a_call_waits_before_it_is_sent_is_no_reason_for_a_hedge():
+    worker = Held()
+    share = Share(lambda want, give_back: None)
+    made = caller_of(ModelSpec(adapter="scripted", hedge=HedgeSpec(after=0.3, share=1.0)), share=share)
+    made.use([worker])
+    asked = asyncio.create_task(called(made))
+    await asyncio.sleep(0.25)
+    share.keep_idle(True)
+    share.granted(5)
+    await worker.asked(1)
+    await asyncio.sleep(0.1)
+    assert len(worker.waiting) == 1
+    await worker.asked(2)
+    worker.waiting[0].set_result(completion("first"))
+    assert (await asked).reply.text == "first"
+
+
+async def test_a_stream_is_never_hedged():
+    worker = Held()
+    made = caller_of(ModelSpec(adapter="scripted", hedge=HedgeSpec(after=0.005, share=1.0)))
+    made.use([worker])
+    asked = asyncio.create_task(called(made, on_text=lambda text: None))
+    await asyncio.sleep(0.05)
+    assert len(worker.waiting) == 1
+    worker.waiting[0].set_result(completion("fine"))
+    await asked
+
+
+async def test_a_cancelled_call_counts_its_worst_case():
+    worker = Held()
+    bench = LimitedBench(ModelSpec(adapter="scripted", limits=Limits(usd_per_run=2.0), price=Price(input=0, output=1000)))
+    bench.caller.use([worker])
+    tries = Tries()
+    asked = asyncio.create_task(bench.caller.call(Request(ASKED, "step"), tries))
+    await worker.asked(1)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    assert tries.possible_usd == pytest.approx(1.024)
+    result = await called(bench.caller)
+    assert (result.reply.code, result.tries.attempts) == (FailureCode.RUN_BUDGET, 0)
+    assert "1.024 spent" in result.reply.message
+
+
+async def test_a_call_that_was_cancelled_before_it_was_sent_costs_nothing():
+    bench = LimitedBench(ModelSpec(adapter="scripted", limits=Limits(usd_per_run=2.0), price=Price(input=0, output=1000)))
+    worker = Held()
+    bench.caller.use([worker])
+    first = asyncio.create_task(called(bench.caller))
+    await worker.asked(1)
+    tries = Tries()
+    second = asyncio.create_task(bench.caller.call(Request(ASKED, "step"), tries))
+    await asyncio.sleep(0.01)
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+    worker.waiting[0].set_result(completion("free"))
+    await first
+    assert (tries.possible_usd, bench.caller.purse.waiting) == (0.0, 0)
+    assert [standing.leased.usd for standing in bench.caller.purse.standings()] == [0.0]
+
+
+async def test_a_run_beyond_its_budget_is_refused_and_goes_on_with_a_larger_one():
+    bench = LimitedBench(ModelSpec(adapter="scripted", price=Price(input=0, output=1000)))
+    bench.caller.use([ScriptedWorker([completion("fine").model_copy(update={"cost_usd": 1.0})])])
+
+    async def ask(budget_usd):
+        return await bench.caller.call(Request(ASKED, "step", "run", Terms(budget_usd=budget_usd)), Tries())
+
+    assert (await ask(1.5)).text == "fine"
+    assert (await ask(1.5)).code is FailureCode.RUN_BUDGET
+    assert (await ask(2.5)).text == "fine"
+
+
+async def test_a_call_that_takes_longer_than_a_minute_settles_like_any():
+    slow = completion("late").model_copy(update={"timing": completion("late").timing.model_copy(update={"total_s": 90.0})})
+    bench = LimitedBench(ModelSpec(adapter="scripted", timeout=120, limits=Limits(requests_per_minute=100)))
+    bench.caller.use([ScriptedWorker([slow])])
+    assert (await called(bench.caller)).reply.text == "late"
+
+
+async def test_a_rows_own_short_deadline_is_no_fault_of_the_models():
+    class TimedOut(ScriptedWorker):
+        async def ask(self, call, on_text=None):
+            time.now_s += call.timeout_s
+            return Failure(code=FailureCode.TIMEOUT, message="no reply", retryable=True, sent="maybe")
+
+    time = ManualClock()
+    made = caller_of(ModelSpec(adapter="scripted", breaker=QUICK), clock=time.clock())
+    made.use([TimedOut([])])
+    results = [await called(made, deadline_s=time.now_s + 0.01) for _ in range(10)]
+    assert {result.reply.code for result in results} == {FailureCode.DEADLINE}
+    assert not made.resting
+
+
+async def test_a_call_that_kills_its_workers_is_given_up_after_the_third():
+    clock = ManualClock()
+    result = await called(caller(LOST, completion("never"), clock=clock.clock(), retries=0))
+    assert result.reply.text == "never"
+    result = await called(caller(LOST, LOST, LOST, completion("never"), clock=clock.clock()), patient=True)
+    assert (result.reply.code, result.reply.retryable, result.tries.attempts) == (FailureCode.WORKER_LOST, False, 3)
+    assert "kill" in result.reply.message
+
+
+async def test_a_retry_tells_what_went_wrong_and_what_is_done_about_it():
+    told = list[Notice]()
+    await called(caller(BROKEN, completion("fine"), clock=ManualClock().clock(), tell=told.append))
+    [notice] = told
+    assert str(notice) == "model: server-error (broken); such calls are made again, each time after a longer pause"
+
+
+async def test_a_rest_and_its_end_are_told():
+    time, told = ManualClock(), list[Notice]()
+    made = caller(*[BROKEN] * 4, completion("back"), clock=time.clock(), retries=0, breaker=QUICK, tell=told.append)
+    for _ in range(8):
+        await called(made, patient=True)
+    assert [notice.code for notice in told] == ["breaker-open", "breaker-closed"]
+    assert "4 of its last 4 calls failed (server-error)" in told[0].what
