@@ -52,7 +52,16 @@ def _json(line: dict[str, Any]) -> bytes:
     try:
         return to_json(line, inf_nan_mode="null")
     except ValueError:  # half a surrogate pair, as some models write: JSON has it as an escape
-        return json.dumps(to_jsonable_python(line, inf_nan_mode="null"), separators=(",", ":")).encode()
+        return json.dumps(_jsonable(line), separators=(",", ":")).encode()
+
+
+def _jsonable(value: Any) -> Any:
+    """Return the value as JSON has it; pydantic's own refuses half a surrogate pair in a key (a vote, a field of the row)."""
+    if isinstance(value, dict):
+        return {_jsonable(key): _jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(inner) for inner in value]
+    return value if isinstance(value, str) else to_jsonable_python(value, inf_nan_mode="null")
 
 
 def _chat_completion(record: RowRecord, answer: Answer, name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from partsong_cluster.batch.tally import Tally
 from partsong_cluster.report.words import counted
+from partsong_cluster.terminal import as_shown
 
 __all__ = ["LineProgress", "Pace", "Progress", "TerminalProgress", "progress_on"]
 
@@ -78,7 +79,7 @@ class LineProgress(Progress):
 
     def say(self, line: str) -> None:
         """See Progress.say."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(as_shown(line), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, tally: Tally, in_flight: int, fraction: float | None) -> None:
         """See Watcher.show."""
@@ -106,7 +107,7 @@ class TerminalProgress(Progress):
 
     def say(self, line: str) -> None:
         """See Progress.say."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(as_shown(line), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, tally: Tally, in_flight: int, fraction: float | None) -> None:
         """See Watcher.show."""

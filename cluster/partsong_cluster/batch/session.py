@@ -10,11 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from partsong.journal.salvage import set_aside_if_damaged
-
 from partsong.contracts import Notice
 from partsong.engine import Engine
 from partsong.errors import Place, RunError
+from partsong.journal.salvage import set_aside_if_damaged
 from partsong.journal.store import RunInfo
 from partsong.mesh import LoadedMesh
 from partsong_cluster.batch.folder import LEDGER, MANIFEST, SNAPSHOT, Manifest, RunFolder

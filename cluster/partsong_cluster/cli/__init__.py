@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from partsong.errors import PartsongError
 from partsong_cluster.cli.exit_codes import ExitCode, code_of_error
+from partsong_cluster.terminal import as_shown, plain
 
 __all__ = ["main"]
 
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if _DEBUG in given:
             raise
-        print(f"internal: {type(error).__name__}: {error}\n  please report it; --debug shows where", file=sys.stderr)  # noqa: T201  the shell's outermost line
+        print(as_shown(f"internal: {type(error).__name__}: {error}\n  please report it; --debug shows where"), file=sys.stderr)  # noqa: T201  the shell's outermost line
         sys.exit(ExitCode.INTERNAL)
 
 
@@ -43,8 +44,8 @@ def _print_error(error: PartsongError) -> None:
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for problem in error.problems:
-        console.print(Text.assemble((problem.code, "bold red"), ": ", (problem.what, "bold")))
+        console.print(Text.assemble((problem.code, "bold red"), ": ", (as_shown(problem.what), "bold")))
         if problem.at is not None:
-            console.print(Text(f"  at {problem.at}", "dim"))
+            console.print(Text(plain(f"  at {problem.at}"), "dim"))
         if problem.remedy:
-            console.print(Text(f"  {problem.remedy}"))
+            console.print(Text(as_shown(f"  {problem.remedy}")))

@@ -1,11 +1,13 @@
 """`partsong ask MESH "question"`: one answer, in this process, text as it comes where the plan allows."""
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic_core import to_jsonable_python
 from rich.console import Console
 
 import partsong
@@ -15,6 +17,7 @@ from partsong.errors import InputError
 from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.cli.exit_codes import ExitCode
 from partsong_cluster.cli.explain import explained
+from partsong_cluster.terminal import as_read, as_shown, in_json, plain
 
 __all__ = ["EXAMPLES", "ask"]
 
@@ -45,19 +48,26 @@ def ask(
     printer = _Printer(silent=as_json)
     reply = asyncio.run(_asked(mesh, allowed_by(allow), Task.of(text, use=use), printer))
     if as_json:
-        typer.echo(reply.model_dump_json(indent=2))
+        typer.echo(in_json(_json(reply)))
     else:
         printer.finish(reply)
     if explain:
         Console(stderr=True, highlight=False).print(explained(reply))
     if not isinstance(reply, Answer):
-        typer.echo(f"{reply.code}: {reply.message}" + (f"\n  at {reply.where}" if reply.where else ""), err=True)
+        typer.echo(f"{reply.code}: {as_shown(reply.message)}" + (f"\n  at {plain(reply.where)}" if reply.where else ""), err=True)
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
 async def _asked(mesh: Path, allowed: Allowed, task: Task, printer: "_Printer") -> Reply:
     async with partsong.open(mesh, allowed=allowed) as opened:
         return await opened.ask(task, on_text=printer.text)
+
+
+def _json(reply: Reply) -> str:
+    try:
+        return reply.model_dump_json(indent=2)
+    except ValueError:  # half a surrogate pair: JSON has it as an escape
+        return json.dumps(to_jsonable_python(reply), indent=2)
 
 
 class _Printer:
@@ -70,11 +80,11 @@ class _Printer:
     def text(self, piece: str) -> None:
         if not self._silent:
             self._printed += piece
-            typer.echo(piece, nl=False)
+            typer.echo(as_read(piece), nl=False, color=True)
 
     def finish(self, reply: Reply) -> None:
         """End the line; print the answer where what was streamed is not it (a repair, a merge)."""
         if isinstance(reply, Answer) and reply.text != self._printed:
-            typer.echo(("\n" if self._printed else "") + reply.text)
+            typer.echo(("\n" if self._printed else "") + as_read(reply.text), color=True)
         elif self._printed:
             typer.echo()

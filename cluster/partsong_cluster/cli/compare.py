@@ -15,6 +15,7 @@ from partsong.evaluation.summary import PlanSummary, Summing
 from partsong_cluster.batch.finished import finished_rows, manifest_of, plans_of
 from partsong_cluster.report.billed import as_billed
 from partsong_cluster.report.marked import EXPECTED, grader_of, marked
+from partsong_cluster.terminal import plain
 
 __all__ = ["EXAMPLES", "compare"]
 
@@ -74,11 +75,11 @@ def _table(summaries: Sequence[_Compared]) -> Table:
     table = Table("run", *(Column(name, justify="right") for name in numbers), box=None, pad_edge=False, header_style="dim")
     for one in summaries:
         table.add_row(
-            Text(one.plan),
+            Text(plain(one.plan)),
             f"{one.rows:,}",
             f"{one.failed:,}",
             _accuracy(one),
-            ", ".join(one.graded_by) or "-",
+            Text(plain(", ".join(one.graded_by) or "-")),
             f"{one.usd_per_1000:,.3f}",
             f"{one.cpu_s_per_1000:,.1f}",
             f"{one.calls_per_row:.2f}",

@@ -16,6 +16,7 @@ from partsong.errors import Problem
 from partsong.mesh import Findings, check_mesh, load_mesh
 from partsong.mesh.show import as_yaml, json_schema, shown
 from partsong_cluster.cli.allow import Allow, allowed_by
+from partsong_cluster.terminal import as_read, in_json, plain
 
 __all__ = ["app"]
 
@@ -74,8 +75,8 @@ def show(
     Exit code 0: printed; 2: the file has problems, which are listed on standard error, or wrong usage.
     """
     loaded = load_mesh(file, env={}, check_secrets=False, allowed=allowed_by(allow))
-    plain = shown(loaded, defaults=defaults)
-    typer.echo(json.dumps(plain, indent=2, ensure_ascii=False) if as_json else as_yaml(plain), nl=as_json)
+    content = shown(loaded, defaults=defaults)
+    typer.echo(in_json(json.dumps(content, indent=2, ensure_ascii=False)) if as_json else as_read(as_yaml(content)), nl=as_json)
 
 
 @app.command(
@@ -109,11 +110,11 @@ def _print_findings(console: Console, subject: str, found: Findings) -> None:
 
 
 def _block(severity: str, colour: str, problem: Problem) -> Text:
-    text = Text.assemble((severity, f"bold {colour}"), " ", (_plain(problem.what), "bold"), (f"  [{problem.code}]", "dim"))
+    text = Text.assemble((severity, f"bold {colour}"), " ", (plain(problem.what), "bold"), (f"  [{problem.code}]", "dim"))
     if problem.at is not None:
-        text.append(f"\n  {_plain(str(problem.at))}", "dim")
+        text.append(f"\n  {plain(str(problem.at))}", "dim")
     if problem.remedy:
-        text.append(f"\n  {_plain(problem.remedy)}")
+        text.append(f"\n  {plain(problem.remedy)}")
     return text.append("\n")
 
 
@@ -122,9 +123,9 @@ def _verdict(subject: str, found: Findings) -> Text:
         _counted(len(problems), noun) for problems, noun in ((found.errors, "error"), (found.warnings, "warning")) if problems
     )
     if found.mesh is None:
-        return Text(f"{_plain(subject)}: {counts}")
+        return Text(f"{plain(subject)}: {counts}")
     has = ", ".join(_counted(len(part), noun) for part, noun in _parts(found) if part)
-    return Text(f"{_plain(subject)}: good ({has})" + (f", with {counts}" if counts else ""))
+    return Text(f"{plain(subject)}: good ({has})" + (f", with {counts}" if counts else ""))
 
 
 def _parts(found: Findings) -> Sequence[tuple[Sequence[object], str]]:
@@ -134,8 +135,3 @@ def _parts(found: Findings) -> Sequence[tuple[Sequence[object], str]]:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _plain(text: str) -> str:
-    """Return the text without what would steer the terminal."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)

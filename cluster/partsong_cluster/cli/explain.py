@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from partsong.contracts import Answer, BillLine, Reply, TierOutcome
+from partsong_cluster.terminal import plain
 
 __all__ = ["explained"]
 
@@ -36,12 +37,12 @@ def _facts(answer: Answer) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     if answer.route is not None:
-        grid.add_row("route", f"{answer.route.use} ({answer.route.reason})")
-    grid.add_row("source", answer.source)
+        grid.add_row("route", Text(plain(f"{answer.route.use} ({answer.route.reason})")))
+    grid.add_row("source", Text(plain(answer.source)))
     if answer.confidence is not None:
         grid.add_row("confidence", f"{answer.confidence:.2f}")
     if answer.stopped:
-        grid.add_row("stopped", answer.stopped)
+        grid.add_row("stopped", Text(plain(answer.stopped)))
     grid.add_row("cost", f"${answer.cost_usd:.6f} in {len(answer.bill)} call{'' if len(answer.bill) == 1 else 's'}")
     grid.add_row("took", f"{answer.latency_s:.2f} s")
     if answer.trace_id:
@@ -57,7 +58,7 @@ def _tier(tier: TierOutcome) -> tuple[str, ...]:
 def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
     table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(plain(cell)) for cell in row))
     return table
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from partsong.pool.forecast import ASSUMED_COMPLETION_TOKENS
 from partsong_cluster.batch.dry_run import DryRun
 from partsong_cluster.report.words import counted
+from partsong_cluster.terminal import plain
 
 __all__ = ["forecast_shown", "summary_shown"]
 
@@ -48,7 +49,7 @@ def _summary_parts(summary: Mapping[str, Any], folder: Path) -> Iterator[Rendera
     yield _models(summary["models"])
     if summary["unused_fields"]:
         listed = ", ".join(f"{name} ({counted(count, 'row')})" for name, count in summary["unused_fields"].items())
-        yield Text(f"These fields of the requests changed nothing: {listed}", "yellow")
+        yield Text(plain(f"These fields of the requests changed nothing: {listed}"), "yellow")
     yield Text(f"{folder}", "dim")
 
 
@@ -76,13 +77,13 @@ def _forecast_parts(forecast: DryRun) -> Iterator[RenderableType]:
         table = Table("route", *(Column(name, justify="right") for name in numbers), "why", box=None, pad_edge=False, header_style="dim")
         for name, route in sorted(forecast.routes.items()):
             why = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(route.reasons.items(), key=lambda r: -r[1])[:5])
-            table.add_row(Text(name), f"{route.rows:,}", f"{route.prompt_tokens:,}", f"${route.most_usd:,.4f}", Text(why))
+            table.add_row(Text(name), f"{route.rows:,}", f"{route.prompt_tokens:,}", f"${route.most_usd:,.4f}", Text(plain(why)))
         yield table
     if forecast.models:
         yield Text("calls at most: " + ", ".join(f"{name} {calls:,}" for name, calls in sorted(forecast.models.items())))
     yield Text(f"Counted: every call a plan may make, max_tokens (else {ASSUMED_COMPLETION_TOKENS:,}) tokens a reply, no retries.", "dim")
     if forecast.bad:
         yield Text(f"{counted(forecast.bad, 'row')} cannot be answered:", "bold yellow")
-        yield from (Text(f"  {line}") for line in forecast.bad_rows)
+        yield from (Text(plain(f"  {line}")) for line in forecast.bad_rows)
         if forecast.bad > len(forecast.bad_rows):
             yield Text(f"  and {forecast.bad - len(forecast.bad_rows):,} more")

@@ -12,6 +12,7 @@ from rich.text import Text
 from partsong.contracts import Answer
 from partsong.telemetry.tree import RowTrace, SpanNode, read_trace, trace_files
 from partsong_cluster.batch.finished import finished_rows, manifest_of
+from partsong_cluster.terminal import in_json, plain
 
 __all__ = ["drawn", "trace"]
 
@@ -29,7 +30,7 @@ def trace(
     """Draw what one row went through: plans, calls, retries, merges, with the time each took."""
     found = _read(run, row)
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        typer.echo(in_json(found.model_dump_json(indent=2)))
     else:
         console = Console()
         console.print(drawn(found, _NARROW_BAR_CELLS if console.width < _NARROW_COLUMNS else _BAR_CELLS))
@@ -70,12 +71,12 @@ def _headline(found: RowTrace) -> Text:
     facts += [_took(found.duration_s), f"trace {found.trace_id}"]
     if found.earlier_traces:
         facts.append(f"{found.earlier_traces} earlier, of an interrupted run")
-    return Text.assemble((_plain(name), "bold"), ("  " + " · ".join(facts), "dim"))
+    return Text.assemble((plain(name), "bold"), ("  " + " · ".join(facts), "dim"))
 
 
 def _branches(node: SpanNode, guides: str = "", branch: str = "", beneath: str = "") -> Iterator[tuple[Text, SpanNode]]:
     """Yield the span and all beneath it, each with its name behind the lines of the tree."""
-    yield Text.assemble((guides + branch, "dim"), (_plain(node.name), "red" if node.error else "")), node
+    yield Text.assemble((guides + branch, "dim"), (plain(node.name), "red" if node.error else "")), node
     for child in node.children:
         last = child is node.children[-1]
         yield from _branches(child, guides + beneath, "└─ " if last else "├─ ", "   " if last else "│  ")
@@ -113,10 +114,10 @@ def _facts(node: SpanNode) -> Text:
     facts += [str(told[key]) for key in ("partsong.route", "partsong.stopped") if told.get(key)]
     if told.get("partsong.cancelled"):
         facts.append("cancelled")
-    line = Text(_plain(" · ".join(facts)), "dim")
+    line = Text(plain(" · ".join(facts)), "dim")
     if node.error:
         code = told.get("error.type")
-        line.append((" · " if facts else "") + _plain(f"{code}: {node.error}" if code and code != node.error else node.error), "red")
+        line.append((" · " if facts else "") + plain(f"{code}: {node.error}" if code and code != node.error else node.error), "red")
     return line
 
 
@@ -124,8 +125,3 @@ def _took(seconds: float) -> str:
     if seconds < 0.001:
         return f"{seconds * 1e6:.0f} us"
     return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.2f} s"
-
-
-def _plain(text: str) -> str:
-    """Return the text without what would steer the terminal."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)

@@ -22,7 +22,7 @@ REPORT = "report.html"
 def write_report(folder: Path, report: Report) -> Path:
     """Write the page into the folder and return its path."""
     path = folder / REPORT
-    replace_file(path, page(report).encode())
+    replace_file(path, page(report).encode("utf-8", "replace"))  # half a surrogate pair, as some models write, becomes `?`
     return path
 
 
