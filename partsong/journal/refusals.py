@@ -3,7 +3,7 @@
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,24 +11,6 @@ from partsong.errors import Place, StoreError
 
 __all__ = ["damaged", "store_errors"]
 
-_ROOM = "make room and run the same command again: nothing written is lost"
-_WRITABLE = "make the file and its folder writable"
-_SALVAGE = "restore it from a copy, keep what can be read of it (partsong journal salvage), or start the run again with --fresh"
-
-_REFUSALS: Mapping[int, tuple[str, str, str]] = {
-    sqlite3.SQLITE_FULL: ("store-full", "the disk is full", _ROOM),
-    sqlite3.SQLITE_READONLY: ("store-read-only", "the journal cannot be written", _WRITABLE),
-    sqlite3.SQLITE_PERM: ("store-read-only", "the journal cannot be written", _WRITABLE),
-    sqlite3.SQLITE_CANTOPEN: ("store-cannot-open", "the journal cannot be opened", "check that the folder exists and may be written"),
-    sqlite3.SQLITE_NOTADB: (
-        "store-not-a-database",
-        "the file is no SQLite database",
-        "name another file as store, or restore it from a copy",
-    ),
-    sqlite3.SQLITE_CORRUPT: ("store-corrupt", "the journal is damaged", _SALVAGE),
-    sqlite3.SQLITE_BUSY: ("store-busy", "another process holds the journal", "end what else has the file open and run the command again"),
-    sqlite3.SQLITE_IOERR: ("store-io", "the disk refuses to read or write the journal", "check the disk and its free space"),
-}
 _ROOM_OR_NOT = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 """What SQLite also says when there is no room for one of its lesser files."""
 _LEAST_FREE_BYTES = 1 << 16
@@ -47,28 +29,63 @@ def store_errors(path: Path) -> Iterator[None]:
 
 def damaged(path: Path, how: str) -> StoreError:
     """Return the error of a journal whose content cannot be right."""
-    return StoreError("store-corrupt", f"the journal is damaged: {how}", at=Place(str(path)), remedy=_SALVAGE)
+    return StoreError(
+        "store-corrupt",
+        f"the journal is damaged: {how}",
+        at=Place(str(path)),
+        remedy="keep what can be read of it (partsong journal salvage), restore it from a copy, or start the run again with --fresh",
+    )
 
 
 def _of_sqlite(error: sqlite3.Error, path: Path) -> StoreError:
+    at = Place(str(path))
     extended: int | None = getattr(error, "sqlite_errorcode", None)
     if extended is None:
-        return StoreError("store-closed", f"the journal is closed ({error})", at=Place(str(path)), remedy="open it again")
-    primary = extended & 0xFF
+        return StoreError("store-closed", f"the journal is closed ({error})", at=at, remedy="open it again")
+    primary, name = extended & 0xFF, error.sqlite_errorname
     if primary in _ROOM_OR_NOT and _is_full(path.parent):
         primary = sqlite3.SQLITE_FULL
-    code, what, remedy = _REFUSALS.get(primary, ("store-failed", "SQLite failed", "report this with the lines around it"))
-    return StoreError(code, f"{what} ({error.sqlite_errorname})", at=Place(str(path)), remedy=remedy)
+    match primary:
+        case sqlite3.SQLITE_FULL:
+            return _full(at)
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return _read_only(at)
+        case sqlite3.SQLITE_CORRUPT:
+            return damaged(path, name)
+        case sqlite3.SQLITE_NOTADB:
+            remedy = "name another file as store, or restore it from a copy"
+            return StoreError("store-not-a-database", f"the file is no SQLite database ({name})", at=at, remedy=remedy)
+        case sqlite3.SQLITE_BUSY:
+            remedy = "end what else has the file open and run the same command again"
+            return StoreError("store-busy", f"another process holds the journal ({name})", at=at, remedy=remedy)
+        case sqlite3.SQLITE_CANTOPEN:
+            return _cannot_open(at, name)
+        case sqlite3.SQLITE_IOERR:
+            remedy = "check the disk and its free space, and run the same command again: nothing written is lost"
+            return StoreError("store-io", f"the disk refuses to read or write the journal ({name})", at=at, remedy=remedy)
+    return StoreError("store-failed", f"SQLite failed ({name})", at=at, remedy="report this with the lines around it")
 
 
 def _of_system(error: OSError, path: Path) -> StoreError:
-    at = Place(str(path))
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError("store-full", "the disk is full", at=at, remedy=_ROOM)
-    if error.errno == errno.EROFS:
-        return StoreError("store-read-only", "the journal cannot be written", at=at, remedy=_WRITABLE)
-    what = f"the journal cannot be opened ({error.strerror})"
-    return StoreError("store-cannot-open", what, at=at, remedy="check that the folder exists and may be written")
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return _full(Place(str(path)))
+        case errno.EROFS:
+            return _read_only(Place(str(path)))
+    return _cannot_open(Place(str(path)), error.strerror or type(error).__name__)
+
+
+def _full(at: Place) -> StoreError:
+    return StoreError("store-full", "the disk is full", at=at, remedy="make room and run the same command again: nothing written is lost")
+
+
+def _read_only(at: Place) -> StoreError:
+    return StoreError("store-read-only", "the journal cannot be written", at=at, remedy="make the file and its folder writable")
+
+
+def _cannot_open(at: Place, why: str) -> StoreError:
+    remedy = "check that the folder exists and may be written"
+    return StoreError("store-cannot-open", f"the journal cannot be opened ({why})", at=at, remedy=remedy)
 
 
 def _is_full(folder: Path) -> bool:

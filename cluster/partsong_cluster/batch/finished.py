@@ -10,11 +10,11 @@ from partsong.contracts import RowRecord
 from partsong.errors import Place, RunError
 from partsong.journal.address import open_store
 from partsong.plans import Plan, PlanField
-from partsong_cluster.batch.folder import MANIFEST, SNAPSHOT, Manifest
+from partsong_cluster.batch.folder import JOURNAL, MANIFEST, SNAPSHOT, Manifest
 
 __all__ = ["JOURNAL_URL", "finished_rows", "manifest_of", "plans_of"]
 
-JOURNAL_URL = "sqlite:///journal.db"
+JOURNAL_URL = f"sqlite:///{JOURNAL}"
 """The store of a mesh that names none, in the run's folder."""
 
 _PLANS: TypeAdapter[dict[str, Plan]] = TypeAdapter(dict[str, PlanField])

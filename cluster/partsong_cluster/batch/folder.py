@@ -17,11 +17,13 @@ from partsong.journal.folder import make_folder
 from partsong.telemetry.tree import recorded_files
 from partsong_cluster.batch.disk import disk_errors, replace_file
 
-__all__ = ["MANIFEST", "SNAPSHOT", "Manifest", "RunFolder"]
+__all__ = ["JOURNAL", "LEDGER", "MANIFEST", "SNAPSHOT", "Manifest", "RunFolder"]
 
 MANIFEST = "run.json"
 SNAPSHOT = "mesh.json"
 LEDGER = "ledger.db"
+JOURNAL = "journal.db"
+"""Of a mesh that names no other store."""
 
 _LOCK = "run.lock"
 _MOST_NAMED = 8

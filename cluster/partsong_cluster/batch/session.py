@@ -16,7 +16,7 @@ from partsong.errors import Place, RunError
 from partsong.journal.salvage import set_aside_if_damaged
 from partsong.journal.store import RunInfo
 from partsong.mesh import LoadedMesh
-from partsong_cluster.batch.folder import LEDGER, MANIFEST, SNAPSHOT, Manifest, RunFolder
+from partsong_cluster.batch.folder import JOURNAL, LEDGER, MANIFEST, SNAPSHOT, Manifest, RunFolder
 from partsong_cluster.batch.ingest import InputRules
 from partsong_cluster.batch.ledger import Ledger
 from partsong_cluster.batch.mending import found_manifest, mend_ledger
@@ -44,9 +44,6 @@ class RunOrder:
     accept_changes: bool = False
     output_format: Literal["jsonl", "parquet"] = "jsonl"
 
-
-JOURNAL = "journal.db"
-"""In the run's folder, of a mesh that names no other store."""
 
 StartEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 
