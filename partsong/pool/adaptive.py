@@ -23,6 +23,8 @@ __all__ = ["AdaptiveLimit", "Outcome"]
 Outcome = Literal["ok", "overloaded", "ignored"]
 """What a call says about the load: it was answered; it met a throttle, a busy server or a timeout; nothing."""
 
+_JITTER_S = 0.1
+"""What a busy machine of our own adds to a call now and then: beside a latency of some milliseconds it would look like a provider's queue."""
 _CUT = 0.7
 """What an overload, or a step of a descent, leaves of the limit."""
 _HALF = 0.5
@@ -224,7 +226,7 @@ class _Lengths:
 
     def relative(self, latency_s: float, length: int, latest: float) -> float:
         """Return the level of a call: its latency relative to the usual one. The first of a length is taken to be at the `latest` level."""
-        taken = math.log(max(latency_s, 1e-6))
+        taken = math.log(latency_s + _JITTER_S)
         return taken - self._usual.setdefault(length, taken - latest)
 
     def learn(self, calls: Sequence[tuple[float, int]], median: float) -> None:
