@@ -5,6 +5,7 @@ from typing import Protocol
 
 from partsong.contracts import Row, RowOutcome
 from partsong.journal.port import JournalPort
+from partsong.telemetry import Telemetry
 
 __all__ = ["Engine"]
 
@@ -15,6 +16,11 @@ class Engine(Protocol):
     @property
     def journal(self) -> JournalPort:
         """The journal that holds what this engine finishes."""
+        ...
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Where this process's spans and levels go."""
         ...
 
     @property

@@ -23,7 +23,7 @@ from partsong.pool.pool import Pool, PoolInstruction
 from partsong.pool.purse import Purse, PurseWish
 from partsong.pool.share import Share
 from partsong.telemetry import Telemetry
-from partsong.telemetry.levels import JOURNAL_PENDING
+from partsong.telemetry.levels import JOURNAL_LOOKUPS, JOURNAL_PENDING, LIMITS_WAITING
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
@@ -75,11 +75,13 @@ class InlineEngine:
     async def __aenter__(self) -> Self:
         self._journal = await self._resources.enter_async_context(Journal(self._store))
         self._telemetry.gauge(*JOURNAL_PENDING, partial(_pending, self._journal))
+        self._telemetry.gauge(*JOURNAL_LOOKUPS, partial(_lookups, self._journal))
         pools = {name: _InlinePool(name, spec, self) for name, spec in self._mesh.models.items()}
         for pool in pools.values():
             self._resources.push_async_callback(pool.close)
         callers = {name: pool.caller for name, pool in pools.items()}
         self._metering = Metering(Limiter(self._mesh.models, self._mesh.accounts), self._clock, partial(_handed_out, callers))
+        self._telemetry.gauge(*LIMITS_WAITING, partial(_limited, self._metering))
         self._resources.callback(self._metering.close)
         self._coordinator = Coordinator.of(self._mesh, callers, Synthesizer(), self._journal, self._telemetry, self._clock)
         return self
@@ -93,6 +95,11 @@ class InlineEngine:
         if self._journal is None:
             raise EngineError("not-started", "the engine is not started", remedy="use it inside `async with`")
         return self._journal
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """See Engine.telemetry."""
+        return self._telemetry
 
     @property
     def concurrency(self) -> int:
@@ -133,6 +140,14 @@ def _handed_out(callers: Mapping[str, Caller], instruction: LimitInstruction) ->
 
 def _pending(journal: Journal) -> int:
     return journal.pending_records
+
+
+def _lookups(journal: Journal) -> int:
+    return journal.pending_lookups
+
+
+def _limited(metering: Metering) -> int:
+    return metering.waiting
 
 
 class _InlinePool:

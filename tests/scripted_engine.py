@@ -9,6 +9,7 @@ from typing import Self
 from partsong.contracts import Answer, BillLine, Failure, Reply, Route, Row, RowOutcome, RowRecord, Usage
 from partsong.journal.journal import Journal
 from partsong.journal.sqlite import SqliteStore
+from partsong.telemetry import Telemetry
 
 Script = Callable[[Row], Awaitable[Reply]]
 
@@ -25,8 +26,9 @@ async def echo(row: Row) -> Reply:
 class ScriptedEngine:
     """Implements Engine: a row's record is durable before its outcome is told."""
 
-    def __init__(self, folder: Path, script: Script = echo, concurrency: int = 8) -> None:
+    def __init__(self, folder: Path, script: Script = echo, concurrency: int = 8, telemetry: Telemetry | None = None) -> None:
         self.concurrency = concurrency
+        self.telemetry = telemetry or Telemetry.off()
         self.asked: list[Row] = []
         self.in_flight = 0
         self.most_in_flight = 0

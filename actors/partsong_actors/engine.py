@@ -109,6 +109,11 @@ class RayEngine:
         return self._journal
 
     @property
+    def telemetry(self) -> Telemetry:
+        """See Engine.telemetry."""
+        return self._telemetry
+
+    @property
     def concurrency(self) -> int:
         """See Engine.concurrency."""
         return self._mesh.concurrency

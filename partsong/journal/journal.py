@@ -41,6 +41,11 @@ class Journal:
         """Records that wait for the next transaction."""
         return self._appends.waiting
 
+    @property
+    def pending_lookups(self) -> int:
+        """Look-ups that wait for the next query."""
+        return self._lookups.waiting
+
     async def append(self, records: Sequence[Record]) -> None:
         """Return when the records are durable; a caller cancelled meanwhile has its records written all the same: they were paid for."""
         self._check_open()

@@ -1,8 +1,24 @@
-"""Levels: depths of queues, told by whoever has one through `Telemetry.gauge`."""
+"""Levels: how deep queues are, told by whoever has one through `Telemetry.gauge`. Every queue has one; its description states its bound."""
 
 from typing import NamedTuple
 
-__all__ = ["CALLS_WAITING", "JOURNAL_PENDING", "LEVELS", "ROWS_UNDER_WAY", "Level"]
+__all__ = [
+    "CALLS_IN_FLIGHT",
+    "CALLS_LIMITED",
+    "CALLS_WAITING",
+    "JOURNAL_LOOKUPS",
+    "JOURNAL_PENDING",
+    "LEVELS",
+    "LIMITS_WAITING",
+    "MESSAGES_UNSENT",
+    "NEWS_WAITING",
+    "REPLIES_WAITING",
+    "ROWS_UNDER_WAY",
+    "ROWS_UNPUBLISHED",
+    "SPANS_WAITING",
+    "WORKER_WAITING",
+    "Level",
+]
 
 
 class Level(NamedTuple):
@@ -13,8 +29,74 @@ class Level(NamedTuple):
     description: str
 
 
-ROWS_UNDER_WAY = Level("partsong.rows.under_way", "{row}", "Rows that a coordinator is at work on.")
-CALLS_WAITING = Level("partsong.calls.waiting", "{call}", "Calls at a coordinator that wait for a permit, by partsong.model.")
-JOURNAL_PENDING = Level("partsong.journal.pending", "{record}", "Records that wait for the journal's next transaction.")
+ROWS_UNDER_WAY = Level(
+    "partsong.rows.under_way", "{row}", "Rows that a coordinator is at work on; at most what the run has in flight (`--concurrency`)."
+)
+ROWS_UNPUBLISHED = Level(
+    "partsong.rows.unpublished",
+    "{row}",
+    "Rows that are done and not yet in the output files; from 4,096 on no row is begun, so at most that and the rows under way.",
+)
+CALLS_WAITING = Level(
+    "partsong.calls.waiting",
+    "{call}",
+    "Calls at a coordinator that wait for a permit, by partsong.model; at most the calls that the rows under way make at once.",
+)
+CALLS_LIMITED = Level(
+    "partsong.calls.limited",
+    "{call}",
+    "Calls at a coordinator that have a permit and wait for a rate or a budget, by partsong.model; at most its permits.",
+)
+CALLS_IN_FLIGHT = Level(
+    "partsong.calls.in_flight",
+    "{call}",
+    "Permits in use at a coordinator, by partsong.model; at most the calls that all workers make at once, over Ray half as many again.",
+)
+WORKER_WAITING = Level(
+    "partsong.worker.waiting",
+    "{call}",
+    "Calls that are at a worker before it has room for them, by partsong.model; at most half its `concurrency`, in one process none.",
+)
+LIMITS_WAITING = Level(
+    "partsong.limits.waiting", "{call}", "Calls of all coordinators that wait for a rate or a budget; at most all permits."
+)
+JOURNAL_PENDING = Level(
+    "partsong.journal.pending",
+    "{record}",
+    "Records that wait for the journal's next transaction; at most 4,096 and the last append, the next ones wait at their rows.",
+)
+JOURNAL_LOOKUPS = Level(
+    "partsong.journal.lookups", "{lookup}", "Look-ups in the cache that wait for the journal's next query; at most 4,096."
+)
+MESSAGES_UNSENT = Level(
+    "partsong.messages.unsent",
+    "{item}",
+    "What waits for an earlier message to the same actor (partsong.to) to come back; at most a few a call of the rows under way.",
+)
+REPLIES_WAITING = Level(
+    "partsong.replies.waiting",
+    "{reply}",
+    "Replies that an actor has and its callers have not collected; at most the requests under way, and those of callers that died lately.",
+)
+NEWS_WAITING = Level(
+    "partsong.news.waiting", "{news}", "What the pools have told their members and these have not collected; at most a few a permit."
+)
+SPANS_WAITING = Level(
+    "partsong.telemetry.waiting", "{span}", "Spans that wait to be delivered; at most 8,192 a place they go to, the rest is dropped."
+)
 
-LEVELS = (ROWS_UNDER_WAY, CALLS_WAITING, JOURNAL_PENDING)
+LEVELS = (
+    ROWS_UNDER_WAY,
+    ROWS_UNPUBLISHED,
+    CALLS_WAITING,
+    CALLS_LIMITED,
+    CALLS_IN_FLIGHT,
+    WORKER_WAITING,
+    LIMITS_WAITING,
+    JOURNAL_PENDING,
+    JOURNAL_LOOKUPS,
+    MESSAGES_UNSENT,
+    REPLIES_WAITING,
+    NEWS_WAITING,
+    SPANS_WAITING,
+)

@@ -72,14 +72,18 @@ class Metrics:
         self._step_s.record(span.duration_s, {**kind, "error.type": span.failure} if span.failure else kind)
 
     def gauge(self, name: str, unit: str, description: str, read: Callable[[], float], attributes: Mapping[str, Attribute]) -> None:
-        """Report a level that is read when metrics are sent; levels of one name differ in their attributes."""
+        """Report a level that is read when metrics are sent; those of one name with the same attributes are added up."""
         levels = self._levels.setdefault(name, [])
         levels.append((read, dict(attributes)))
         if len(levels) > 1:
             return
 
         def observe(_: CallbackOptions) -> Iterable[Observation]:
-            return [Observation(read(), told) for read, told in levels]
+            depths: dict[tuple[tuple[str, Attribute], ...], float] = {}
+            for depth, told in levels:
+                key = tuple(sorted(told.items()))
+                depths[key] = depths.get(key, 0) + depth()
+            return [Observation(depth, dict(key)) for key, depth in depths.items()]
 
         self._meter.create_observable_gauge(name, [observe], unit, description)
 

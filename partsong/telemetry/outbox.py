@@ -43,6 +43,11 @@ class Outbox:
         self.dropped = 0
         """Spans that found the outbox full, or that the sink refused."""
 
+    @property
+    def waiting(self) -> int:
+        """Spans that wait to be delivered."""
+        return len(self._waiting)
+
     def start(self) -> None:
         """Begin to deliver."""
         self._thread.start()

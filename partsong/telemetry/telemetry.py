@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from partsong.contracts import Call
 from partsong.telemetry.attributes import Attribute, call_attributes, provider_name
 from partsong.telemetry.file import RotatingFile, SpanFile, own_file
+from partsong.telemetry.levels import SPANS_WAITING
 from partsong.telemetry.outbox import Outbox
 from partsong.telemetry.span import Span, TraceContext
 from partsong.telemetry.spec import TelemetrySpec
@@ -77,6 +78,7 @@ class Telemetry:
         meters = meter_provider(spec.otlp, metric_file, resource, _METRICS_EVERY_S)
         telemetry = cls(spec, tuple(outboxes), meters, Metrics(meters.get_meter("partsong", release)))
         telemetry.gauge(DROPPED_SPANS.name, DROPPED_SPANS.unit, DROPPED_SPANS.description, lambda: telemetry.dropped_spans)
+        telemetry.gauge(*SPANS_WAITING, lambda: telemetry.waiting_spans)
         for outbox in outboxes:
             outbox.start()
         return telemetry
@@ -85,6 +87,11 @@ class Telemetry:
     def dropped_spans(self) -> int:
         """Spans that could not be delivered so far."""
         return sum(outbox.dropped for outbox in self._outboxes)
+
+    @property
+    def waiting_spans(self) -> int:
+        """Spans that wait to be delivered."""
+        return sum(outbox.waiting for outbox in self._outboxes)
 
     def span(self, name: str, parent: str | None, attributes: Mapping[str, Attribute] | None = None) -> Span:
         """Return a span to enter, under the parent's W3C trace context; without one it starts a trace."""

@@ -36,6 +36,11 @@ class Publisher:
         """Whether more rows may be begun."""
         return self._waiting_rows < _MOST_WAITING_ROWS
 
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that the journal has and the output files do not."""
+        return self._waiting_rows
+
     def row_finished(self) -> None:
         """The journal has one more row."""
         self._waiting_rows += 1

@@ -11,6 +11,7 @@ from partsong.contracts import CallRecord, Failure, FailureCode, Reply, Row, Row
 from partsong.engine import Engine
 from partsong.errors import BudgetError, InputError, Place, RunError, most_telling
 from partsong.journal.store import RunInfo
+from partsong.telemetry.levels import ROWS_UNPUBLISHED
 from partsong_cluster.batch.aside import aside
 from partsong_cluster.batch.frontier import Frontier
 from partsong_cluster.batch.ingest import Ingest, InputRules
@@ -96,6 +97,7 @@ class BatchRun:
         self.publisher = Publisher(
             Output(folder, info.run, engine.journal, lambda notice: watcher.say(f"{notice}.")), engine.journal, ledger, self._on_published
         )
+        engine.telemetry.gauge(*ROWS_UNPUBLISHED, lambda: self.publisher.waiting_rows)
         self._ingest = Ingest(input.files, input.rules, ledger.first_row, ledger.position())
         self._frontier = Frontier(ledger.position())
         self._window = limits.concurrency or engine.concurrency

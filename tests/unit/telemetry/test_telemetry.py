@@ -17,7 +17,7 @@ from partsong.contracts import Answer, BillLine, Call, Completion, Failure, Fail
 from partsong.telemetry import Telemetry, TelemetrySpec
 from partsong.telemetry.attributes import SCHEMA_URL
 from partsong.telemetry.file import RotatingFile
-from partsong.telemetry.levels import CALLS_WAITING
+from partsong.telemetry.levels import CALLS_WAITING, SPANS_WAITING, WORKER_WAITING
 from partsong.telemetry.metrics import METRICS
 from partsong.telemetry.outbox import Outbox
 from partsong.telemetry.span import Span, TraceContext
@@ -461,7 +461,7 @@ def test_calls_tokens_cost_latency_and_queue_depth_are_counted_for_every_row(tmp
     [depth] = receiver.metrics["partsong.pool.waiting"].gauge.data_points
     assert (attributes(depth), depth.as_double) == ({"partsong.model": "mini"}, 3.0)
     assert receiver.metrics["partsong.telemetry.dropped"].gauge.data_points[0].as_int == 0
-    assert receiver.metrics.keys() == {*(metric.name for metric in METRICS), "partsong.pool.waiting"}
+    assert receiver.metrics.keys() == {*(metric.name for metric in METRICS), SPANS_WAITING.name, "partsong.pool.waiting"}
 
 
 def test_levels_of_one_name_differ_in_their_attributes(tmp_path: Path) -> None:
@@ -472,6 +472,16 @@ def test_levels_of_one_name_differ_in_their_attributes(tmp_path: Path) -> None:
         telemetry.close()
     points = receiver.metrics[CALLS_WAITING.name].gauge.data_points
     assert {attributes(point)["partsong.model"]: point.as_double for point in points} == {"mini": 3.0, "large": 5.0}
+
+
+def test_levels_with_the_same_attributes_are_added_up(tmp_path: Path) -> None:
+    with OtlpReceiver() as receiver:
+        telemetry = Telemetry.start(TelemetrySpec(otlp=receiver.url), "c", tmp_path)
+        for depth in (3.0, 5.0):  # two workers of one model in this process
+            telemetry.gauge(*WORKER_WAITING, lambda depth=depth: depth, {"partsong.model": "mini"})
+        telemetry.close()
+    [point] = receiver.metrics[WORKER_WAITING.name].gauge.data_points
+    assert point.as_double == 8.0
 
 
 def test_metrics_are_written_to_a_file_beside_the_traces(tmp_path: Path) -> None:
