@@ -4,8 +4,8 @@ A call that carries requests comes back at once, with what replies there are; on
 only while no other is under way. So a busy line needs one remote call a round trip, an idle one hears of a reply when it is there. A link
 whose actor died raises `LinkLostError` from every request under way; what that means is the caller's to decide.
 
-An actor at work lets no call wait longer than `WAITS_S`. One whose calls stay out for longer is *deaf*: its process stands still, or cannot
-be reached. It may hear again at any moment, so nothing is lost by that; but no clock of its own ends a request in time, so the link does.
+An actor at work lets no call wait longer than `WAITS_S`. One whose calls stay out for much longer is *deaf* (`hearing.py`): its process
+stands still. It may hear again at any moment, so nothing is lost by that; but no clock of its own ends a request in time, so the link does.
 """
 
 import asyncio
@@ -23,17 +23,12 @@ import msgpack
 from partsong.errors import PartsongError, Problem, WireError
 from partsong.wire import Codec
 from partsong_actors.coalesce import Coalescer
+from partsong_actors.hearing import DEAF_AFTER_S, Hearing
 
-__all__ = ["DEAF_AFTER_S", "WAITS_S", "Correspondent", "Link", "LinkLostError", "Mailbox", "OverdueError"]
+__all__ = ["WAITS_S", "Correspondent", "Link", "LinkLostError", "Mailbox", "OverdueError"]
 
 WAITS_S = 2.0
 """How long a call that carries nothing waits at the actor for a reply."""
-
-DEAF_AFTER_S = 6.0
-"""How long a call may be out before its actor counts as deaf: room for a busy machine, and for Python code that holds its process up."""
-
-_LOOKS_EVERY_S = 0.5
-"""How often a link to a deaf actor looks for requests that are overdue."""
 
 _GONE_AFTER_S = 600.0
 """A caller that was not heard of for so long is dead: one at work has a call out, and one that was stopped goes on sooner."""
@@ -44,7 +39,11 @@ _log = logging.getLogger(__name__)
 
 
 class LinkLostError(Exception):
-    """The actor died or became unreachable with the request under way; it may or may not have been carried out."""
+    """The actor died or became unreachable with the request under way; unless it was never `sent`, it may have been carried out."""
+
+    def __init__(self, cause: str, *, sent: bool) -> None:
+        super().__init__(cause)
+        self.sent = sent
 
 
 class OverdueError(Exception):
@@ -59,13 +58,14 @@ class Correspondent(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Request(Generic[Out]):
     """A request under way."""
 
     reply: asyncio.Future[Out]
     due_s: float
     """On the event loop's clock."""
+    sent: bool = False
 
 
 def _nobody() -> None:
@@ -85,9 +85,7 @@ class Link(Generic[In, Out]):
         deaf_after_s: float = DEAF_AFTER_S,
     ) -> None:
         """`turned` is called when the actor has become deaf or hears again."""
-        self._turned = turned
-        self._deaf_after_s = deaf_after_s
-        self._looking: asyncio.Task[None] | None = None
+        self._hearing = Hearing(turned, self._give_up_overdue, deaf_after_s)
         self._actor = actor
         self._requests = requests
         self._replies = replies
@@ -108,7 +106,7 @@ class Link(Generic[In, Out]):
     @property
     def deaf(self) -> bool:
         """Whether the actor gives no sign of life."""
-        return self._looking is not None
+        return self._hearing.deaf
 
     async def request(self, item: In, within_s: float = math.inf) -> Out:
         """Return the actor's reply; cancelled, the actor is told to stop.
@@ -131,6 +129,8 @@ class Link(Generic[In, Out]):
 
     async def _send(self, batch: Sequence[tuple[int, In | None]]) -> Sequence[None]:
         items = [(number, item) for number, item in batch if item is not None and number in self._pending]
+        for number, _ in items:
+            self._pending[number].sent = True
         cancelled = [number for number, item in batch if item is None]
         if items or cancelled:  # a call that carries nothing would wait for a reply
             await self._exchanged([number for number, _ in items], cancelled, [item for _, item in items])
@@ -141,7 +141,7 @@ class Link(Generic[In, Out]):
         self._quiet.clear()
         try:
             envelope = _pack(numbers, cancelled, self._requests.pack(items))
-            self._settle(await self._called(caller, envelope))
+            self._settle(await self._hearing.of(self._actor.exchange(caller, envelope)))
         except Exception as error:  # noqa: BLE001  whatever it was, what was sent is lost; each sender hears of it
             self._lose(caller, error)
         finally:
@@ -152,7 +152,7 @@ class Link(Generic[In, Out]):
         try:
             while self._pending and caller == self._caller:
                 if self._quiet.is_set():
-                    self._settle(await self._called(caller, self._nothing))
+                    self._settle(await self._hearing.of(self._actor.exchange(caller, self._nothing)))
                 else:
                     await self._quiet.wait()
         except Exception as error:  # noqa: BLE001  as above
@@ -161,34 +161,13 @@ class Link(Generic[In, Out]):
             if caller == self._caller:
                 self._waiting = None
 
-    async def _called(self, caller: str, envelope: bytes) -> bytes:
-        """Make a remote call; while it takes too long, the actor is deaf."""
-        alarm = asyncio.get_running_loop().call_later(self._deaf_after_s, self._deafened)
-        try:
-            return await self._actor.exchange(caller, envelope)
-        finally:
-            alarm.cancel()
-            if self._looking is not None:
-                self._looking.cancel()
-                self._looking = None
-                self._turned()
-
-    def _deafened(self) -> None:
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
-            self._turned()
-
-    async def _look(self) -> None:
-        """Give up what is overdue, for as long as the actor is deaf."""
-        loop = asyncio.get_running_loop()
-        while True:
-            overdue = [number for number, request in self._pending.items() if request.due_s <= loop.time()]
-            for number in overdue:
-                request = self._pending.pop(number)
-                self._sends.put((number, None))
-                if not request.reply.done():
-                    request.reply.set_exception(OverdueError())
-            await asyncio.sleep(_LOOKS_EVERY_S)
+    def _give_up_overdue(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        for number in [number for number, request in self._pending.items() if request.due_s <= now_s]:
+            request = self._pending.pop(number)
+            self._sends.put((number, None))
+            if not request.reply.done():
+                request.reply.set_exception(OverdueError())
 
     def _settle(self, envelope: bytes) -> None:
         numbers, faults, body = _unpack(envelope)
@@ -203,12 +182,13 @@ class Link(Generic[In, Out]):
         """Give up what is under way for this caller; what a call under an older name comes to has been told."""
         if caller != self._caller:
             return
-        lost, self._pending = self._pending, {}
+        pending, self._pending = self._pending, {}
         self._caller = uuid.uuid4().hex  # what still comes in under the old name is nobody's
         self._waiting = None
-        for request in lost.values():
+        for request in pending.values():
             if not request.reply.done():
-                request.reply.set_exception(error if isinstance(error, PartsongError) else LinkLostError(type(error).__name__))
+                lost = LinkLostError(type(error).__name__, sent=request.sent)
+                request.reply.set_exception(error if isinstance(error, PartsongError) else lost)
 
 
 class Mailbox(Generic[In, Out]):

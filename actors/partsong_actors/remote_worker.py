@@ -12,7 +12,8 @@ from ray.exceptions import RayError
 from partsong.contracts import Call, Completion, Failure, FailureCode
 from partsong.errors import EngineError, PartsongError
 from partsong_actors.again import BACK_WITHIN_S, again
-from partsong_actors.link import DEAF_AFTER_S, Link, LinkLostError, OverdueError
+from partsong_actors.hearing import DEAF_AFTER_S
+from partsong_actors.link import Link, LinkLostError, OverdueError
 from partsong_actors.worker import CALLS, REPLIES, _ModelWorker
 
 __all__ = ["RemoteWorker"]
@@ -56,8 +57,10 @@ class RemoteWorker:
             return _lost(call, "no", f"the worker's process died or stands still, and is not back after {self._back_within_s:g} s")
         try:
             return await self._link.request(call, call.timeout_s + self._slack_s)
-        except LinkLostError:
+        except LinkLostError as lost:
             self._down()
+            if not lost.sent:
+                return _lost(call, "no", "the worker's process died before the call was sent")
             return _lost(call, "maybe", "the worker's process died with the call in flight; the provider may have billed it")
         except OverdueError:
             return _overdue(call)

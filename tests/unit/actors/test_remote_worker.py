@@ -143,3 +143,18 @@ async def test_calls_do_not_pile_up_at_a_process_that_stands_still():
     assert {reply.sent for reply in turned_away} == {"no"}
     process.still = False
     await asyncio.wait_for(first, 1)
+
+
+async def test_a_call_that_was_never_sent_when_its_process_died_was_not_paid():
+    process = Process()
+    worker = RemoteWorker(process, lambda: None)
+    process.still = True
+    sent = asyncio.create_task(worker.ask(call()))
+    await asyncio.sleep(0.02)
+    behind = asyncio.create_task(worker.ask(call()))
+    await asyncio.sleep(0.02)
+    process.dead = True
+    replies = await asyncio.gather(sent, behind)
+    assert [reply.sent for reply in replies] == ["maybe", "no"]
+    process.dead = process.still = False
+    await asyncio.sleep(0.2)
