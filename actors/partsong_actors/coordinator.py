@@ -8,6 +8,7 @@ from ray.actor import ActorProxy
 
 from partsong.contracts import Row, RowOutcome
 from partsong.errors import EngineError
+from partsong.telemetry.levels import MESSAGES_UNSENT, REPLIES_WAITING
 from partsong.wire import Codec
 from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
@@ -35,8 +36,14 @@ class _CoordinatorActor:
         clock = Clock()
         self._telemetry = setup.telemetry(mesh.telemetry, name)
         self._pools = PoolClient(pool, name, mesh, clock)
-        core = Coordinator.of(mesh, self._pools.callers, SynthesizerClient(synthesizer), JournalClient(journal), self._telemetry, clock)
+        records, merger = JournalClient(journal), SynthesizerClient(synthesizer)
+        core = Coordinator.of(mesh, self._pools.callers, merger, records, self._telemetry, clock)
         self._mailbox = Mailbox(core.answer, _ROWS, _OUTCOMES)
+        self._telemetry.gauge(*REPLIES_WAITING, lambda: self._mailbox.waiting_replies)
+        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: records.unsent, {"partsong.to": "journal"})
+        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: merger.unsent, {"partsong.to": "synthesizer"})
+        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: self._pools.unsent, {"partsong.to": "pools"})
+        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: self._pools.unsent_calls, {"partsong.to": "workers"})
         self._listening: asyncio.Task[None] | None = None
         end_without_memory()
         settle()
@@ -73,6 +80,11 @@ class RemoteCoordinator:
     def __init__(self, actor: "ActorProxy[_CoordinatorActor]") -> None:
         self._actor = actor
         self._link: Link[Row, RowOutcome] = Link(self, _ROWS, _OUTCOMES)
+
+    @property
+    def unsent(self) -> int:
+        """See Link.unsent."""
+        return self._link.unsent
 
     async def answer(self, row: Row) -> RowOutcome:
         """See Coordinator.answer. Raises LinkLostError when its process dies meanwhile."""

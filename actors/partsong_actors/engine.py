@@ -14,6 +14,7 @@ from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.errors import EngineError
 from partsong.mesh import Mesh
 from partsong.telemetry import Telemetry
+from partsong.telemetry.levels import MESSAGES_UNSENT
 from partsong.work.memory import settle
 from partsong.work.notices import Notices, Tell, logged
 from partsong_actors.coordinator import CoordinatorActor, RemoteCoordinator
@@ -84,6 +85,7 @@ class RayEngine:
         self._coordinators = [RemoteCoordinator(actor) for actor in coordinators]
         self._staff = Staff(pool, self._setup, self._mesh.models, self._secrets, self._tell)
         self._staffing = asyncio.create_task(self._staff.work())
+        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: sum(one.unsent for one in self._coordinators), {"partsong.to": "coordinators"})
         settle()
         return self
 

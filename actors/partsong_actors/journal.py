@@ -15,7 +15,7 @@ from partsong.journal.address import open_store
 from partsong.journal.journal import Journal
 from partsong.journal.sealed import CALLS, ROWS, Sealed, seal
 from partsong.journal.store import Published, Record, RunInfo
-from partsong.telemetry.levels import JOURNAL_PENDING
+from partsong.telemetry.levels import JOURNAL_LOOKUPS, JOURNAL_PENDING
 from partsong.wire import Codec
 from partsong.work.memory import settle
 from partsong_actors.again import again
@@ -38,6 +38,7 @@ class _JournalActor:
         self._opened: Journal | None = None
         self._telemetry = setup.telemetry(setup.unpacked().telemetry, "journal")
         self._telemetry.gauge(*JOURNAL_PENDING, lambda: self._opened.pending_records if self._opened else 0)
+        self._telemetry.gauge(*JOURNAL_LOOKUPS, lambda: self._opened.pending_lookups if self._opened else 0)
         end_without_memory()
         settle()
 
@@ -133,6 +134,11 @@ class JournalClient:
         self._actor = actor
         self._append: Coalescer[Sealed, None] = Coalescer(self._send)
         self._look_up: Coalescer[bytes, Completion | None] = Coalescer(self._find)
+
+    @property
+    def unsent(self) -> int:
+        """Records and look-ups that wait for an earlier message to come back."""
+        return self._append.queued + self._look_up.queued
 
     async def append(self, records: Sequence[Record]) -> None:
         """See JournalPort.append."""

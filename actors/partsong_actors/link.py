@@ -104,6 +104,11 @@ class Link(Generic[In, Out]):
         return len(self._pending)
 
     @property
+    def unsent(self) -> int:
+        """Requests and cancellations that wait for an earlier call to come back."""
+        return self._sends.queued
+
+    @property
     def deaf(self) -> bool:
         """Whether the actor gives no sign of life."""
         return self._hearing.deaf
@@ -207,6 +212,11 @@ class Mailbox(Generic[In, Out]):
         return len(self._tasks)
 
     @property
+    def waiting_replies(self) -> int:
+        """Replies that were not collected yet."""
+        return sum(box.size for box in list(self._boxes.values()))  # read from another thread
+
+    @property
     def callers(self) -> int:
         """Callers that something is kept for."""
         return len(self._boxes)
@@ -259,6 +269,11 @@ class _Box(Generic[Out]):
         """Calls that wait here."""
         self.seen_s = 0.0
         """When the caller was heard of, or something was put here for it, by the event loop's clock."""
+
+    @property
+    def size(self) -> int:
+        """Replies in here."""
+        return len(self._items)
 
     @contextmanager
     def visited(self) -> Iterator[None]:

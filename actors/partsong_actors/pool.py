@@ -25,6 +25,7 @@ from partsong.pool.permits import Grant, KeepIdle, Recall
 from partsong.pool.pool import Pool, PoolInstruction
 from partsong.pool.purse import Purse, PurseWish
 from partsong.pool.share import Share
+from partsong.telemetry.levels import LIMITS_WAITING, NEWS_WAITING
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.metering import Metering
@@ -123,6 +124,9 @@ class _ModelPool:
         self._journal_name = journal
         self._all_heard = asyncio.Event()
         self._metering = Metering(Limiter(specs, mesh.accounts), Clock(), self._hand_out)
+        self._telemetry = setup.telemetry(mesh.telemetry, "pools")
+        self._telemetry.gauge(*LIMITS_WAITING, lambda: self._metering.waiting)
+        self._telemetry.gauge(*NEWS_WAITING, lambda: sum(member.news.qsize() for member in list(self._members.values())))
 
     @ray.method
     async def join(self, caller: str, life: str, born: str, leases: Mapping[str, Lease], standings: Sequence[Standing]) -> None:
@@ -278,6 +282,16 @@ class PoolClient:
         purse = Purse(name, self._wish, metered=mesh.limits(name), looks_ahead=True, now_s=clock.now_s)
         most = spec.workers.max * (spec.concurrency + calls_ahead(spec))
         return Caller(name, spec, Share(self._exchange(name)), purse, clock, self._notices, most)
+
+    @property
+    def unsent(self) -> int:
+        """Wishes that wait for an earlier message to come back."""
+        return self._wishes.queued
+
+    @property
+    def unsent_calls(self) -> int:
+        """Calls, and cancellations, that wait for an earlier message to their worker to come back."""
+        return sum(worker.unsent for worker in list(self._links.values()))
 
     async def listen(self) -> None:
         """Pass on the pools' news, whatever becomes of their process; runs until cancelled. Calls fail when there are no pools any more."""

@@ -51,6 +51,11 @@ class RemoteWorker:
         """Whether it takes calls, as far as is known."""
         return self._up.is_set()
 
+    @property
+    def unsent(self) -> int:
+        """See Link.unsent."""
+        return self._link.unsent
+
     async def ask(self, call: Call, on_text: Callable[[str], None] | None = None) -> Completion | Failure:
         """See WorkerHandle.ask; text is not streamed between actors."""
         if not self.up and not await self._is_back():

@@ -44,6 +44,11 @@ class SynthesizerClient:
         self._actor = actor
         self._coalesced: Coalescer[MergeWork, Reply] = Coalescer(self._send)
 
+    @property
+    def unsent(self) -> int:
+        """Merges that wait for an earlier message to come back."""
+        return self._coalesced.queued
+
     async def merge(self, work: MergeWork) -> Reply:
         """See Merger.merge."""
         return await self._coalesced(work)

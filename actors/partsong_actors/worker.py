@@ -6,6 +6,7 @@ import ray
 
 from partsong.contracts import Call, Completion, Failure
 from partsong.contracts.messages import CompletedOrFailed
+from partsong.telemetry.levels import REPLIES_WAITING
 from partsong.wire import Codec
 from partsong.work.memory import settle
 from partsong_actors.core_dumps import no_core_dumps
@@ -30,6 +31,7 @@ class _ModelWorker:
         self._worker = setup.worker(name, mesh, secret, self._telemetry)
         self._opening: asyncio.Task[None] | None = None
         self._mailbox = Mailbox(self._ask, CALLS, REPLIES)
+        self._telemetry.gauge(*REPLIES_WAITING, lambda: self._mailbox.waiting_replies)
         end_without_memory()
         settle()
 
