@@ -1,4 +1,7 @@
-"""Memory: the peak of a long run against a short one's, over all processes of the run (driver, actors, Ray's own)."""
+"""Memory: the peak of a long run against a short one's, over all processes of the run (driver, actors, Ray's own), and against a bound.
+
+`--rows 1000000 --engine inline` is one run of a million rows. Exit code 1 when a run passes its engine's bound. Takes 5 kB of disk a row.
+"""
 
 import argparse
 import json
@@ -7,16 +10,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from processes import memory_of, proportional_bytes, titles
+
 PARTSONG = Path(sys.executable).with_name("partsong")
+BOUND_MIB = {"inline": 128, "ray": 1_400}
+"""Whatever the number of rows. Ray's own processes are most of the second."""
 MESH = """\
 version: 1
 models:
   echo: {adapter: python, target: "echo:echo", concurrency: 64, workers: {min: 2, max: 2}}
-  again: {adapter: python, target: "echo:echo", concurrency: 64}
-plans:
-  both: {cascade: [{ask: echo, trust: {confidence: 0.9}}, {ask: again}]}
 """
 WORKER = """\
 async def echo(task):
@@ -24,36 +29,28 @@ async def echo(task):
 """
 
 
-def tree(root: int) -> set[int]:
-    """The process and all that descend from it."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            parents[int(entry.name)] = int(fields[1])
-    found = {root}
-    while grown := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= grown
-    return found
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """One run."""
+
+    engine: str
+    rows: int
+    peak_mib: float
+    """Of all processes together, what they share counted once."""
+    late_mib: float
+    """The same in the run's last tenth: a peak that is reached early is not growth."""
+    processes_mib: dict[str, float]
+    """Peak of each kind's largest process, what it shares with others left out."""
+    rows_per_s: float
+
+    @property
+    def within(self) -> bool:
+        """Whether it stayed within its engine's bound."""
+        return self.peak_mib <= BOUND_MIB[self.engine]
 
 
-def proportional_bytes(pids: set[int]) -> int:
-    """Memory of the processes, what they share counted once (PSS)."""
-    total = 0
-    for pid in pids:
-        try:
-            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        total += next((int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:")), 0)
-    return total
-
-
-def peak_bytes(rows: int, engine: str) -> tuple[int, float]:
-    """Run that many rows; return the peak memory and the rows a second."""
+def peak_of(rows: int, engine: str) -> Peak:
+    """Run that many rows."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "mesh.yaml").write_text(MESH)
@@ -64,34 +61,52 @@ def peak_bytes(rows: int, engine: str) -> tuple[int, float]:
         command = [PARTSONG, "run", folder / "mesh.yaml", folder / "in.jsonl", "-o", folder / "out", "--quiet", "--engine", engine]
         began = time.monotonic()
         run = subprocess.Popen(command, env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"})
-        peak = 0
+        totals: list[int] = []
+        largest: dict[str, float] = {}
         while run.poll() is None:
-            peak = max(peak, proportional_bytes(tree(run.pid)))
+            named = titles(run.pid)
+            totals.append(proportional_bytes(named))
+            for pid, name in named.items():
+                if memory := memory_of(pid):
+                    largest[name] = max(largest.get(name, 0.0), memory.own / 2**20)
             time.sleep(0.5)
-        assert run.returncode == 0, f"partsong run ended with {run.returncode}"
+        if run.returncode:
+            sys.exit(f"partsong run ended with {run.returncode}")
         summary = json.loads((folder / "out" / "summary.json").read_text())
-        assert summary["rows"]["answered"] == rows
-        return peak, rows / (time.monotonic() - began)
+        if summary["rows"]["answered"] != rows:
+            sys.exit(f"{summary['rows']} of {rows} rows")
+        late = totals[-max(1, len(totals) // 10) :]
+        return Peak(engine, rows, max(totals) / 2**20, max(late) / 2**20, largest, rows / (time.monotonic() - began))
+
+
+def shown(peak: Peak) -> str:
+    """Return the line that tells of a run."""
+    of_each = ", ".join(f"{name} {mib:,.0f}" for name, mib in sorted(peak.processes_mib.items(), key=lambda item: -item[1])[:8])
+    verdict = "within" if peak.within else "PAST"
+    bound = f"{verdict} {BOUND_MIB[peak.engine]:,} MiB"
+    return f"{peak.engine:>6}: {peak.rows:>9,} rows {peak.peak_mib:>6,.0f} MiB, {bound}, {peak.rows_per_s:,.0f} rows/s\n        {of_each}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", type=int, default=20_000)
-    parser.add_argument("--long", type=int, default=200_000)
+    parser.add_argument("--rows", type=int, nargs="*", default=[20_000, 200_000], help="a run of each length")
     parser.add_argument("--engine", nargs="*", choices=["inline", "ray"], default=["inline", "ray"])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = []
+    peaks = []
     for engine in options.engine:
-        peaks = {rows: peak_bytes(rows, engine)[0] / 2**20 for rows in (options.short, options.long)}
-        ratio = peaks[options.long] / peaks[options.short]
-        found.append({"engine": engine, "peak_mib": {str(rows): round(peak) for rows, peak in peaks.items()}, "ratio": round(ratio, 3)})
+        for rows in options.rows:
+            peaks.append(peak := peak_of(rows, engine))
+            if options.json:
+                continue
+            print(shown(peak), flush=True)
+            if rows != options.rows[0]:
+                first = next(p for p in peaks if p.engine == engine)
+                print(f"        {peak.peak_mib / first.peak_mib:.2f} times the peak of {first.rows:,} rows", flush=True)
     if options.json:
-        print(json.dumps(found))
-        return
-    for row in found:
-        short, long = row["peak_mib"].values()
-        print(f"{row['engine']:>6}: {options.short:,} rows {short:,} MiB, {options.long:,} rows {long:,} MiB, ratio {row['ratio']:.2f}")
+        fields = [{**{name: getattr(peak, name) for name in Peak.__slots__}, "within": peak.within} for peak in peaks]
+        print(json.dumps(fields))
+    sys.exit(not all(peak.within for peak in peaks))
 
 
 if __name__ == "__main__":
