@@ -5,10 +5,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from partsong.contracts import Call, CallRecord, Completion, Constraints, Failure, Limits, ModelSpec, Reply, Row, RowRecord, Task, Timing
+from partsong.contracts import (
+    Call,
+    CallRecord,
+    Completion,
+    Constraints,
+    Failure,
+    Limits,
+    ModelSpec,
+    Reply,
+    Row,
+    RowRecord,
+    Task,
+    Terms,
+    Timing,
+)
 from partsong.plans.plan import Plan
 from partsong.pool.limiter import Leased, Limiter, LimitInstruction, Refused
-from partsong.pool.purse import Purse
+from partsong.pool.purse import Purse, PurseWish
 from partsong.pool.share import Share
 from partsong.routing.router import Router
 from partsong.telemetry import Telemetry
@@ -78,8 +92,15 @@ def free_share() -> Share:
 
 
 def free_purse() -> Purse:
-    """A purse that nothing limits."""
-    return Purse("model", lambda wish: None, metered=False, looks_ahead=False, now_s=lambda: 0.0)
+    """A purse that gets whatever it asks for."""
+    purse: Purse
+
+    def exchange(wish: PurseWish) -> None:
+        if wish.needs:
+            purse.leased(wish.run, len(wish.needs))
+
+    purse = Purse("model", exchange, metered=False, looks_ahead=False, now_s=lambda: 0.0)
+    return purse
 
 
 def caller_of(
@@ -122,12 +143,24 @@ class Bench:
     plans: Mapping[str, Plan] = field(default_factory=dict)
     journal: ListJournal = field(default_factory=ListJournal)
     cache: bool = False
+    fallbacks: bool = True
 
-    async def answer(self, use: str, prompt: str = "Hello", *, held: Sequence[CallRecord] = (), deadline_s: float | None = None) -> Reply:
+    async def answer(
+        self,
+        use: str,
+        prompt: str = "Hello",
+        *,
+        held: Sequence[CallRecord] = (),
+        deadline_s: float | None = None,
+        terms: Terms | None = None,
+        on_text: Callable[[str], None] | None = None,
+        **fields: Any,
+    ) -> Reply:
+        """`fields` are the task's own; its constraints besides the deadline among them."""
         specs = {name: caller.spec for name, caller in self.models.items()}
         prints = {name: Fingerprint(spec) for name, spec in specs.items()}
         journal: Any = self.journal
-        shop = Shop(specs, self.plans, self.models, prints, Synthesizer(), journal, Telemetry.off(), Clock(), self.cache)
-        task = Task.of(prompt, use=use).model_copy(update={"constraints": Constraints(deadline_s=deadline_s)})
-        row = Row(run="run", row=0, task=task, held=tuple(held))
-        return (await Coordinator(shop, Router([*self.models, *self.plans])).answer(row)).reply
+        shop = Shop(specs, self.plans, self.models, prints, Synthesizer(), journal, Telemetry.off(), Clock(), self.cache, self.fallbacks)
+        task = Task.of(prompt, use=use).model_copy(update={"constraints": Constraints(deadline_s=deadline_s), **fields})
+        row = Row(run="run", row=0, task=task, held=tuple(held), terms=terms or Terms())
+        return (await Coordinator(shop, Router([*self.models, *self.plans])).answer(row, on_text)).reply
