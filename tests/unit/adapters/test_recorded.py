@@ -116,3 +116,15 @@ async def test_a_malformed_line_is_told_with_its_number(tmp_path, line):
 async def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(MeshError, match="recording-unreadable"):
         await opened(tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize("line_ends", [False, True], ids=["one line", "many lines"])
+async def test_a_packed_bomb_is_refused_before_memory_is_full(tmp_path, monkeypatch, line_ends):
+    monkeypatch.setattr("partsong.adapters.recorded._MOST_CHARS", 50_000_000)
+    file = tmp_path / "bomb.jsonl.gz"
+    with gzip.open(file, "wb", compresslevel=9) as packed:
+        for _ in range(100):
+            packed.write(b" " * 999_999 + (b"\n" if line_ends else b" "))
+    adapter = RecordedAdapter(RecordedSpec(adapter="recorded", file=file.name), Surroundings(name="strong", folder=tmp_path))
+    with pytest.raises(MeshError, match="recording-too-large"):
+        await adapter.open()

@@ -4,7 +4,9 @@ import asyncio
 import gzip
 import socket
 import ssl
-from contextlib import asynccontextmanager
+import tracemalloc
+import zlib
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
@@ -287,13 +289,38 @@ async def test_nothing_is_read_of_a_reply_whose_head_announces_too_much():
         await closed.wait()
 
 
-async def test_the_cap_counts_decompressed_bytes():
-    packed = gzip.compress(b"x" * 5_000_000)
-    assert len(packed) < 10_000
-    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(packed)}\r\n\r\n".encode()
-    async with server(saying(head + packed)) as (url, _), transport() as carrier:
-        with pytest.raises(ReplyTooLargeError):
-            await sent(carrier, url)
+def bomb(encoding, unpacked_bytes):
+    """A body that is a thousandth of what comes out of it."""
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, {"gzip": 31, "deflate": 15, "raw deflate": -15}[encoding])
+    block = bytes(1_000_000)
+    return b"".join(squeeze.compress(block) for _ in range(unpacked_bytes // len(block))) + squeeze.flush()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw deflate"])
+@pytest.mark.parametrize("status", [200, 500])
+async def test_the_cap_counts_decompressed_bytes(encoding, status):
+    packed = bomb(encoding, 300_000_000)
+    assert len(packed) < 400_000
+    head = f"HTTP/1.1 {status} X\r\ncontent-encoding: {encoding.split()[-1]}\r\ncontent-length: {len(packed)}\r\n\r\n".encode()
+    tracemalloc.start()
+    try:
+        async with server(saying(head + packed)) as (url, _), transport(reply_cap_bytes=1_000_000) as carrier:
+            with pytest.raises(ReplyTooLargeError):
+                await sent(carrier, url)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 60_000_000
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "x-unknown"])
+async def test_an_encoding_that_was_not_asked_for_is_not_unpacked(encoding):
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: {encoding}\r\ncontent-length: 9\r\n\r\n".encode()
+    async with server(saying(head + b"\x1b\xff\xff\xf8\xff\xff\xff\x1f\x00")) as (url, seen), transport() as carrier:
+        with suppress(httpx.TransportError):
+            _, body = await sent(carrier, url)
+            assert len(body) == 9
+    assert b"accept-encoding" not in seen[0].lower()
 
 
 async def test_a_compressed_reply_is_handed_on_decompressed():

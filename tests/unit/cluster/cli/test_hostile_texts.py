@@ -50,9 +50,7 @@ def folder(tmp_path):
     (inner / "hostile.py").write_text(WORKERS)
     rows = [{"id": name, "prompt": f"row {n}"} for n, name in enumerate([*IDS, *REFUSED])]
     rows += [{"id": "bad", "prompt": "x", "kind": "bad"}, {"id": "odd", "prompt": "x", STEERING[:20]: 1}]
-    lines = [
-        json.dumps(row) for row in [*rows, {"id": "bad", "prompt": "x", "kind": "bad"}, {"id": "odd", "prompt": "x", STEERING[:20]: 1}]
-    ]
+    lines = [json.dumps(row) for row in rows]
     lines += ['{"id": "\\ud800", "prompt": "half a pair in the id"}', '{"id": "half", "prompt": "\\udfff"}']
     (inner / "in.jsonl").write_text("\n".join(lines) + "\n")
     return inner
