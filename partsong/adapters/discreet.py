@@ -25,6 +25,8 @@ _SHORTEST = 4
 _SHORTEST_IN_ANSWERS = 16
 """Providers' keys are longer; a stand-in such as `password` may well stand in an answer."""
 _SHORTEST_IN_BASE64 = 12
+_FRAGMENT = 8
+"""Characters of a key in a row that are too many to show; providers themselves show up to four at its ends."""
 
 
 def adapter_of(spec: ModelSpec, around: Surroundings) -> Adapter:
@@ -42,11 +44,20 @@ class Redaction:
 
     def __init__(self, secret: str) -> None:
         long_enough = len(secret) >= _SHORTEST
+        starts = range(len(secret) - _FRAGMENT + 1) if len(secret) >= 2 * _FRAGMENT else ()
+        self._fragments = frozenset(secret[at : at + _FRAGMENT] for at in starts)
         self._forms = tuple(sorted({form for form in _forms(secret) if form}, key=len, reverse=True)) if long_enough else ()
 
     def holds(self, text: str) -> bool:
         """Return whether the key stands in the text."""
         return any(form in text for form in self._forms)
+
+    def in_words(self, text: str) -> str:
+        """Return the text with the key masked, and longer pieces of it too: who reports an error may have cut the key in two."""
+        text = self(text)
+        covered = {at + n for at in range(len(text)) if text[at : at + _FRAGMENT] in self._fragments for n in range(_FRAGMENT)}
+        kept = [("" if at - 1 in covered else _MASK) if at in covered else char for at, char in enumerate(text)] if covered else text
+        return "".join(kept)
 
     def __call__(self, text: str) -> str:
         """Return the text with the key masked."""
@@ -122,9 +133,8 @@ class _Discreet(Adapter):
         return self._clean_failure(reply) if isinstance(reply, Failure) else self._clean_completion(reply)
 
     def _clean_failure(self, failure: Failure) -> Failure:
-        if not self._hide.holds(failure.message):
-            return failure
-        return failure.model_copy(update={"message": self._hide(failure.message)})
+        message = self._hide.in_words(failure.message)
+        return failure if message == failure.message else failure.model_copy(update={"message": message})
 
     def _clean_completion(self, completion: Completion) -> Completion:
         hide = self._hide_in_answers
@@ -135,8 +145,8 @@ class _Discreet(Adapter):
 
     def _told(self, error: PartsongError) -> PartsongError:
         first = error.problems[0]
-        return type(error)(first.code, self._hide(first.what), at=first.at, remedy=self._hide(first.remedy))
+        return type(error)(first.code, self._hide.in_words(first.what), at=first.at, remedy=self._hide.in_words(first.remedy))
 
     def _note(self, what: str, error: Exception) -> None:
-        words = self._hide("".join(traceback.format_exception(error)))
+        words = self._hide.in_words("".join(traceback.format_exception(error)))
         _log.error("adapter %s of model %s %s\n%s", self.kind, self._around.name, what, words)

@@ -10,7 +10,7 @@ import pytest
 from partsong.adapters import discreet
 from partsong.adapters.adapter import Adapter, Surroundings
 from partsong.adapters.discreet import Redaction, adapter_of
-from partsong.contracts import Completion, Failure, FailureCode, ModelSpec, Task, ToolCall
+from partsong.contracts import Completion, Failure, FailureCode, ModelSpec, Task, Timing, ToolCall
 from partsong.errors import EngineError, WeightsError
 
 KEY = 'sk-canary+0123/456789=="x'
@@ -47,10 +47,15 @@ class Telling(Adapter):
             case "fail":
                 return Failure(code=FailureCode.AUTH, message=f"{self.key} {quote(self.key)} is wrong", retryable=False)
             case "repeat":
-                return Completion(text=f"It is {self.key}.", model="m", tool_calls=(ToolCall(id="1", name="f", arguments=repr(self.key)),))
+                return Completion(
+                    text=f"It is {self.key}.",
+                    model="m",
+                    timing=Timing(total_s=0),
+                    tool_calls=(ToolCall(id="1", name="f", arguments=repr(self.key)),),
+                )
             case "expire":
                 raise TimeoutError(self.key)
-        return Completion(text="fine", model="m")
+        return Completion(text="fine", model="m", timing=Timing(total_s=0))
 
 
 @pytest.fixture
@@ -118,6 +123,11 @@ def test_a_key_is_masked_in_base64_behind_anything(before):
     assert Redaction(KEY).holds(encoded)
     assert Redaction(KEY).holds(encoded.replace("+", "-").replace("/", "_"))
     assert KEY.encode().hex() not in Redaction(KEY)(KEY.encode().hex())
+
+
+def test_pieces_of_a_key_are_masked_in_words():
+    words = Redaction(KEY).in_words(f"input {KEY[:9]}...{KEY[-14:]} and {KEY[3:15]}, {KEY[:4]}...")
+    assert words == f"input ***...*** and ***, {KEY[:4]}..."
 
 
 def test_surroundings_do_not_show_the_key():
