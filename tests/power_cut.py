@@ -9,13 +9,14 @@ import random
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 __all__ = ["CutDisk", "Said", "Step", "recorded"]
 
 _CALLS = "openat,pwrite64,write,fsync,fdatasync,ftruncate,unlink,unlinkat,rename"
 _SECTOR_BYTES = 512
+_AT_THE_END = -1
 _UNFINISHED = " <unfinished ...>"
 
 
@@ -23,6 +24,7 @@ _UNFINISHED = " <unfinished ...>"
 class Write:
     path: str
     offset: int
+    """-1: at the end, as files are written from one end to the other."""
     content: bytes
 
 
@@ -111,6 +113,8 @@ def _step(call: str) -> Step | None:
             return Write(path, int(_OFFSET.findall(arguments)[0]), texts[0][: int(match["result"])])
         case "write" if fd and fd[1] == "1":
             return Said(texts[0].decode().strip())
+        case "write":
+            return Write(path, _AT_THE_END, texts[0][: int(match["result"])])
         case "ftruncate":
             return Truncate(path, int(_OFFSET.findall(arguments)[0]))
         case "fsync" | "fdatasync":
@@ -130,6 +134,15 @@ def _bytes(text: str) -> bytes:
 class _File:
     synced: bytearray = field(default_factory=bytearray)
     since: list[Write | Truncate] = field(default_factory=list)
+    size_bytes: int = 0
+
+    def take(self, step: Write | Truncate) -> None:
+        if isinstance(step, Truncate):
+            self.size_bytes = step.length
+        else:
+            step = replace(step, offset=self.size_bytes) if step.offset == _AT_THE_END else step
+            self.size_bytes = max(self.size_bytes, step.offset + len(step.content))
+        self.since.append(step)
 
 
 class CutDisk:
@@ -147,7 +160,7 @@ class CutDisk:
         match step:
             case Write() | Truncate():
                 if step.path in self._seen:
-                    self._seen[step.path].since.append(step)
+                    self._seen[step.path].take(step)
             case Make():
                 if step.path not in self._seen:
                     self._name(step.path, _File())

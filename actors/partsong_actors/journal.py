@@ -1,7 +1,7 @@
 """Journal: the Ray shell of the one writer, and the face its callers use."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import astuple
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +26,7 @@ from partsong_actors.setup import Setup
 __all__ = ["JournalActor", "JournalClient"]
 
 _COMPLETIONS: Codec[Completion] = Codec(Completion)
+_FIELDS = attrgetter(*Sealed.__slots__)
 _REMEDY = "see Ray's logs, then give the same command again: what was acknowledged is on disk"
 T = TypeVar("T")
 
@@ -201,7 +202,7 @@ class JournalClient:
         return await again(call, StoreError("journal-lost", "the journal's process is gone", remedy=_REMEDY))
 
     async def _send(self, batch: Sequence[Sealed]) -> Sequence[None]:
-        packed = msgpack.packb([astuple(sealed) for sealed in batch])
+        packed = msgpack.packb([_FIELDS(sealed) for sealed in batch])
         await self._asked(lambda: self._actor.append.remote(packed))
         return [None] * len(batch)
 
