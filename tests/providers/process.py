@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from providers.faults import Fault, FaultKind
+from providers.provider import Arrival
 
 _TESTS = Path(__file__).resolve().parent.parent
 
@@ -25,6 +26,10 @@ class RunningServer:
     def stats(self, *, summary: bool = False) -> dict[str, Any]:
         """Return what the server counted; with `summary`, without the prompts."""
         return self._control("_stats?summary=1" if summary else "_stats")
+
+    def arrivals(self) -> list[Arrival]:
+        """Return the good requests in the order they came."""
+        return [Arrival(*fields) for fields in self._control("_arrivals")["arrivals"]]
 
     def fault(self, kind: FaultKind, **fields: Any) -> None:
         """Let the next call (the next `times` calls that match) fail, as `providers.faults.Fault` says."""

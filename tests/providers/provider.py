@@ -7,6 +7,7 @@ import signal
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from providers.faults import Fault, FaultKind, Faults
 from providers.http11 import Connection, Exchange, Request, Response, chunk_of
 from providers.replies import Asked, Replies, Reply, ToolUse, echo, fitting, from_table
 
-__all__ = ["Asked", "Provider", "Refused", "Reply", "ToolUse", "body_of", "echo", "expect", "only", "serve"]
+__all__ = ["Arrival", "Asked", "Provider", "Refused", "Reply", "ToolUse", "body_of", "echo", "expect", "only", "serve"]
 
 _NONSENSE = (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError)
 """What reading a request of the wrong shape leads to."""
@@ -30,22 +31,44 @@ class Refused(Exception):  # noqa: N818 - the vendor's answer, not an error of o
         super().__init__(message)
 
 
+@dataclass(slots=True)
+class Arrival:
+    """A good request, as a provider's own books have it."""
+
+    at_s: float
+    """On the server's monotonic clock."""
+    model: str
+    prompt: str
+    prompt_tokens: int
+    completion_tokens: int = 0
+    """0 until it is answered; what a client that left did not read counts."""
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
 class Provider(ABC):
     """`async with OpenAIServer() as server: server.url`."""
 
     base_path = ""
 
-    def __init__(self, reply: Replies = fitting, *, key: str = "test-key", latency_s: float = 0.0, pace_s: float = 0.0):
+    def __init__(
+        self, reply: Replies = fitting, *, key: str = "test-key", latency_s: float = 0.0, pace_s: float = 0.0, capacity: float = inf
+    ):
         self.reply = reply
         self.key = key
         self.latency_s = latency_s
         self.pace_s = pace_s
         """Seconds between two events of a stream."""
+        self.capacity = capacity
+        """Calls at once that it answers in its own time; beyond, all take longer in proportion."""
         self.calls: Counter[str] = Counter()
         """Good requests by prompt, answered or not."""
         self.abandoned: Counter[str] = Counter()
         """Requests whose client left before it had the whole answer, by prompt."""
         self.requests: deque[Request] = deque(maxlen=256)
+        self.arrivals: deque[Arrival] = deque(maxlen=100_000)
         self.connections = 0
         """Connections ever made."""
         self.in_flight = self.most_in_flight = 0
@@ -140,6 +163,7 @@ class Provider(ABC):
         self.calls.clear()
         self.abandoned.clear()
         self.requests.clear()
+        self.arrivals.clear()
         self.connections = len(self._open)
         self.most_in_flight = self.in_flight
 
@@ -163,25 +187,30 @@ class Provider(ABC):
             exchange.send(Response.of(self.error(400, f"the request makes no sense: {nonsense}"), 400))
             return
         self.calls[asked.prompt] += 1
+        arrival = Arrival(asyncio.get_running_loop().time(), asked.model, asked.prompt, asked.prompt_tokens)
+        self.arrivals.append(arrival)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         self._changed.set()
         exchange.on_lost = lambda: self._abandon(asked)
         fault = self._faults.next(asked.prompt)
-        delay_s = fault.delay_s if fault is not None and fault.kind == "slow" else self.latency_s
+        delay_s = fault.delay_s if fault is not None and fault.kind == "slow" else self._latency_s()
         if delay_s == inf:
             return
         if delay_s:
-            asyncio.get_running_loop().call_later(delay_s, self._respond, exchange, asked, fault)
+            asyncio.get_running_loop().call_later(delay_s, self._respond, exchange, asked, fault, arrival)
         else:
-            self._respond(exchange, asked, fault)
+            self._respond(exchange, asked, fault, arrival)
+
+    def _latency_s(self) -> float:
+        return self.latency_s * max(1.0, self.in_flight / self.capacity)
 
     def _abandon(self, asked: Asked) -> None:
         self.in_flight -= 1
         self.abandoned[asked.prompt] += 1
         self._changed.set()
 
-    def _respond(self, exchange: Exchange, asked: Asked, fault: Fault | None) -> None:
+    def _respond(self, exchange: Exchange, asked: Asked, fault: Fault | None, arrival: Arrival) -> None:
         if exchange.lost:
             return
         if fault is not None and instead(exchange, fault, self, asked.stream):
@@ -191,6 +220,7 @@ class Provider(ABC):
         reply = Reply(said) if isinstance(said, str) else said
         if fault is not None:
             reply = reply_with(fault, reply)
+        arrival.completion_tokens = len(reply.tokens) + reply.reasoning_tokens
         if asked.stream:
             self._stream(exchange, asked, reply, fault)
         elif fault is not None:
@@ -245,13 +275,15 @@ class Provider(ABC):
         match request.method, request.path:
             case "GET", "/_stats":
                 exchange.send(Response.of(self.stats(summary=request.target.endswith("?summary=1"))))
+            case "GET", "/_arrivals":
+                exchange.send(Response.of({"arrivals": [astuple(arrival) for arrival in self.arrivals]}))
             case "POST", "/_faults":
                 exchange.send(self._told(request))
             case "POST", "/_reset":
                 self.reset()
                 exchange.send(Response.of(self.stats()))
             case _:
-                exchange.send(Response.of({"error": "there are GET /_stats, POST /_faults and POST /_reset"}, 404))
+                exchange.send(Response.of({"error": "there are GET /_stats, GET /_arrivals, POST /_faults and POST /_reset"}, 404))
 
     def _told(self, request: Request) -> Response:
         try:
@@ -291,6 +323,7 @@ def serve(kind: type[Provider]) -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
     parser.add_argument("--pace", type=float, default=0.0, help="seconds between two events of a stream")
+    parser.add_argument("--capacity", type=float, default=inf, help="calls at once beyond which all take longer in proportion")
     parser.add_argument("--key", default="test-key")
     parser.add_argument("--text", help="what every answer says; else the prompt comes back, or a tool call or JSON where that is asked")
     parser.add_argument("--table", type=Path, help="JSON file of answers by prompt")
@@ -302,7 +335,7 @@ def serve(kind: type[Provider]) -> None:
         ended = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, ended.set)
-        server = kind(reply, key=options.key, latency_s=options.latency, pace_s=options.pace)
+        server = kind(reply, key=options.key, latency_s=options.latency, pace_s=options.pace, capacity=options.capacity)
         await server.start(options.port)
         print(f"listening on {server.url}", flush=True)
         await ended.wait()
