@@ -5,6 +5,6 @@ setup:  ; @scripts/setup                ## .venv from the lock file, with .venv/
 check:  setup ; @scripts/check          ## style, types, floors, generated pages
 fix:    setup ; @scripts/fix            ## format and regenerate
 test:   setup ; @scripts/test           ## everything: checks, unit, behaviour, cluster, browser
-chaos:  setup ; @scripts/alone .venv/bin/pytest -m chaos tests   ## the long matrices of faults
+chaos:  setup ; @scripts/chaos          ## the long matrix of faults: every process killed, stopped, out of memory
 demo:   setup ; @scripts/demo           ## the main job on real models (MODELS=small|default|full)
 bench:  setup ; @scripts/bench          ## speed against peers, in one run

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import ray
 
-from partsong.contracts import Row, RowOutcome
+from partsong.contracts import Notice, Row, RowOutcome
 from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.errors import EngineError
 from partsong.mesh import Mesh
@@ -34,6 +34,13 @@ _LIVES = 5
 """Deaths of its coordinator that one row lives through."""
 
 _CLOSES_WITHIN_S = 30.0
+
+_DIED = Notice(
+    code="coordinator-died",
+    where="coordinator",
+    what="its process died",
+    doing="it is restarted, and its rows go on from what the journal holds of them",
+)
 
 
 class RayEngine:
@@ -133,6 +140,7 @@ class RayEngine:
                 try:
                     return await coordinator.answer(row)
                 except LinkLostError:
+                    self._tell(_DIED)
                     await coordinator.back()
                     record = await self.journal.row(row.run, row.row)
                     if record is not None:

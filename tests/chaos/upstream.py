@@ -1,0 +1,21 @@
+"""The provider of a trial: says who was asked and what, so that a reply in a journal names the call at the server; always the same."""
+
+from dataclasses import replace
+
+from providers.http11 import Request
+from providers.openai import OpenAIServer
+from providers.provider import Asked, serve
+
+__all__ = ["NamingServer"]
+
+
+class NamingServer(OpenAIServer):
+    """Counts and answers by model and prompt: `medium: the prompt`."""
+
+    def read(self, request: Request) -> Asked:
+        asked = super().read(request)
+        return replace(asked, prompt=f"{asked.model}: {asked.prompt}")
+
+
+if __name__ == "__main__":
+    serve(NamingServer)
