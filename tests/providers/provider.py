@@ -130,6 +130,10 @@ class Provider(ABC):
         """Let the next call (the next `times` calls that match) fail."""
         self.break_by(Fault(kind, **fields))
 
+    def mend(self) -> None:
+        """Let no further call fail."""
+        self._faults.clear()
+
     def break_by(self, fault: Fault) -> None:
         """Let the calls that the fault hits fail."""
         self._faults.add(fault)
