@@ -1,8 +1,8 @@
 """Soak: a batch over Ray for minutes under faults, workers killed now and then: which processes grow, which rows are lost or doubled.
 
 The server is the tests' provider: 429s, 500s, resets, stalls and cut replies come and go by the minute. When the time is up the run is
-interrupted, then finished without faults up to the last row it had reached, and every row is looked for. Exit code 1 when a process grows
-or a row is lost or doubled. Ray starts by itself: `scripts/alone scripts/bench soak --minutes 20` keeps it apart from any other.
+interrupted, then finished without faults up to the last row it had reached, and every row is looked for. Exit code 1 when a process grows,
+a queue passes its bound, or a row is lost or doubled. Ray starts by itself: `scripts/alone scripts/bench soak --minutes 20` keeps it apart from any other.
 """
 
 import argparse
@@ -60,6 +60,24 @@ FAULTS: Sequence[Mapping[str, object]] = (
     {"kind": "stall", "share": 0.1},
     {"kind": "cut", "share": 0.3},
 )
+ROWS, PERMITS, CALLS_A_ROW = 128, 48, 2
+"""In flight at most, by the mesh: twice the calls that four workers make; a model's calls, half as many again on their way; the panel's."""
+BOUNDS = {
+    "partsong.rows.under_way": ROWS,
+    "partsong.rows.unpublished": 4096 + ROWS,
+    "partsong.calls.waiting": ROWS * CALLS_A_ROW,
+    "partsong.calls.limited": PERMITS,
+    "partsong.calls.in_flight": PERMITS,
+    "partsong.worker.waiting": 8,
+    "partsong.limits.waiting": 2 * PERMITS,
+    "partsong.journal.pending": 4096 + CALLS_A_ROW,
+    "partsong.journal.lookups": 4096,
+    "partsong.messages.unsent": 4 * ROWS * CALLS_A_ROW,
+    "partsong.replies.waiting": 2 * ROWS,
+    "partsong.news.waiting": 4 * 2 * PERMITS,
+    "partsong.telemetry.waiting": 8192,
+}
+"""How deep queues may be, by `docs/tracing.md`."""
 FAULTY_S, CALM_S = 6.0, 6.0
 KILL_EVERY_S = 45.0
 SAMPLE_EVERY_S = 3.0
@@ -242,9 +260,11 @@ def main() -> None:
     grown = table(series, lasted_s, Allowance())
     print(f"{lasted_s / 60:.1f} minutes, {weather.kills} workers killed")
     print(f"{rows_done:,} rows, {failed:,} of them failed; {lost} lost, {doubled} doubled")
-    for name, depth in depths.items():
-        print(f"{name:<32}{depth:>8,.0f} at most")
-    sys.exit(bool(grown or lost or doubled))
+    for name, bound in BOUNDS.items():
+        print(f"{name:<32}{depths.get(name, 0.0):>8,.0f} at most, bound {bound:,}")
+    past = [name for name, bound in BOUNDS.items() if depths.get(name, 0.0) > bound]
+    print(f"past their bounds: {', '.join(past) or 'none'}")
+    sys.exit(bool(grown or lost or doubled or past))
 
 
 if __name__ == "__main__":
