@@ -1,8 +1,8 @@
 """Soak: a batch over Ray for minutes under faults, workers killed now and then: which processes grow, which rows are lost or doubled.
 
-The server is the tests' provider: 429s, 500s, resets, stalls and cut replies come and go by the minute. When the time is up the run is
-interrupted, then finished without faults up to the last row it had reached, and every row is looked for. Exit code 1 when a process grows,
-a queue passes its bound, or a row is lost or doubled. Ray starts by itself: `scripts/alone scripts/bench soak --minutes 20` keeps it apart from any other.
+The server is the tests' provider: 429s, 500s, resets, stalls and cut replies come and go. When the time is up the run is interrupted, then
+finished without faults up to the last row it had reached, and every row is looked for. Exit code 1 when a process grows, a queue passes
+its bound, or a row is lost or doubled. `scripts/alone scripts/bench soak --minutes 20` keeps its Ray apart from any other.
 """
 
 import argparse
