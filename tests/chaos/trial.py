@@ -13,11 +13,11 @@ from chaos.faults import Fault
 from chaos.pulse import Pulse
 from chaos.reckoning import Moment, Reckoning, moment, reckoned
 from chaos.scene import TIMEOUT_S, Scene
-from chaos.victims import family_of, is_alive, victims
+from chaos.victims import actors_of, are_alive, victims
 
 __all__ = ["Outcome", "StandstillError", "Trial"]
 
-_STANDS_STILL_S = 90.0
+_STANDS_STILL_S = 180.0
 """A run that answers no row for so long does not go on by itself any more."""
 
 _HAVE_CALLS = frozenset({"worker", "coordinator", "driver"})
@@ -54,7 +54,7 @@ class Trial:
     """Those of the undisturbed run."""
     _moments: list[Moment] = field(default_factory=list)
     _seen: set[int] = field(default_factory=set)
-    """Processes of the engine."""
+    """Processes of the actors."""
 
     def outcome(self) -> Outcome:
         """Do the run; raises StandstillError when it needs a hand."""
@@ -84,7 +84,7 @@ class Trial:
         if not found:
             raise self._standstill(f"there is no {fault.process}")
         self._moments.append(moment(self._scene, self._server))
-        self._seen.update(family_of(self._run.pid))
+        self._seen.update(actors_of(self._run.pid))
         struck_s = time.monotonic()
         fault.strike(self._dice.choice(found))
         done = self._pulse.rows
@@ -114,7 +114,7 @@ class Trial:
     def _finished(self) -> None:
         self._until(self.rows)
         try:
-            code = self._run.wait(60)
+            code = self._run.wait(_STANDS_STILL_S)
         except subprocess.TimeoutExpired:
             raise self._standstill("all rows are answered, and the run does not end") from None
         if code:
@@ -122,9 +122,9 @@ class Trial:
         self._all_gone()
 
     def _all_gone(self) -> None:
-        """Wait until no process of the engine is left."""
+        """Wait until no actor is left."""
         until_s = time.monotonic() + _ENDS_WITHIN_S
-        while left := [pid for pid in self._seen if is_alive(pid)]:
+        while left := are_alive(self._seen):
             if time.monotonic() > until_s:
                 raise self._standstill(f"processes {left} are left behind")
             time.sleep(0.05)

@@ -2,10 +2,10 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["ACTORS", "PROCESSES", "family_of", "is_alive", "victims"]
+__all__ = ["ACTORS", "PROCESSES", "actors_of", "are_alive", "victims"]
 
 _TITLES = {
     "worker": b"ray::_ModelWorker",
@@ -28,14 +28,24 @@ def victims(driver: int, process: str) -> Sequence[int]:
     if process == "driver":
         return [driver]
     until_s = time.monotonic() + _STARTS_WITHIN_S
-    while not (found := [pid for pid in family_of(driver) if _command(pid).startswith(_TITLES[process])]):
+    while not (found := [pid for pid in _family_of(driver) if _command(pid).startswith(_TITLES[process])]):
         if time.monotonic() > until_s:
             break
         time.sleep(0.02)
     return found
 
 
-def family_of(ancestor: int) -> Sequence[int]:
+def actors_of(driver: int) -> Sequence[int]:
+    """Return the processes of all actors."""
+    return [pid for pid in _family_of(driver) if _command(pid).startswith(tuple(_TITLES.values()))]
+
+
+def are_alive(pids: Iterable[int]) -> Sequence[int]:
+    """Return those that there still are, as more than remains."""
+    return [pid for pid in pids if _parent(str(pid)) is not None]
+
+
+def _family_of(ancestor: int) -> Sequence[int]:
     """Return all descendants of a process that are alive."""
     children: dict[int, list[int]] = {}
     for entry in os.scandir("/proc"):
@@ -48,11 +58,6 @@ def family_of(ancestor: int) -> Sequence[int]:
         family += young
         ahead += young
     return family
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether there is such a process, and not only its remains."""
-    return _parent(str(pid)) is not None
 
 
 def _parent(pid: str) -> int | None:

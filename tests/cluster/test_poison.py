@@ -45,7 +45,7 @@ def test_a_poisoned_row_is_given_up_after_its_third_kill_and_takes_no_neighbour_
 
     failed = [json.loads(line) for line in (tmp_path / "out" / "errors.jsonl").read_text().splitlines()]
     assert {line["custom_id"] for line in failed} == POISONED
-    assert {line["error"]["code"] for line in failed} == {"worker-lost"}
+    assert {line["code"] for line in failed} == {"worker-lost"}
     answered = [json.loads(line)["custom_id"] for line in (tmp_path / "out" / "output.jsonl").read_text().splitlines()]
     assert len(answered) == len(set(answered)) == ROWS - len(POISONED)
     assert sorted(kills.read_text().split()) == sorted([*POISONED] * 3)
