@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter
-from pydantic_core import from_json
 
 from partsong.contracts import RowRecord
 from partsong.errors import Place, RunError
 from partsong.journal.address import open_store
 from partsong.plans import Plan, PlanField
-from partsong_cluster.batch.folder import JOURNAL, MANIFEST, SNAPSHOT, Manifest
+from partsong_cluster.batch.folder import JOURNAL, Manifest, read_manifest, read_snapshot
 
 __all__ = ["JOURNAL_URL", "finished_rows", "manifest_of", "plans_of"]
 
@@ -23,24 +22,23 @@ _ROWS_A_STEP = 256
 
 def manifest_of(folder: Path) -> Manifest:
     """Return what the run in the folder was started with."""
-    path = folder / MANIFEST
-    if not path.is_file():
+    found = read_manifest(folder)
+    if found is None:
         raise RunError(
             "no-run", "there is no run in this folder", at=Place(str(folder)), remedy="name a folder that `partsong run -o` made"
         )
-    return Manifest.model_validate_json(path.read_bytes())
+    return found
 
 
 def plans_of(folder: Path) -> Mapping[str, Plan]:
     """Return the plans of the mesh that the run was started with."""
-    return _PLANS.validate_python(from_json((folder / SNAPSHOT).read_bytes()).get("plans", {}))
+    return _PLANS.validate_python(read_snapshot(folder).get("plans", {}))
 
 
 def finished_rows(folder: Path) -> Iterator[RowRecord]:
     """Yield the run's finished rows in the order they finished."""
     manifest = manifest_of(folder)
-    mesh = from_json((folder / SNAPSHOT).read_bytes())
-    store = open_store(mesh.get("store", {}).get("url") or JOURNAL_URL, folder, read_only=True)
+    store = open_store(read_snapshot(folder).get("store", {}).get("url") or JOURNAL_URL, folder, read_only=True)
     try:
         seq = 0
         while found := store.rows(manifest.run, seq, _ROWS_A_STEP):

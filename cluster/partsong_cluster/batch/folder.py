@@ -17,7 +17,7 @@ from partsong.journal.folder import make_folder
 from partsong.telemetry.tree import recorded_files
 from partsong_cluster.batch.disk import disk_errors, replace_file
 
-__all__ = ["JOURNAL", "LEDGER", "MANIFEST", "SNAPSHOT", "Manifest", "RunFolder"]
+__all__ = ["JOURNAL", "LEDGER", "MANIFEST", "SNAPSHOT", "Manifest", "RunFolder", "read_manifest", "read_snapshot"]
 
 MANIFEST = "run.json"
 SNAPSHOT = "mesh.json"
@@ -93,17 +93,7 @@ class RunFolder:
 
     def manifest(self) -> Manifest | None:
         """Return what the run here was started with; None when there is no run yet."""
-        path = self.path / MANIFEST
-        if not path.exists():
-            return None
-        with disk_errors(path):
-            raw = path.read_bytes()
-        try:
-            return Manifest.model_validate_json(raw)
-        except ValidationError as error:
-            what = f"{MANIFEST} cannot be read ({error.error_count()} problems)"
-            remedy = "restore it, name another folder, or start again with --fresh"
-            raise RunError("run-manifest", what, at=Place(str(path)), remedy=remedy) from None
+        return read_manifest(self.path)
 
     def begin(self, manifest: Manifest, snapshot: str) -> None:
         """Write down what the run is started with; the snapshot is the mesh as JSON, without secrets."""
@@ -113,9 +103,9 @@ class RunFolder:
     def is_whole(self) -> bool:
         """Return whether what the run was started with can be read here."""
         try:
-            json.loads((self.path / SNAPSHOT).read_bytes())
+            read_snapshot(self.path)
             return self.manifest() is not None
-        except (OSError, ValueError, RunError):
+        except RunError:
             return False
 
     def changes(self, before: Manifest, now: Manifest, snapshot: str) -> Sequence[str]:
@@ -145,13 +135,39 @@ class RunFolder:
 
     def _mesh_changes(self, snapshot: str) -> str:
         try:
-            before = json.loads((self.path / SNAPSHOT).read_bytes())
-        except (OSError, ValueError):
+            before = read_snapshot(self.path)
+        except RunError:
             return "the mesh changed"
         named = list(_changed(before, json.loads(snapshot)))
         if len(named) > _MOST_NAMED:
             named[_MOST_NAMED:] = [f"and {len(named) - _MOST_NAMED} more"]
         return ", ".join(named) or "a file that the mesh names changed (a prompt, weights, recorded outcomes)"
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Return what the run in the folder was started with; None when there is none."""
+    path = folder / MANIFEST
+    if not path.exists():
+        return None
+    with disk_errors(path):
+        raw = path.read_bytes()
+    try:
+        return Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        what = f"{MANIFEST} cannot be read ({error.error_count()} problems)"
+        remedy = "go on with the run, which writes it anew if it can be; or restore it, or start again with --fresh"
+        raise RunError("run-manifest", what, at=Place(str(path)), remedy=remedy) from None
+
+
+def read_snapshot(folder: Path) -> Mapping[str, Any]:
+    """Return the mesh that the run in the folder was started with, as JSON has it."""
+    path = folder / SNAPSHOT
+    try:
+        snapshot: Mapping[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        remedy = "go on with the run, which writes it anew"
+        raise RunError("run-snapshot", f"{SNAPSHOT} cannot be read", at=Place(str(path)), remedy=remedy) from None
+    return snapshot
 
 
 _READING = {"--id-column": "id_column", "--prompt-column": "prompt_column", "--max-row": "longest_row_bytes"}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from batch_bench import Bench
+from partsong_cluster.batch.finished import finished_rows
 from partsong_cluster.batch.folder import Manifest
 from partsong_cluster.batch.ledger import Ledger
 from partsong_cluster.batch.run import Limits
@@ -224,6 +225,16 @@ async def test_a_torn_manifest_without_a_copy_is_an_error_and_fresh_starts_again
     summary = await bench.run(fresh=True)
     assert summary["rows"]["finished"] == ALL
     Manifest.model_validate_json((bench.out / "run.json").read_bytes())
+
+
+@pytest.mark.parametrize(("name", "code"), [("run.json", "run-manifest"), ("mesh.json", "run-snapshot")])
+async def test_what_reads_a_folder_with_a_torn_file_says_so(name: str, code: str, bench: Bench):
+    await half_done(bench)
+    (bench.out / name).write_text("{")
+    with pytest.raises(RunError) as caught:
+        list(finished_rows(bench.out))
+    assert caught.value.code == code
+    assert "go on with the run" in str(caught.value)
 
 
 async def test_a_torn_snapshot_of_the_mesh_is_written_anew(bench: Bench):
