@@ -23,7 +23,7 @@ from partsong.pool.pool import Pool, PoolInstruction
 from partsong.pool.purse import Purse, PurseWish
 from partsong.pool.share import Share
 from partsong.telemetry import Telemetry
-from partsong.telemetry.levels import JOURNAL_LOOKUPS, JOURNAL_PENDING, LIMITS_WAITING
+from partsong.telemetry.levels import BUDGET_LEFT, JOURNAL_LOOKUPS, JOURNAL_PENDING, LIMITS_WAITING
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
@@ -82,6 +82,7 @@ class InlineEngine:
         callers = {name: pool.caller for name, pool in pools.items()}
         self._metering = Metering(Limiter(self._mesh.models, self._mesh.accounts), self._clock, partial(_handed_out, callers))
         self._telemetry.gauge(*LIMITS_WAITING, partial(_limited, self._metering))
+        self._telemetry.gauge(*BUDGET_LEFT, partial(_left_usd, self._metering))
         self._resources.callback(self._metering.close)
         self._coordinator = Coordinator.of(self._mesh, callers, Synthesizer(), self._journal, self._telemetry, self._clock)
         return self
@@ -144,6 +145,10 @@ def _pending(journal: Journal) -> int:
 
 def _lookups(journal: Journal) -> int:
     return journal.pending_lookups
+
+
+def _left_usd(metering: Metering) -> float | None:
+    return metering.left_usd
 
 
 def _limited(metering: Metering) -> int:

@@ -25,7 +25,7 @@ from partsong.pool.permits import Grant, KeepIdle, Recall
 from partsong.pool.pool import Pool, PoolInstruction
 from partsong.pool.purse import Purse, PurseWish
 from partsong.pool.share import Share
-from partsong.telemetry.levels import LIMITS_WAITING, NEWS_WAITING
+from partsong.telemetry.levels import BUDGET_LEFT, LIMITS_WAITING, NEWS_WAITING
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.metering import Metering
@@ -126,6 +126,7 @@ class _ModelPool:
         self._metering = Metering(Limiter(specs, mesh.accounts), Clock(), self._hand_out)
         self._telemetry = setup.telemetry(mesh.telemetry, "pools")
         self._telemetry.gauge(*LIMITS_WAITING, lambda: self._metering.waiting)
+        self._telemetry.gauge(*BUDGET_LEFT, lambda: self._metering.left_usd)
         self._telemetry.gauge(*NEWS_WAITING, lambda: sum(member.news.qsize() for member in list(self._members.values())))
 
     @ray.method

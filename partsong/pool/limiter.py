@@ -96,6 +96,14 @@ class Limiter:
         """Calls that wait for amounts."""
         return sum(len(wants) for wants in self._lanes.values())
 
+    @property
+    def left_usd(self) -> float | None:
+        """US dollars that the tightest limit of a run or a day leaves besides what is in flight; None where none is set."""
+        of_runs = (meter for run in list(self._runs.values()) for meters in run.of.values() for meter in meters)
+        of_days = (meter for meters in self._meters.values() for meter in meters if meter.horizon is Horizon.DAY)
+        left = [meter.left for meter in (*of_runs, *of_days) if meter.limit < math.inf]
+        return min(left, default=None)
+
     def want(self, purpose: Purpose, terms: Terms, needs: Sequence[Amounts], ahead: int, now_s: float) -> Sequence[LimitInstruction]:
         """A caller wants these amounts besides what it waits for; `ahead` further calls like the last too, if there is plenty."""
         self._enter(purpose.run, terms, now_s)

@@ -99,6 +99,11 @@ class Meter:
         """What calls in flight may come to."""
         return self._leased
 
+    @property
+    def left(self) -> float:
+        """What is neither used nor leased, as of the last event."""
+        return self.limit - self._used - self._leased
+
     def used(self, now_s: float) -> float:
         """What was used and is not forgotten yet."""
         self._forget(now_s)
@@ -168,8 +173,7 @@ class Meter:
         """Whether so much is left that these amounts are nothing beside it, and nobody need be exact about them."""
         if self.horizon not in (Horizon.RUN, Horizon.DAY):
             return False
-        left = self.limit - self._used - self._leased
-        return 10 * self.counts(amounts) <= left
+        return 10 * self.counts(amounts) <= self.left
 
     def fits_at_s(self, amounts: Amounts, now_s: float) -> float:
         """Return when such a call fits by the passing of time alone; infinity when something has to be settled first."""

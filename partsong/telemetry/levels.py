@@ -3,6 +3,9 @@
 from typing import NamedTuple
 
 __all__ = [
+    "BREAKER",
+    "BUDGET_LEFT",
+    "CALLS_AT_ONCE",
     "CALLS_IN_FLIGHT",
     "CALLS_LIMITED",
     "CALLS_WAITING",
@@ -52,6 +55,14 @@ CALLS_IN_FLIGHT = Level(
     "{call}",
     "Permits in use at a coordinator, by partsong.model; at most the calls that all workers make at once, over Ray half as many again.",
 )
+CALLS_AT_ONCE = Level(
+    "partsong.calls.at_once",
+    "{call}",
+    "How many calls a coordinator's adaptive limit lets out at once, by partsong.model; between 1 and what all workers make at once.",
+)
+BREAKER = Level(
+    "partsong.breaker", "1", "What a coordinator's breaker does with calls, by partsong.model: 0 lets them out, 1 a few to see, 2 none."
+)
 WORKER_WAITING = Level(
     "partsong.worker.waiting",
     "{call}",
@@ -59,6 +70,11 @@ WORKER_WAITING = Level(
 )
 LIMITS_WAITING = Level(
     "partsong.limits.waiting", "{call}", "Calls of all coordinators that wait for a rate or a budget; at most all permits."
+)
+BUDGET_LEFT = Level(
+    "partsong.budget.left",
+    "{USD}",
+    "US dollars that the tightest limit of a run or a day leaves, worst cases in flight taken off; absent where none is set.",
 )
 JOURNAL_PENDING = Level(
     "partsong.journal.pending",
@@ -91,8 +107,11 @@ LEVELS = (
     CALLS_WAITING,
     CALLS_LIMITED,
     CALLS_IN_FLIGHT,
+    CALLS_AT_ONCE,
+    BREAKER,
     WORKER_WAITING,
     LIMITS_WAITING,
+    BUDGET_LEFT,
     JOURNAL_PENDING,
     JOURNAL_LOOKUPS,
     MESSAGES_UNSENT,

@@ -53,7 +53,7 @@ class Metrics:
         self._tokens = _histogram(meter, TOKEN_USAGE, _TOKENS)
         self._cost = meter.create_counter(COST.name, COST.unit, COST.description)
         self._step_s = _histogram(meter, STEP_DURATION, _SECONDS)
-        self._levels: dict[str, list[tuple[Callable[[], float], dict[str, Attribute]]]] = {}
+        self._levels: dict[str, list[tuple[Callable[[], float | None], dict[str, Attribute]]]] = {}
 
     def called(self, span: Span, base: Mapping[str, Attribute]) -> None:
         """Count one attempt at a model."""
@@ -71,8 +71,8 @@ class Metrics:
         kind = {"partsong.step.kind": span.name}
         self._step_s.record(span.duration_s, {**kind, "error.type": span.failure} if span.failure else kind)
 
-    def gauge(self, name: str, unit: str, description: str, read: Callable[[], float], attributes: Mapping[str, Attribute]) -> None:
-        """Report a level that is read when metrics are sent; those of one name with the same attributes are added up."""
+    def gauge(self, name: str, unit: str, description: str, read: Callable[[], float | None], attributes: Mapping[str, Attribute]) -> None:
+        """Report a level that is read when metrics are sent, unless it is None; those of one name with the same attributes are added up."""
         levels = self._levels.setdefault(name, [])
         levels.append((read, dict(attributes)))
         if len(levels) > 1:
@@ -80,9 +80,10 @@ class Metrics:
 
         def observe(_: CallbackOptions) -> Iterable[Observation]:
             depths: dict[tuple[tuple[str, Attribute], ...], float] = {}
-            for depth, told in levels:
+            for read_one, told in levels:
                 key = tuple(sorted(told.items()))
-                depths[key] = depths.get(key, 0) + depth()
+                if (depth := read_one()) is not None:
+                    depths[key] = depths.get(key, 0) + depth
             return [Observation(depth, dict(key)) for key, depth in depths.items()]
 
         self._meter.create_observable_gauge(name, [observe], unit, description)

@@ -122,9 +122,9 @@ class Telemetry:
         return Span(f"chat {model}", context, parent_id, attributes, kind="client", content=self._spec.content, on_end=ended)
 
     def gauge(
-        self, name: str, unit: str, description: str, read: Callable[[], float], attributes: Mapping[str, Attribute] | None = None
+        self, name: str, unit: str, description: str, read: Callable[[], float | None], attributes: Mapping[str, Attribute] | None = None
     ) -> None:
-        """Report a level (a queue's depth), read each time metrics are sent, from another thread."""
+        """Report a level (a queue's depth), read each time metrics are sent, from another thread; None: there is none now."""
         if self._metrics is not None:
             self._metrics.gauge(name, unit, description, read, attributes or {})
 

@@ -15,7 +15,7 @@ from partsong.contracts import Call, Completion, Failure, FailureCode, ModelSpec
 from partsong.contracts.failure import Sent
 from partsong.errors import PartsongError
 from partsong.pool.adaptive import AdaptiveLimit
-from partsong.pool.breaker import Breaker, Closed, Opened, Paused, Transition
+from partsong.pool.breaker import Breaker, Closed, Opened, Paused, State, Transition
 from partsong.pool.forecast import Forecast
 from partsong.pool.hedge import Hedge
 from partsong.pool.meter import NOTHING, Amounts
@@ -124,14 +124,14 @@ class Caller:
         self._seats.use(workers)
 
     @property
-    def resting(self) -> bool:
-        """Whether the model is given a rest."""
-        return self._breaker is not None and self._breaker.state != "closed"
+    def breaker_state(self) -> State | None:
+        """What the model's breaker does with calls; None without one."""
+        return None if self._breaker is None else self._breaker.state
 
     @property
-    def most_busy(self) -> float:
-        """How many calls the adaptive limit lets through at once; infinity without one."""
-        return math.inf if self._limit is None else self._limit.limit
+    def at_once(self) -> int | None:
+        """How many calls the adaptive limit lets out at once; None without one."""
+        return None if self._limit is None else self._limit.limit
 
     async def call(self, request: Request, tries: Tries) -> Completion | Failure:
         """Ask until answered or failed for good; what it took stands in `tries`. Raises what the pool's loss raises."""

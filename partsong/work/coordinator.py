@@ -15,7 +15,7 @@ from partsong.plans.port import Step
 from partsong.routing.router import Router
 from partsong.telemetry import Span, Telemetry
 from partsong.telemetry.attributes import Attribute
-from partsong.telemetry.levels import CALLS_IN_FLIGHT, CALLS_LIMITED, CALLS_WAITING, ROWS_UNDER_WAY
+from partsong.telemetry.levels import BREAKER, CALLS_AT_ONCE, CALLS_IN_FLIGHT, CALLS_LIMITED, CALLS_WAITING, ROWS_UNDER_WAY
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.row import RowPort, RowWork, Shop
@@ -46,6 +46,8 @@ class Coordinator:
             telemetry.gauge(*CALLS_WAITING, partial(_waiting, caller), model)
             telemetry.gauge(*CALLS_LIMITED, partial(_limited, caller), model)
             telemetry.gauge(*CALLS_IN_FLIGHT, partial(_in_flight, caller), model)
+            telemetry.gauge(*CALLS_AT_ONCE, partial(_at_once, caller), model)
+            telemetry.gauge(*BREAKER, partial(_breaker, caller), model)
         return coordinator
 
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
@@ -130,6 +132,17 @@ def _limited(caller: Caller) -> int:
 
 def _in_flight(caller: Caller) -> int:
     return caller.share.busy
+
+
+def _at_once(caller: Caller) -> int | None:
+    return caller.at_once
+
+
+def _breaker(caller: Caller) -> int | None:
+    return None if caller.breaker_state is None else _BREAKER_LEVELS[caller.breaker_state]
+
+
+_BREAKER_LEVELS = {"closed": 0, "half-open": 1, "open": 2}
 
 
 def _closed(reply: Reply, route: Route | Failure, work: RowWork, latency_s: float, trace_id: str) -> Reply:

@@ -30,6 +30,11 @@ class Metering:
         """Calls that wait for a limit."""
         return self._limiter.waiting
 
+    @property
+    def left_usd(self) -> float | None:
+        """See Limiter.left_usd."""
+        return self._limiter.left_usd
+
     def take(self, caller: str, wish: PurseWish) -> None:
         """Carry out a caller's wish."""
         now_s = self._clock.now_s()

@@ -159,7 +159,7 @@ async def test_a_model_that_is_given_a_rest_is_waited_for_when_nobody_else_can_b
     made = caller(BROKEN, BROKEN, BROKEN, BROKEN, completion("back"), clock=time.clock(), retries=0, breaker=QUICK)
     for _ in range(4):
         await called(made, patient=True)
-    assert made.resting
+    assert made.breaker_state == "open"
     assert (await called(made, patient=True)).reply.text == "back"
     assert time.now_s >= 105.0
 
@@ -402,7 +402,7 @@ async def test_a_rows_own_short_deadline_is_no_fault_of_the_models():
     made.use([TimedOut([])])
     results = [await called(made, deadline_s=time.now_s + 0.01) for _ in range(10)]
     assert {result.reply.code for result in results} == {FailureCode.DEADLINE}
-    assert not made.resting
+    assert made.breaker_state == "closed"
 
 
 async def test_a_call_that_kills_its_workers_is_given_up_after_the_third():
