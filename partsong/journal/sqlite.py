@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -21,6 +21,8 @@ __all__ = ["SqliteStore"]
 
 _BUSY_TIMEOUT_S = 5.0
 _HASHES_A_QUERY = 500
+_BYTES_A_LOOK = 4_000_000
+"""Rows are handed out a number at a time; of large ones fewer, so that who reads all of them needs little memory."""
 
 
 class SqliteStore:
@@ -110,8 +112,15 @@ class SqliteStore:
 
     def rows(self, run: str, after_seq: int, limit: int) -> Sequence[tuple[int, RowRecord]]:
         """See Store.rows."""
-        found = self._select("select seq, record, crc from rows where run = ? and seq > ? order by seq limit ?", (run, after_seq, limit))
-        return [(seq, self._unpacked(ROWS, *blob)) for seq, *blob in found]
+        query = "select seq, record, crc from rows where run = ? and seq > ? order by seq limit ?"
+        found, held_bytes = [], 0
+        with store_errors(self._path), closing(self._db.execute(query, (run, after_seq, limit))) as cursor:
+            for seq, blob, crc in cursor:
+                found.append((seq, blob, crc))
+                held_bytes += len(blob)
+                if held_bytes >= _BYTES_A_LOOK:
+                    break
+        return [(seq, self._unpacked(ROWS, blob, crc)) for seq, blob, crc in found]
 
     def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
         """See Store.cached; of several completions the first one journalled."""

@@ -62,7 +62,10 @@ class Store(Protocol):
         ...
 
     def rows(self, run: str, after_seq: int, limit: int) -> Sequence[tuple[int, RowRecord]]:
-        """Return row records in the order they were appended, each with its place (`seq` grows, gaps may occur)."""
+        """Return row records in the order they were appended, each with its place (`seq` grows, gaps may occur).
+
+        At most `limit`, fewer where they are large; none only when there are none.
+        """
         ...
 
     def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:

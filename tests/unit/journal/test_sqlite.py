@@ -355,3 +355,13 @@ def test_an_unknown_address_names_what_there_is_and_no_password(url: str, tmp_pa
         open_store(url, tmp_path)
     assert caught.value.code == "store-scheme"
     assert "secret" not in str(caught.value)
+
+
+def test_large_rows_are_handed_out_few_at_a_time_and_none_is_left_out(path: Path) -> None:
+    with closing(SqliteStore.open(path)) as store:
+        store.append([row_record(row).model_copy(update={"raw": "x" * 1_500_000}) for row in range(7)])
+        seq, steps = 0, []
+        while found := store.rows("run", seq, 256):
+            steps.append([record.row for _, record in found])
+            seq = found[-1][0]
+    assert steps == [[0, 1, 2], [3, 4, 5], [6]]
