@@ -9,7 +9,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.parser import Parser
 
 from partsong.errors import MeshError, Place, Problem
 
@@ -17,6 +19,8 @@ __all__ = ["Piece", "read_document"]
 
 LONGEST_BYTES = 1_000_000
 _MOST_PIECES = 100_000
+_MOST_EVENTS = 20_000
+"""Values, aliases, and beginnings and ends of mappings and lists, as they stand in one file."""
 _DEEPEST = 100
 _TAG = "tag:yaml.org,2002:"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -68,7 +72,9 @@ def read_document(raw: bytes, file: str) -> Piece:
         # A parser made for its error: the pure one, whose marks are exact, and whose YAML 1.2 reads `no` as a word.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML lets an anchor be set anew; the later one holds from there on
-            root = YAML(typ="safe", pure=True).compose(text)
+            reader = YAML(typ="safe", pure=True)
+            reader.Parser = type("Parser", (_BoundedParser,), {"file": file})
+            root = reader.compose(text)
     except MarkedYAMLError as error:
         raise _syntax_error(error, file) from None
     except RecursionError:
@@ -124,6 +130,28 @@ def _too_deep(at: Place) -> MeshError:
 
 def _first_line(text: str) -> str:
     return text.strip().partition("\n")[0]
+
+
+class _BoundedParser(Parser):
+    """Stops where a file holds more values, or nests deeper, than any mesh file: reading a megabyte of them takes most of a minute."""
+
+    file = ""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._read = self._depth = 0
+
+    def get_event(self) -> Any:
+        """See Parser.get_event."""
+        event = super().get_event()
+        self._read += 1
+        self._depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        at = Place(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+        if self._depth > _DEEPEST + 1:
+            raise _too_deep(at)
+        if self._read > _MOST_EVENTS:
+            raise MeshError("mesh-too-large", f"more than {_MOST_EVENTS:,} values", at=at, remedy="is it a mesh file? Write what differs")
+        return event
 
 
 class _Builder:

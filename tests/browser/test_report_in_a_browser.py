@@ -1,7 +1,10 @@
 """The report in a real browser: it shows, opens, prints, in the light and in the dark; and what models say never runs."""
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +127,46 @@ def test_what_a_model_says_never_runs(browser, tmp_path, text):
     assert opened.page.locator("script, img, iframe, svg[onload], [onmouseover], [onerror]").count() == 0
     assert opened.asked == [opened.own]
     assert opened.page.locator("pre").first.inner_text().strip().startswith(text[:20].strip())
+
+
+MESH = """\
+version: 1
+models:
+  a: {adapter: python, target: "hostile:answers"}
+  b: {adapter: python, target: "hostile:fails", retries: 0}
+plans: {vote: {ensemble: {members: [a, a], merge: majority}}}
+routes: [{when: {metadata: {kind: bad}}, use: b}, {use: vote}]
+"""
+SCRIPT = "document.title='taken over'"
+ATTACK = f'<script>{SCRIPT}</script><img src=http://127.0.0.1:9/x onerror="{SCRIPT}">\u202e\u2066</pre>'
+WORKERS = f"""\
+from partsong import Failure, FailureCode
+def answers(task): return {ATTACK!r} + task.id + "\\ud800"
+def fails(task): return Failure(code=FailureCode.WORKER_ERROR, message={ATTACK!r}, where="b")
+"""
+
+
+def test_the_report_of_a_run_over_hostile_rows_and_answers_runs_no_script(browser, tmp_path):
+    rows = [{"id": f"{ATTACK}{n}", "prompt": ATTACK, "expected": ATTACK, ATTACK: ATTACK} for n in range(4)]
+    rows += [{"id": f"bad {ATTACK}", "prompt": ATTACK, "kind": "bad"}]
+    (tmp_path / "mesh.yaml").write_text(MESH)
+    (tmp_path / "hostile.py").write_text(WORKERS)
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = "<script>document.title='taken over'<script>"
+    command = [Path(sys.executable).with_name("partsong"), "run", "mesh.yaml", "in.jsonl", "-o", out, "--engine", "inline", "--quiet"]
+    assert subprocess.run(command, cwd=tmp_path, check=False, timeout=60).returncode == 3
+
+    shown = browser.new_page()
+    asked: list[str] = []
+    shown.on("request", lambda request: asked.append(request.url))
+    shown.goto((tmp_path / out / "report.html").as_uri())
+    for details in shown.locator("details").all():
+        details.evaluate("one => one.open = true")
+    shown.wait_for_timeout(200)
+    assert "taken over'" in shown.content()
+    assert shown.title() != "taken over"
+    assert shown.locator("script, img, iframe, [onerror]").count() == 0
+    assert asked == [(tmp_path / out / "report.html").as_uri()]
 
 
 def _brightness(colour: str) -> float:
