@@ -94,9 +94,9 @@ def test_all_duplicate_keys_are_named_at_once():
 
 def test_aliases_of_aliases_cannot_grow_without_limit():
     bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
-    begin = time.monotonic()
+    begin = time.process_time()
     assert refusal(bomb)[0] == "mesh-too-large"
-    assert time.monotonic() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 @given(st.binary(max_size=200))
