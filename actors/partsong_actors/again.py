@@ -22,10 +22,12 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-async def again(call: Callable[[], Awaitable[T]], lost: PartsongError, within_s: float = BACK_WITHIN_S) -> T:
+async def again(
+    call: Callable[[], Awaitable[T]], lost: PartsongError, within_s: float = BACK_WITHIN_S, away: Callable[[], None] = lambda: None
+) -> T:
     """Return what the call returns; while its actor is being restarted, make it again. Raises `lost` when that takes too long.
 
-    A PartsongError raised by the actor is raised here as it was.
+    A PartsongError raised by the actor is raised here as it was. `away` is called each time that the actor was not there.
     """
     gives_up_s = time.monotonic() + within_s
     pause_s = _FIRST_PAUSE_S
@@ -35,6 +37,7 @@ async def again(call: Callable[[], Awaitable[T]], lost: PartsongError, within_s:
         except ActorUnavailableError as error:
             if time.monotonic() + pause_s > gives_up_s:
                 raise lost from error
+            away()
         except RayActorError as error:
             _log.error("%s, and will not be back: %s", lost.problems[0].what, error)
             raise lost from error

@@ -36,7 +36,7 @@ class _CoordinatorActor:
         clock = Clock()
         self._telemetry = setup.telemetry(mesh.telemetry, name)
         self._pools = PoolClient(pool, name, mesh, clock)
-        records, merger = JournalClient(journal), SynthesizerClient(synthesizer)
+        records, merger = JournalClient(journal, self._pools.tell), SynthesizerClient(synthesizer)
         core = Coordinator.of(mesh, self._pools.callers, merger, records, self._telemetry, clock)
         self._mailbox = Mailbox(core.answer, _ROWS, _OUTCOMES)
         self._telemetry.gauge(*REPLIES_WAITING, lambda: self._mailbox.waiting_replies)

@@ -88,7 +88,7 @@ class RayEngine:
         synthesizer = SynthesizerActor.options(name=around.synthesizer, **shell).remote()
         coordinators = [CoordinatorActor.options(**shell).remote(self._setup, name, around) for name in names]
         self._actors = [*coordinators, pool, synthesizer, journal]
-        self._journal = JournalClient(journal)
+        self._journal = JournalClient(journal, self._tell)
         self._coordinators = [RemoteCoordinator(actor) for actor in coordinators]
         self._staff = Staff(pool, self._setup, self._mesh.models, self._secrets, self._tell)
         self._staffing = asyncio.create_task(self._staff.work())

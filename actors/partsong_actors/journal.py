@@ -1,5 +1,7 @@
 """Journal: the Ray shell of the one writer, and the face its callers use."""
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -9,7 +11,7 @@ import msgpack
 import ray
 from ray.actor import ActorProxy
 
-from partsong.contracts import CallRecord, Completion, RowRecord
+from partsong.contracts import CallRecord, Completion, Notice, RowRecord
 from partsong.errors import StoreError
 from partsong.journal.address import open_store
 from partsong.journal.journal import Journal
@@ -18,6 +20,7 @@ from partsong.journal.store import Published, Record, RunInfo
 from partsong.telemetry.levels import JOURNAL_LOOKUPS, JOURNAL_PENDING
 from partsong.wire import Codec
 from partsong.work.memory import settle
+from partsong.work.notices import Tell, logged
 from partsong_actors.again import again
 from partsong_actors.coalesce import Coalescer
 from partsong_actors.memory_watch import end_without_memory
@@ -28,7 +31,18 @@ __all__ = ["JournalActor", "JournalClient"]
 _COMPLETIONS: Codec[Completion] = Codec(Completion)
 _FIELDS = attrgetter(*Sealed.__slots__)
 _REMEDY = "see Ray's logs, then give the same command again: what was acknowledged is on disk"
+_DIED = Notice(
+    code="journal-died",
+    where="journal",
+    what="its process died",
+    doing="it is started again; what it had not acknowledged is sent again, and rows wait for it",
+)
 T = TypeVar("T")
+
+_FREE_WITHIN_S = 20.0
+"""How long the journal's last writer may take to end: on a cluster, the actors of a killed driver live on for a moment."""
+
+_LOOKS_EVERY_S = 0.2
 
 
 class _JournalActor:
@@ -131,8 +145,11 @@ JournalActor = ray.remote(_JournalActor)
 class JournalClient:
     """The actor's journal with the journal's own face (JournalPort); appends and look-ups of many callers share a message."""
 
-    def __init__(self, actor: "ActorProxy[_JournalActor]") -> None:
+    def __init__(self, actor: "ActorProxy[_JournalActor]", tell: Tell = logged, free_within_s: float = _FREE_WITHIN_S) -> None:
+        """`tell` hears when the journal's process is away; `free_within_s` is how long another's hold on the journal is waited out."""
         self._actor = actor
+        self._free_within_s = free_within_s
+        self._tell = tell
         self._append: Coalescer[Sealed, None] = Coalescer(self._send)
         self._look_up: Coalescer[bytes, Completion | None] = Coalescer(self._find)
 
@@ -199,7 +216,15 @@ class JournalClient:
 
     async def _asked(self, call: Callable[[], Awaitable[T]]) -> T:
         """Every operation may be repeated: an append leaves alone what is there already."""
-        return await again(call, StoreError("journal-lost", "the journal's process is gone", remedy=_REMEDY))
+        lost = StoreError("journal-lost", "the journal's process is gone", remedy=_REMEDY)
+        gives_up_s = time.monotonic() + self._free_within_s
+        while True:
+            try:
+                return await again(call, lost, away=lambda: self._tell(_DIED))
+            except StoreError as error:
+                if error.problems[0].code != "store-owned" or time.monotonic() > gives_up_s:
+                    raise
+            await asyncio.sleep(_LOOKS_EVERY_S)
 
     async def _send(self, batch: Sequence[Sealed]) -> Sequence[None]:
         packed = msgpack.packb([_FIELDS(sealed) for sealed in batch])

@@ -154,6 +154,9 @@ class _ModelPool:
         if not self._lives(caller, life):
             return
         for wish in wishes:
+            if wish.notice is not None:
+                self._tell(STAFF, PoolNews(wish.model, "notice", notice=wish.notice))
+                continue
             pool = self._pools[wish.model]
             if wish.give_back:
                 self._carry_out(wish.model, pool.give_back(caller, wish.give_back))
@@ -162,8 +165,6 @@ class _ModelPool:
                 self._carry_out(wish.model, pool.want(caller, wish.want))
             if wish.purse is not None:
                 self._metering.take(caller, wish.purse)
-            if wish.notice is not None:
-                self._tell(STAFF, PoolNews(wish.model, "notice", notice=wish.notice))
 
     @ray.method
     async def staff(self, life: str, staffing: Mapping[str, Staffing]) -> None:
@@ -276,13 +277,14 @@ class PoolClient:
         self._wishes: Coalescer[_Wish, None] = Coalescer(self._send)
         self._links: dict[str, RemoteWorker] = {}
         self._workers: dict[str, list[RemoteWorker]] = {}
-        self._notices = Notices(self._notice, clock.now_s)
+        self.tell = Notices(self._notice, clock.now_s)
+        """Tells the user, by way of the pools' process and whoever started the engine."""
         self.callers = {name: self._of(name, spec, mesh, clock) for name, spec in mesh.models.items()}
 
     def _of(self, name: str, spec: ModelSpec, mesh: Mesh, clock: Clock) -> Caller:
         purse = Purse(name, self._wish, metered=mesh.limits(name), looks_ahead=True, now_s=clock.now_s)
         most = spec.workers.max * (spec.concurrency + calls_ahead(spec))
-        return Caller(name, spec, Share(self._exchange(name)), purse, clock, self._notices, most)
+        return Caller(name, spec, Share(self._exchange(name)), purse, clock, self.tell, most)
 
     @property
     def unsent(self) -> int:
@@ -364,8 +366,15 @@ class PoolClient:
     def _link(self, model: str, worker: "ActorProxy[_ModelWorker]") -> RemoteWorker:
         key = worker._actor_id.hex()  # type: ignore[union-attr]  # the one name that survives a handle's copies
         if key not in self._links:
-            self._links[key] = RemoteWorker(worker, lambda: self._use(model))
+            self._links[key] = RemoteWorker(worker, lambda: self._turned(model, key))
         return self._links[key]
+
+    def _turned(self, model: str, key: str) -> None:
+        """A worker went down, or is up again."""
+        self._use(model)
+        if not self._links[key].up:
+            doing = "it is waited for, and its calls are made again"
+            self.tell(Notice(code="worker-lost", where=model, what="a worker's process died or stands still", doing=doing))
 
     def _exchange(self, model: str) -> Callable[[int, int], None]:
         def exchange(want: int, give_back: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from ray.actor import ActorProxy
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from partsong.contracts import ModelSpec
+from partsong.contracts import ModelSpec, Notice
 from partsong.errors import EngineError, PartsongError
 from partsong.work.notices import Tell
 from partsong_actors.again import again
@@ -18,6 +18,12 @@ from partsong_actors.worker import ModelWorker, _ModelWorker
 
 __all__ = ["Staff"]
 
+_DIED = Notice(
+    code="pools-died",
+    where="pools",
+    what="their process died, or did not answer",
+    doing="it is started again and told what every caller holds; calls in flight go on",
+)
 _log = logging.getLogger(__name__)
 
 
@@ -37,6 +43,7 @@ class Staff:
         self._failed: dict[str, PartsongError] = {}
         self._starts: set[asyncio.Task[None]] = set()
         self._membership: Membership[PoolNews] = Membership(self, self._hear)
+        self._joined = False
         self.workers: list[ActorProxy[_ModelWorker]] = []
         """Every worker ever started."""
 
@@ -51,7 +58,10 @@ class Staff:
                 start.cancel()
 
     def join(self, life: str) -> Awaitable[None]:
-        """See PoolLine."""
+        """See PoolLine. To join again is to have lost the pools."""
+        if self._joined:
+            self._tell(_DIED)
+        self._joined = True
         told = {model: Staffing(tuple(self._ready[model]), self._starting[model], self._failed.get(model)) for model in self._models}
         return self._pool.staff.remote(life, told)
 

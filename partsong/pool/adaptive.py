@@ -24,7 +24,7 @@ Outcome = Literal["ok", "overloaded", "ignored"]
 """What a call says about the load: it was answered; it met a throttle, a busy server or a timeout; nothing."""
 
 _JITTER_S = 0.1
-"""What a busy machine of our own adds to a call now and then: beside a latency of some milliseconds it would look like a provider's queue."""
+"""What our own busy machine adds to a call now and then: beside a latency of some milliseconds it would look like a provider's queue."""
 _CUT = 0.7
 """What an overload, or a step of a descent, leaves of the limit."""
 _HALF = 0.5

@@ -13,8 +13,9 @@ from enum import Enum
 __all__ = ["NOTHING", "Amounts", "Horizon", "Meter"]
 
 _MINUTE_S = 60.0
-_MARGIN_S = 0.5
-"""Requests that left 60 s apart may arrive a little closer together; the margin costs less than one per cent of a limit."""
+_ARRIVED_S = 1.0
+"""A request has arrived when its reply is there, or after so long: it counts from then on. What left 60 s apart may arrive closer together;
+the difference costs 2 per cent of a limit."""
 _BURST_SHARE = 0.03
 """What may be used at once of a minute's amount after a pause; more would have to be waited for in the next minute."""
 _BUCKET_S = 0.05
@@ -138,11 +139,11 @@ class Meter:
         self.add(amount, now_s - age_s, now_s)
 
     def add(self, amount: float, at_s: float, now_s: float) -> None:
-        """Count an amount that was used at `at_s`."""
+        """Count an amount whose request left at `at_s`."""
         if self.horizon is Horizon.AT_ONCE or amount <= 0:
             return
         if self.horizon is Horizon.MINUTE:
-            until_s = at_s + _MINUTE_S + _MARGIN_S
+            until_s = min(at_s + _ARRIVED_S, now_s) + _MINUTE_S
             if until_s <= now_s:
                 return
             bucket = math.ceil(until_s / _BUCKET_S) * _BUCKET_S

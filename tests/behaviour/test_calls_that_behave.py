@@ -5,6 +5,7 @@ import itertools
 import random
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from math import inf
 
@@ -142,6 +143,26 @@ def usd(server, *models: str) -> float:
     return sum(arrival.tokens for arrival in arrived(server, *models)) / 1000
 
 
+@asynccontextmanager
+async def cancelled_after(*works):
+    """Let these go on in the background."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def quiet(server):
+    """Return when nothing has come for a while: what was cancelled is over."""
+    seen = -1
+    while server.in_flight or seen != len(server.arrivals):
+        seen = len(server.arrivals)
+        await asyncio.sleep(0.5)
+
+
 async def warm(engine, *models):
     """Let workers start before something is timed."""
     await asyncio.gather(*[ask(engine, model, "warm") for model in models])
@@ -181,13 +202,13 @@ async def test_runs_share_a_model_by_their_weights(calls, server):
 async def test_a_run_of_ten_rows_does_not_wait_for_one_of_two_thousand(calls, server):
     await warm(calls, "shared")
     server.reset()
-    many = asyncio.create_task(Run(calls, "shared", rows("many", 2000), window=2000).work())
-    await server.until(lambda: len(server.arrivals) > 100)
-    began = len(server.arrivals)
-    await Run(calls, "shared", rows("ten", 10), window=10).work()
-    assert len(server.arrivals) - began < 150
-    many.cancel()
-    await asyncio.gather(many, return_exceptions=True)
+    async with cancelled_after(Run(calls, "shared", rows("many", 2000), window=2000).work()):
+        while len(server.arrivals) < 100:  # noqa: ASYNC110  the server counts in its own time
+            await asyncio.sleep(0.02)
+        began = len(server.arrivals)
+        await Run(calls, "shared", rows("ten", 10), window=10).work()
+        assert len(server.arrivals) - began < 150
+    await quiet(server)
 
 
 async def test_a_hedge_answers_and_the_slow_request_is_closed(calls, server):
@@ -214,7 +235,7 @@ async def test_fallbacks_are_asked_in_order_and_the_answer_names_what_it_stands_
     for model in ("failing", "broken"):
         server.fault("status", status=500, match=f"{model}: help")
     reply = await ask(calls, "failing", "help")
-    assert [arrival.model for arrival in server.arrivals] == ["failing", "broken", "plain"]
+    assert [arrival.model for arrival in arrived(server, "failing", "broken", "plain")] == ["failing", "broken", "plain"]
     assert (reply.source, reply.fallback_for) == ("plain", "failing")
     assert [(line.model, line.outcome) for line in reply.bill] == [("failing", "failed"), ("broken", "failed"), ("plain", "answered")]
 
@@ -255,11 +276,8 @@ async def test_requests_are_paced_and_the_pace_is_kept(calls, server):
 
 async def limited_for(engine, seconds: float, *models: str, window: int = 64):
     """Keep work waiting at the models for so long."""
-    runs = [asyncio.create_task(Run(engine, model, rows(model, 20_000), window=window, sampling=WORDS).work()) for model in models]
-    await asyncio.sleep(seconds)
-    for run in runs:
-        run.cancel()
-    await asyncio.gather(*runs, return_exceptions=True)
+    async with cancelled_after(*[Run(engine, model, rows(model, 20_000), window=window, sampling=WORDS).work() for model in models]):
+        await asyncio.sleep(seconds)
 
 
 @pytest.mark.chaos
@@ -290,18 +308,17 @@ async def test_limits_a_minute_are_kept_over_any_sixty_seconds_and_used(calls, s
 @pytest.mark.timeout(200)
 async def test_a_provider_that_grows_slow_is_asked_less_at_a_time_and_more_again_when_it_recovers(calls, servers):
     slowing = servers[1]
+    await warm(calls, "slowing")
     slowing.capacity = inf
-    running = asyncio.create_task(Run(calls, "slowing", rows("slowing", 100_000), window=96).work())
-    await asyncio.sleep(8)
-    free = await in_flight(slowing)
-    slowing.capacity = 4
-    await asyncio.sleep(25)
-    buried = await in_flight(slowing)
-    slowing.capacity = inf
-    await asyncio.sleep(25)
-    recovered = await in_flight(slowing)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with cancelled_after(Run(calls, "slowing", rows("slowing", 100_000), window=96).work()):
+        await asyncio.sleep(8)
+        free = await in_flight(slowing)
+        slowing.capacity = 4
+        await asyncio.sleep(25)
+        buried = await in_flight(slowing)
+        slowing.capacity = inf
+        await asyncio.sleep(25)
+        recovered = await in_flight(slowing)
     print(f"in flight: {free:.0f}, beyond capacity {buried:.0f}, recovered {recovered:.0f}")
     assert free > 24
     assert buried < 0.5 * free
