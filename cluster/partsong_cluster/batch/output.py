@@ -7,6 +7,7 @@ written (cut short, deleted, replaced) are written anew from the journal, also i
 
 import asyncio
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class Output:
         self._at = Published()
         self._output: _LineFile | None = None
         self._errors: _LineFile | None = None
+        self._in_use = threading.Lock()
+        """Held while a thread is at the files: a cancelled session closes them, and a number of a closed file may be another's by then."""
 
     @property
     def seq(self) -> int:
@@ -60,9 +63,11 @@ class Output:
 
     def close(self) -> None:
         """Close the files; may be called again."""
-        for file in (self._output, self._errors):
-            if file is not None:
-                file.close()
+        with self._in_use:
+            for file in (self._output, self._errors):
+                if file is not None:
+                    file.close()
+            self._output = self._errors = None
 
     async def _advance(self, rows: Sequence[tuple[int, RowRecord]]) -> None:
         at = await asyncio.to_thread(self._write, rows[-1][0], [record for _, record in rows])
@@ -82,35 +87,35 @@ class Output:
 
     def _open(self) -> str:
         """Open the files and return why they must be written anew; empty when they need not."""
-        with disk_errors(self._folder):
+        with self._in_use, disk_errors(self._folder):
             self._output, self._errors = _LineFile(self._folder / OUTPUT), _LineFile(self._folder / ERRORS)
         return self._spoiled()
 
     def _spoiled(self) -> str:
-        with disk_errors(self._folder):
+        with self._in_use, disk_errors(self._folder):
             output, errors = self._files()
             reasons = [output.spoiled(self._at.output_bytes), errors.spoiled(self._at.errors_bytes)]
         return " and ".join(reason for reason in reasons if reason)
 
     def _cut(self) -> str:
         """Cut both files to the checkpoint and return which one had more."""
-        with disk_errors(self._folder):
+        with self._in_use, disk_errors(self._folder):
             output, errors = self._files()
             longer = [output.cut(self._at.output_bytes), errors.cut(self._at.errors_bytes)]
         return " and ".join(name for name in longer if name)
 
     def _write(self, seq: int, records: Sequence[RowRecord]) -> Published:
-        output, errors = self._files()
         answered = b"".join(output_line(record) for record in records if isinstance(record.reply, Answer))
         failed = b"".join(error_line(record) for record in records if not isinstance(record.reply, Answer))
-        with disk_errors(self._folder):
+        with self._in_use, disk_errors(self._folder):
+            output, errors = self._files()
             output.append(self._at.output_bytes, answered)
             errors.append(self._at.errors_bytes, failed)
         return Published(seq, self._at.output_bytes + len(answered), self._at.errors_bytes + len(failed))
 
     def _files(self) -> "tuple[_LineFile, _LineFile]":
-        assert self._output is not None, "open first"
-        assert self._errors is not None, "open first"
+        assert self._output is not None, "not open"
+        assert self._errors is not None, "not open"
         return self._output, self._errors
 
 
