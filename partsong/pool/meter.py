@@ -13,9 +13,9 @@ from enum import Enum
 __all__ = ["NOTHING", "Amounts", "Horizon", "Meter"]
 
 _MINUTE_S = 60.0
-_ARRIVED_S = 1.0
+_ARRIVED_S = 0.8
 """A request has arrived when its reply is there, or after so long: it counts from then on. What left 60 s apart may arrive closer together;
-the difference costs 2 per cent of a limit."""
+the difference costs 1.3 per cent of a limit."""
 _BURST_SHARE = 0.03
 """What may be used at once of a minute's amount after a pause; more would have to be waited for in the next minute."""
 _BUCKET_S = 0.05

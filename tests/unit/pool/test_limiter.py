@@ -141,8 +141,8 @@ def test_new_pools_hear_from_their_callers_what_was_used():
     at.join("a", "first", [Standing("mini", "run", terms, NOTHING, used, [(50.0, Amounts(1.0)), (10.0, Amounts(1.0))])], 100.0)
     cheap = Amounts(1.0, usd=0.01)
     assert at.want(MINE, terms, [cheap], 0, 100.0) == []
-    assert at.next_s(100.0) == pytest.approx(111.0, abs=0.1)
-    assert at.due(110.6) == [Leased(MINE, 1)]
+    assert at.next_s(100.0) == pytest.approx(110.8, abs=0.1)
+    assert at.due(110.9) == [Leased(MINE, 1)]
 
 
 @pytest.mark.parametrize("seed", range(6))
