@@ -25,17 +25,21 @@ _log = logging.getLogger(__name__)
 async def again(
     call: Callable[[], Awaitable[T]], lost: PartsongError, within_s: float = BACK_WITHIN_S, away: Callable[[], None] = lambda: None
 ) -> T:
-    """Return what the call returns; while its actor is being restarted, make it again. Raises `lost` when that takes too long.
+    """Return what the call returns; while its actor is being restarted, make it again. Raises `lost` when it is away for too long.
 
     A PartsongError raised by the actor is raised here as it was. `away` is called each time that the actor was not there.
     """
-    gives_up_s = time.monotonic() + within_s
+    gives_up_s: float | None = None  # not counted from the call: an actor may stand still under it for as long as it likes, and then die
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
             return await own_error(call())
-        except ActorUnavailableError as error:
-            if time.monotonic() + pause_s > gives_up_s:
+        except (ActorUnavailableError, RayTaskError) as error:
+            if not (isinstance(error, ActorUnavailableError) or isinstance(error.cause, MemoryError)):
+                raise
+            now_s = time.monotonic()
+            gives_up_s = now_s + within_s if gives_up_s is None else gives_up_s
+            if now_s + pause_s > gives_up_s:
                 raise lost from error
             away()
         except RayActorError as error:

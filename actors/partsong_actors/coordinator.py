@@ -1,13 +1,14 @@
 """Coordinator: the Ray shell of one coordinator."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 import ray
 from ray.actor import ActorProxy
 
-from partsong.contracts import Row, RowOutcome
+from partsong.contracts import Failure, Row, RowOutcome, RowRecord
 from partsong.errors import EngineError
+from partsong.journal.store import Record
 from partsong.telemetry.levels import MESSAGES_UNSENT, REPLIES_WAITING
 from partsong.wire import Codec
 from partsong.work.clock import Clock
@@ -16,7 +17,7 @@ from partsong.work.memory import settle
 from partsong_actors.again import again
 from partsong_actors.journal import JournalClient
 from partsong_actors.link import Link, Mailbox
-from partsong_actors.memory_watch import end_without_memory
+from partsong_actors.memory_watch import end_if_without_memory, end_without_memory
 from partsong_actors.pool import PoolClient
 from partsong_actors.setup import Around, Setup
 from partsong_actors.synthesizer import SynthesizerClient
@@ -25,6 +26,16 @@ __all__ = ["CoordinatorActor", "RemoteCoordinator"]
 
 _ROWS: Codec[Row] = Codec(Row)
 _OUTCOMES: Codec[RowOutcome] = Codec(RowOutcome)
+
+
+class _Records(JournalClient):
+    """The journal as a coordinator writes it: a row does not fail for good because its process gets no memory."""
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """See JournalPort.append."""
+        if any(isinstance(record, RowRecord) and isinstance(record.reply, Failure) for record in records):
+            end_if_without_memory()
+        await super().append(records)
 
 
 class _CoordinatorActor:
@@ -36,7 +47,7 @@ class _CoordinatorActor:
         clock = Clock()
         self._telemetry = setup.telemetry(mesh.telemetry, name)
         self._pools = PoolClient(pool, name, mesh, clock)
-        records, merger = JournalClient(journal, self._pools.tell), SynthesizerClient(synthesizer)
+        records, merger = _Records(journal, self._pools.tell), SynthesizerClient(synthesizer)
         core = Coordinator.of(mesh, self._pools.callers, merger, records, self._telemetry, clock)
         self._mailbox = Mailbox(core.answer, _ROWS, _OUTCOMES)
         self._telemetry.gauge(*REPLIES_WAITING, lambda: self._mailbox.waiting_replies)

@@ -24,6 +24,7 @@ from partsong.errors import PartsongError, Problem, WireError
 from partsong.wire import Codec
 from partsong_actors.coalesce import Coalescer
 from partsong_actors.hearing import DEAF_AFTER_S, Hearing
+from partsong_actors.memory_watch import end_if_without_memory
 
 __all__ = ["WAITS_S", "Correspondent", "Link", "LinkLostError", "Mailbox", "OverdueError"]
 
@@ -242,6 +243,7 @@ class Mailbox(Generic[In, Out]):
         except PartsongError as error:
             outcome = error
         except Exception as error:  # noqa: BLE001  the outermost line of an actor: told to the one who asked, without the payload
+            end_if_without_memory()
             _log.exception("an actor's work raised")
             outcome = PartsongError("internal", f"an actor raised {type(error).__name__}", remedy="its log has the traceback")
         finally:

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 
-__all__ = ["end_without_memory"]
+__all__ = ["end_if_without_memory", "end_without_memory"]
 
 _EVERY_S = 0.3
 _PROBE_BYTES = 2**20
@@ -17,6 +17,13 @@ def end_without_memory(exit_code: int = 1, last_words: str = "out of memory") ->
     """Watch this process from a thread of its own, which needs no memory; its end is told on standard error."""
     words = f"{last_words}\n".encode()
     threading.Thread(target=_watch, args=(exit_code, words), name="memory-watch", daemon=True).start()
+
+
+def end_if_without_memory() -> None:
+    """End this process now if it gets no memory: what failed in it may have failed for that alone, and succeeds elsewhere."""
+    if not _is_to_be_had():
+        os.write(2, b"out of memory\n")
+        os._exit(1)
 
 
 def _watch(exit_code: int, last_words: bytes) -> None:

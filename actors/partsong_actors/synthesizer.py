@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import ray
 from ray.actor import ActorProxy
 
-from partsong.contracts import MergeWork, Reply
+from partsong.contracts import Failure, MergeWork, Reply
 from partsong.contracts.messages import Answered
 from partsong.errors import EngineError
 from partsong.wire import Codec
 from partsong.work.synthesizer import Synthesizer
 from partsong_actors.again import again
 from partsong_actors.coalesce import Coalescer
-from partsong_actors.memory_watch import end_without_memory
+from partsong_actors.memory_watch import end_if_without_memory, end_without_memory
 
 __all__ = ["SynthesizerActor", "SynthesizerClient"]
 
@@ -31,7 +31,10 @@ class _SynthesizerActor:
     @ray.method
     async def merge(self, batch: bytes) -> bytes:
         """Return the packed answers to packed work, in its order."""
-        return _MERGED.pack(await asyncio.gather(*[self._core.merge(work) for work in _WORK.unpack(batch)]))
+        merged = await asyncio.gather(*[self._core.merge(work) for work in _WORK.unpack(batch)])
+        if any(isinstance(reply, Failure) for reply in merged):
+            end_if_without_memory()
+        return _MERGED.pack(merged)
 
 
 SynthesizerActor = ray.remote(_SynthesizerActor)

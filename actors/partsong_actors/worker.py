@@ -11,7 +11,7 @@ from partsong.wire import Codec
 from partsong.work.memory import settle
 from partsong_actors.core_dumps import no_core_dumps
 from partsong_actors.link import Mailbox
-from partsong_actors.memory_watch import end_without_memory
+from partsong_actors.memory_watch import end_if_without_memory, end_without_memory
 from partsong_actors.setup import Setup
 
 __all__ = ["CALLS", "REPLIES", "ModelWorker"]
@@ -58,7 +58,10 @@ class _ModelWorker:
 
     async def _ask(self, call: Call) -> Completion | Failure:
         await self._opened()
-        return await self._worker.ask(call)
+        reply = await self._worker.ask(call)
+        if isinstance(reply, Failure):
+            end_if_without_memory()
+        return reply
 
 
 ModelWorker = ray.remote(_ModelWorker)

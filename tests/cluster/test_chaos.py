@@ -1,6 +1,10 @@
 """Processes killed, stopped and out of memory in a run of nested plans: it costs time, no row and no paid call; `make chaos`: at length."""
 
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from chaos.faults import Fault
@@ -53,3 +57,29 @@ def test_processes_that_stand_still_for_a_while_cost_no_call_at_all(tmp_path, an
 @pytest.mark.timeout(180)
 def test_actors_that_get_no_memory_any_more_cost_no_row_and_no_journalled_call(tmp_path, answers):
     comes_through(tmp_path, answers, [Fault("out of memory", process) for process in ACTORS if process != "pool"])
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """A Ray that outlives every driver; the next `partsong run` joins it."""
+    log = tmp_path / "ray.log"
+    command = [Path(sys.executable).with_name("ray"), "start", "--head", "--port=6398", "--include-dashboard=false", "--block"]
+    with log.open("wb") as out:
+        head = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        until_s = time.monotonic() + 90
+        while b"Ray runtime started" not in log.read_bytes():
+            assert head.poll() is None, log.read_text()
+            assert time.monotonic() < until_s, log.read_text()
+            time.sleep(0.2)
+        monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6398")
+        yield
+    finally:
+        head.terminate()
+        head.wait(30)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+def test_the_actors_of_a_killed_driver_on_a_cluster_do_not_stand_in_the_way_of_the_same_command(tmp_path, answers, cluster):
+    comes_through(tmp_path, answers, [Fault("killed", "driver")] * 3)

@@ -1,6 +1,7 @@
 """Remote worker: the death of its process is a failure of the calls in flight, and a wait for those after."""
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 
 from partsong_actors.link import Mailbox
@@ -45,6 +46,12 @@ class Process:
 
 def call(timeout_s: float = 5.0) -> Call:
     return Call(model="mini", task=Task.of("q"), step="mini", timeout_s=timeout_s, traceparent="")
+
+
+async def until(so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not so():
+            await asyncio.sleep(0.005)
 
 
 async def lost(process: Process, worker: RemoteWorker) -> Failure:
@@ -99,7 +106,7 @@ async def test_a_process_that_stands_still_is_not_up_and_what_it_was_asked_is_an
     worker = RemoteWorker(process, lambda: changes.append(worker.up), deaf_after_s=0.05)
     process.still = True
     asked = asyncio.create_task(worker.ask(call()))
-    await asyncio.sleep(0.1)
+    await until(lambda: not worker.up)
     later = asyncio.create_task(worker.ask(call()))
     await asyncio.sleep(0.05)
     assert changes == [False]
@@ -138,7 +145,7 @@ async def test_calls_do_not_pile_up_at_a_process_that_stands_still():
     worker = RemoteWorker(process, lambda: None, deaf_after_s=0.05, back_within_s=0.1)
     process.still = True
     first = asyncio.create_task(worker.ask(call()))
-    await asyncio.sleep(0.1)
+    await until(lambda: not worker.up)
     turned_away = await asyncio.gather(*[worker.ask(call()) for _ in range(100)])
     assert {reply.sent for reply in turned_away} == {"no"}
     process.still = False
