@@ -35,6 +35,7 @@ def main() -> int:
         planned = [faults for faults in _matrix(options.stopped) if any(part in str(faults[0]) for part in options.only)]
         well = [_well(folder, options.rows, faults, seed, answers) for faults in planned for seed in range(options.seeds)]
     within = f"{_GOES_ON_WITHIN_S:g} s after the fault was over"
+    print("s to recover: the longest time without another answered row; a process that stands still may hold all of them up for as long.")
     print(f"{sum(well)} of {len(well)} runs went on by themselves within {within}, with every row once and nothing paid again")
     return 0 if all(well) else 1
 

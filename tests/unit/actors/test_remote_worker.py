@@ -50,7 +50,7 @@ def call(timeout_s: float = 5.0) -> Call:
 
 async def until(so: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not so():
+        while not so():  # noqa: ASYNC110  what is waited for tells nobody
             await asyncio.sleep(0.005)
 
 
