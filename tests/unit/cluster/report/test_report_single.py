@@ -26,7 +26,7 @@ async def run(folder: Path, script: Script = echo, **about: object) -> str:
     (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     order = RunOrder("mesh.yaml", str(folder / "in.jsonl"), folder / "out", limits=Limits())
     engine = ScriptedEngine(folder / "out", script)
-    await Session(order, load_text(MESH, folder, env={}), lambda: engine, Silent(), Stop(), lambda task: 0.0).work()
+    await Session(order, load_text(MESH, folder, env={}), lambda: engine, Silent(), Stop()).work()
     return write_run_report(folder / "out").read_text()
 
 
