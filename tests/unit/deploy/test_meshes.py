@@ -39,4 +39,12 @@ def test_a_ready_mesh_names_every_missing_key(path: Path):
 
 
 def test_the_common_needs_are_there():
-    assert {path.stem for path in MESHES} == {"assembly-line", "cost-saver", "customer-feedback", "faq-cascade", "mood", "vote-of-three", "weekend"}
+    assert {path.stem for path in MESHES} == {
+        "assembly-line",
+        "cost-saver",
+        "customer-feedback",
+        "faq-cascade",
+        "mood",
+        "vote-of-three",
+        "weekend",
+    }

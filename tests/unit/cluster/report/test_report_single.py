@@ -19,6 +19,9 @@ class Silent:
     def show(self, *state: object) -> None:
         pass
 
+    def say(self, line: str) -> None:
+        pass
+
 
 async def run(folder: Path, script: Script = echo, **about: object) -> str:
     (folder / "outcomes.jsonl").touch()
