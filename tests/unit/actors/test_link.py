@@ -191,7 +191,7 @@ async def test_a_mailbox_forgets_callers_that_are_long_gone_and_what_they_never_
         await mailbox.exchange(f"caller {death}", asks)  # dies before it collects the reply
         await asyncio.sleep(0)
         now_s += 100.0
-        monkeypatch.setattr(loop, "time", lambda: now_s)
+        monkeypatch.setattr(loop, "time", lambda now_s=now_s: now_s)
         assert mailbox.callers <= 8
     assert mailbox.open_requests == 0
     monkeypatch.undo()
