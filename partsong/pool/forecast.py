@@ -1,6 +1,6 @@
 """Forecast: what a call of a model may take at most, before it is made; it learns from what calls took."""
 
-from partsong.contracts import Price, Task, Usage
+from partsong.contracts import CodePart, Price, Task, TextPart, Usage
 from partsong.pool.meter import Amounts
 
 __all__ = ["ASSUMED_COMPLETION_TOKENS", "Forecast", "assumed_usage"]
@@ -14,10 +14,27 @@ _TOKENS_A_PART = 1600
 
 def assumed_usage(task: Task) -> Usage:
     """Return what a call is thought to take at most when nothing is known of the model: four characters a prompt token."""
-    characters = sum(len(message.text) for message in task.messages)
-    others = sum(part.type not in ("text", "code") for message in task.messages for part in message.parts)
-    prompt_tokens = characters // _CHARACTERS_A_TOKEN + 1 + _TOKENS_A_PART * others
-    return Usage(prompt_tokens=prompt_tokens, completion_tokens=task.sampling.max_tokens or ASSUMED_COMPLETION_TOKENS, estimated=True)
+    return _estimate(_assumed_prompt_tokens(task), task.sampling.max_tokens or ASSUMED_COMPLETION_TOKENS)
+
+
+def _assumed_prompt_tokens(task: Task) -> int:
+    characters = others = 0
+    for message in task.messages:
+        for part in message.parts:
+            match part:
+                case TextPart(text=said) | CodePart(code=said):
+                    characters += len(said) + 1
+                case _:
+                    others += 1
+        characters -= 1
+    return max(0, characters) // _CHARACTERS_A_TOKEN + 1 + _TOKENS_A_PART * others
+
+
+def _estimate(prompt_tokens: int, completion_tokens: int) -> Usage:
+    """Return a usage of counts that need no validation: one a call is made."""
+    return Usage.model_construct(
+        prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cached_tokens=0, reasoning_tokens=0, estimated=True
+    )
 
 
 class Forecast:
@@ -30,15 +47,10 @@ class Forecast:
 
     def worst(self, task: Task) -> Usage:
         """Return what the call may take at most."""
-        assumed = assumed_usage(task)
-        prompt_tokens = assumed.prompt_tokens if self._prompt_scale == 1.0 else int(assumed.prompt_tokens * self._prompt_scale) + 1
-        return Usage.model_construct(
-            prompt_tokens=prompt_tokens,
-            completion_tokens=task.sampling.max_tokens or self._longest_reply,
-            cached_tokens=0,
-            reasoning_tokens=0,
-            estimated=True,
-        )
+        prompt_tokens = _assumed_prompt_tokens(task)
+        if self._prompt_scale != 1.0:
+            prompt_tokens = int(prompt_tokens * self._prompt_scale) + 1
+        return _estimate(prompt_tokens, task.sampling.max_tokens or self._longest_reply)
 
     def usd(self, usage: Usage) -> float:
         """Return US dollars for the usage."""
@@ -54,5 +66,4 @@ class Forecast:
             return
         if not task.sampling.max_tokens and usage.completion_tokens > self._longest_reply:
             self._longest_reply = usage.completion_tokens
-        if usage.prompt_tokens * _CHARACTERS_A_TOKEN > sum(len(message.text) for message in task.messages) * self._prompt_scale:
-            self._prompt_scale = max(self._prompt_scale, usage.prompt_tokens / assumed_usage(task).prompt_tokens)
+        self._prompt_scale = max(self._prompt_scale, usage.prompt_tokens / _assumed_prompt_tokens(task))

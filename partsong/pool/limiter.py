@@ -99,10 +99,8 @@ class Limiter:
     @property
     def left_usd(self) -> float | None:
         """US dollars that the tightest limit of a run or a day leaves besides what is in flight; None where none is set."""
-        of_runs = (meter for run in list(self._runs.values()) for meters in run.of.values() for meter in meters)
-        of_days = (meter for meters in self._meters.values() for meter in meters if meter.horizon is Horizon.DAY)
-        left = [meter.left for meter in (*of_runs, *of_days) if meter.limit < math.inf]
-        return min(left, default=None)
+        meters = (meter for run in list(self._runs.values()) for meters in run.of.values() for meter in meters)
+        return min((meter.left for meter in meters if meter.horizon in (Horizon.RUN, Horizon.DAY) and meter.limit < math.inf), default=None)
 
     def want(self, purpose: Purpose, terms: Terms, needs: Sequence[Amounts], ahead: int, now_s: float) -> Sequence[LimitInstruction]:
         """A caller wants these amounts besides what it waits for; `ahead` further calls like the last too, if there is plenty."""
@@ -167,6 +165,8 @@ class Limiter:
 
     def due(self, now_s: float) -> list[LimitInstruction]:
         """Return what can be leased now. A lane that has to wait for a meter keeps its turn: later ones do not take what it waits for."""
+        if not self._lanes:
+            return []
         found: list[LimitInstruction] = []
         taken: set[int] = set()
         before = -1
@@ -225,7 +225,7 @@ class Limiter:
             del self._lanes[purpose]
 
     def _of(self, purpose: Purpose) -> list[Meter]:
-        return [*self._meters[purpose.model], *self._runs[purpose.run].of[purpose.model]]
+        return self._runs[purpose.run].of[purpose.model]
 
     def _enter(self, run: str, terms: Terms, now_s: float) -> None:
         """Make the run's meters when it is first seen; a changed budget takes the place of the old one."""
@@ -237,7 +237,7 @@ class Limiter:
                 for meter in meters:
                     if meter.horizon is Horizon.DAY:
                         meter.add(terms.today_usd.get(name, 0.0), now_s, now_s)
-        self._runs[run] = _RunMeters(self._models, self._accounts, terms, now_s)
+        self._runs[run] = _RunMeters(self._models, self._accounts, self._meters, terms, now_s)
 
 
 def _recall(meter: Meter, told: Standing, now_s: float, *, dollars: bool) -> None:
@@ -251,18 +251,24 @@ def _recall(meter: Meter, told: Standing, now_s: float, *, dollars: bool) -> Non
 
 
 class _RunMeters:
-    """The meters of one run, by model."""
+    """The meters that a run's calls are held to, by model: its own, and those of all runs."""
 
-    def __init__(self, models: Mapping[str, ModelSpec], accounts: Mapping[str, Limits], terms: Terms, now_s: float) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, ModelSpec],
+        accounts: Mapping[str, Limits],
+        lasting: Mapping[str, Sequence[Meter]],
+        terms: Terms,
+        now_s: float,
+    ) -> None:
         self._budget = Meter("the run's budget", math.inf, Horizon.RUN, _usd)
         self.rebudget(terms)
         of_accounts = {name: _of_run(limits, f"account {name}") for name, limits in accounts.items()}
-        self.of = {
-            name: [self._budget, *_of_run(spec.limits, name), *of_accounts.get(spec.account or "", ())] for name, spec in models.items()
-        }
+        own = {name: [self._budget, *_of_run(spec.limits, name), *of_accounts.get(spec.account or "", ())] for name, spec in models.items()}
         for name, spent_usd in terms.spent_usd.items():
-            for meter in self.of.get(name, (self._budget,)):
+            for meter in own.get(name, (self._budget,)):
                 meter.add(spent_usd, now_s, now_s)
+        self.of = {name: [*lasting[name], *meters] for name, meters in own.items()}
 
     def rebudget(self, terms: Terms) -> None:
         self._budget.limit = math.inf if terms.budget_usd is None else terms.budget_usd

@@ -62,6 +62,8 @@ class Request:
     patient: bool = True
     """Whether there is nobody else to ask: then the call waits while the model is given a rest, instead of failing."""
     on_text: Callable[[str], None] | None = None
+    worst: Usage | None = None
+    """What an attempt may take at most; forecast when not given."""
 
 
 @dataclass(slots=True)
@@ -278,15 +280,18 @@ class Caller:
 
     async def _reserved(self, request: Request, tries: Tries, within_s: float | None = None) -> Completion | Failure | None:
         """Make the attempt with its worst case reserved; None when that takes too long, or the breaker opened meanwhile."""
-        worst = self.forecast.worst(request.task)
+        worst = request.worst or self.forecast.worst(request.task)
         if not self.purse.limits(request.terms):
             return await self._admitted(request, tries, worst)
         feared = self.forecast.amounts(worst)
-        try:
-            async with asyncio.timeout(within_s):
-                reservation = await self.purse.reserve(request.run, request.terms, feared)
-        except TimeoutError:
-            return None
+        if within_s is None:
+            reservation = await self.purse.reserve(request.run, request.terms, feared)
+        else:
+            try:
+                async with asyncio.timeout(within_s):
+                    reservation = await self.purse.reserve(request.run, request.terms, feared)
+            except TimeoutError:
+                return None
         if isinstance(reservation, Failure):
             return reservation
         used, age_s, made = feared, 0.0, tries.attempts

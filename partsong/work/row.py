@@ -215,7 +215,7 @@ class RowPort:
         if refusal := self.work.allowance.refusal(worst_usd, worst.total_tokens, now_s):
             return refusal
         row = self.work.row
-        request = Request(task, step.path, row.run, row.terms, self.work.deadline_s, "", patient, on_text)
+        request = Request(task, step.path, row.run, row.terms, self.work.deadline_s, "", patient, on_text, worst)
         with self.work.allowance.reserved(worst_usd, worst.total_tokens):
             reply = await self._called(model, request, ask_hash)
         if isinstance(reply, Failure) and reply.code is FailureCode.RUN_BUDGET:
