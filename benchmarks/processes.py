@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Memory", "memory_of", "proportional_bytes", "titles"]
+__all__ = ["Memory", "memory_of", "titles"]
 
 _KERNEL_LINES = {"RssAnon": 0, "RssShmem": 1}
 
 
 class Memory(NamedTuple):
-    """Resident bytes that are not files of the disk: those are libraries, which the kernel drops when it likes."""
+    """Resident bytes that are no files: those are libraries, shared with whatever else runs, which the kernel drops when it likes."""
 
     own: int
     shared: int
@@ -45,18 +45,6 @@ def memory_of(pid: int) -> Memory | None:
         if name in _KERNEL_LINES:
             found[_KERNEL_LINES[name]] = int(rest.split()[0]) * 1024
     return Memory(*found)
-
-
-def proportional_bytes(pids: "set[int] | dict[int, str]") -> int:
-    """Return the memory of all of them, what they share counted once (PSS)."""
-    total = 0
-    for pid in pids:
-        try:
-            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        total += next((int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:")), 0)
-    return total
 
 
 def _title(pid: int) -> str:

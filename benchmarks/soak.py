@@ -68,7 +68,7 @@ BOUNDS = {
     "partsong.calls.waiting": ROWS * CALLS_A_ROW,
     "partsong.calls.limited": PERMITS,
     "partsong.calls.in_flight": PERMITS,
-    "partsong.worker.waiting": 8,
+    "partsong.worker.waiting": PERMITS - 16,
     "partsong.limits.waiting": 2 * PERMITS,
     "partsong.journal.pending": 4096 + CALLS_A_ROW,
     "partsong.journal.lookups": 4096,

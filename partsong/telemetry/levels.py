@@ -66,7 +66,8 @@ BREAKER = Level(
 WORKER_WAITING = Level(
     "partsong.worker.waiting",
     "{call}",
-    "Calls that are at a worker before it has room for them, by partsong.model; at most half its `concurrency`, in one process none.",
+    "Calls that are at a worker before it has room for them, by partsong.model; at most half its `concurrency`, and while other workers "
+    "of the model are down what was theirs; in one process none.",
 )
 LIMITS_WAITING = Level(
     "partsong.limits.waiting", "{call}", "Calls of all coordinators that wait for a rate or a budget; at most all permits."
