@@ -39,8 +39,6 @@ class Peak:
     rows: int
     peak_mib: float
     """Of all processes together."""
-    late_mib: float
-    """The same in the run's last tenth: a peak that is reached early is not growth."""
     processes_mib: dict[str, float]
     """Peak of each kind's largest process, the object store left out."""
     rows_per_s: float
@@ -82,8 +80,7 @@ def peak_of(rows: int, engine: str) -> Peak:
         summary = json.loads((folder / "out" / "summary.json").read_text())
         if summary["rows"]["answered"] != rows:
             sys.exit(f"{summary['rows']} of {rows} rows")
-        late = totals[-max(1, len(totals) // 10) :]
-        return Peak(engine, rows, max(totals) / MIB, max(late) / MIB, largest, rows / (time.monotonic() - began))
+        return Peak(engine, rows, max(totals) / MIB, largest, rows / (time.monotonic() - began))
 
 
 def shown(peak: Peak) -> str:
