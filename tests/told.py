@@ -44,7 +44,7 @@ class Telling:
     def count(self, words: str) -> int:
         return sum(words in line for _, line in self.lines)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(line for _, line in self.lines)
 
 

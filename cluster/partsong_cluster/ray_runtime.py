@@ -100,7 +100,14 @@ def _start() -> None:
     import ray
 
     try:
-        ray.init(address="local", include_dashboard=False, object_store_memory=_STORE_BYTES, job_config=_job(), **_QUIET)
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=_STORE_BYTES,
+            job_config=_job(),
+            _system_config={"timeout_ms_task_wait_for_death_info": 0},
+            **_QUIET,
+        )  # by default a dead actor's callers hear of it after one to two seconds: time to learn why, which nobody here asks
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         what = f"Ray cannot start on this machine: {error}"[:500]
         raise EngineError("ray-start", what, remedy="see /tmp/ray/session_latest/logs; --engine inline needs no Ray") from error

@@ -93,10 +93,12 @@ class Run:
         self.terms = terms or Terms()
         self._left = dict(enumerate(rows))
         self.stopped: BudgetError | None = None
+        self._sessions = 0
 
     async def work(self) -> dict[int, Answer | Failure]:
         """Answer what is left; rows that a budget refused are still left then."""
         self.stopped = None
+        self._sessions += 1
         waiting, replies = iter(sorted(self._left)), {}
 
         async def worker():
@@ -115,7 +117,7 @@ class Run:
 
     async def _answer(self, number: int) -> Answer | Failure:
         task = Task.of(self._left[number], use=self._use).model_copy(update=self._fields)
-        held = tuple(await self._engine.journal.calls(self.name, number, number))
+        held = tuple(await self._engine.journal.calls(self.name, number, number)) if self._sessions > 1 else ()
         return (await self._engine.answer(Row(run=self.name, row=number, task=task, terms=self.terms, held=held))).reply
 
 
