@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 __all__ = ["Memory", "memory_of", "titles"]
 
+_NAMED = {"journal": "JournalActor", "pool": "ModelPool", "synthesizer": "SynthesizerActor"}
+"""Actors with a name are called by it until their first call."""
 _KERNEL_LINES = {"RssAnon": 0, "RssShmem": 1}
 
 
@@ -55,6 +57,7 @@ def _title(pid: int) -> str:
         return ""
     first = arguments[0].decode(errors="replace")
     if first.startswith("ray::"):
-        return first.removeprefix("ray::").split(".")[0].split(":")[0].lstrip("_")
+        name = first.removeprefix("ray::").split(".")[0].split(":")[0].lstrip("_")
+        return _NAMED.get(name.rsplit("-", 1)[-1], name)
     script = next((a.decode(errors="replace") for a in arguments[1:] if a.endswith(b".py")), first)
     return "/".join(Path(script).parts[-2:]) if script != first else Path(first.split(" ")[0]).name
