@@ -139,7 +139,7 @@ class Weather:
             self._server.reset()
             if self._faulty:
                 fault = FAULTS[self._turns % len(FAULTS)]
-                self._server.fault(**{"times": 1e9, "seed": self._turns, **fault})  # type: ignore[arg-type]
+                self._server.fault(**{"times": 1e9, "seed": self._turns, **fault})
                 self._turns += 1
             self._next_s = now_s + (FAULTY_S if self._faulty else CALM_S)
         if now_s >= self._kill_s:
