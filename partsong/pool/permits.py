@@ -46,7 +46,7 @@ class Permits:
         self._capacity = capacity
         self._held: dict[str, int] = {}
         self._recalled: dict[str, int] = {}
-        self._wanted: OrderedDict[str, int] = OrderedDict()  # first come, first served
+        self._wanted: OrderedDict[str, int] = OrderedDict()  # of equals, first come, first served
 
     @property
     def capacity(self) -> int:
@@ -109,16 +109,18 @@ class Permits:
         return [*self._grants(), *self._recalls()]
 
     def _grants(self) -> list[Instruction]:
-        granted: list[Instruction] = []
-        while self._wanted and (free := self._capacity - self.leased) > 0:
-            caller, count = next(iter(self._wanted.items()))
-            count = min(count, free)
-            self._held[caller] = self._held.get(caller, 0) + count
-            self._wanted[caller] -= count
+        """Lease what is free, one by one, to who holds the fewest: a caller of a thousand calls does not keep one of ten waiting."""
+        granted: dict[str, int] = {}
+        for _ in range(self._capacity - self.leased):
+            if not self._wanted:
+                break
+            caller = min(self._wanted, key=lambda name: self._held.get(name, 0))  # of equals, who came first
+            self._held[caller] = self._held.get(caller, 0) + 1
+            self._wanted[caller] -= 1
             if not self._wanted[caller]:
                 del self._wanted[caller]
-            granted.append(Grant(caller, count))
-        return granted
+            granted[caller] = granted.get(caller, 0) + 1
+        return [Grant(caller, count) for caller, count in granted.items()]
 
     def _recalls(self) -> list[Instruction]:
         """Ask callers above a fair share for what the waiting ones lack of theirs."""

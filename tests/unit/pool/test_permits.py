@@ -1,5 +1,7 @@
 """Permits: exact over any number of callers."""
 
+from collections import Counter
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -69,7 +71,7 @@ def test_a_caller_that_joins_in_place_of_a_dead_one_frees_what_that_held():
 def test_after_a_death_nothing_is_granted_before_the_capacity_is_known():
     permits = Permits()
     permits.join("a", held=4, wanted=2)
-    permits.join("b", held=3, wanted=1)
+    assert Grant("b", 1) in permits.give_back("b", 1)  # who holds the fewest
     assert not any(isinstance(i, Grant) for i in permits.resize(7))
     assert Grant("a", 1) in permits.give_back("b", 1)
 
@@ -132,3 +134,17 @@ class PermitsMachine(RuleBasedStateMachine):
 
 PermitsMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestPermits = PermitsMachine.TestCase
+
+
+def test_what_comes_back_goes_to_who_holds_the_fewest_however_many_another_asked_for_first():
+    at = Permits(6)
+    at.join("many")
+    at.join("few")
+    at.want("many", 1000)
+    at.want("few", 10)
+    granted = Counter[str]()
+    for _ in range(3):
+        granted += Counter({one.caller: one.count for one in at.give_back("many", 1) if isinstance(one, Grant)})
+    assert granted == {"few": 3}
+    granted = Counter({one.caller: one.count for one in at.give_back("few", 1) if isinstance(one, Grant)})
+    assert granted == {"few": 1}
