@@ -16,8 +16,8 @@ from providers.process import running_server
 
 ROWS = 800
 STOPPED_S = 4.0
-GOES_ON_WITHIN_S = 20.0
-"""A machine with two busy cores; it is two or three seconds on an idle one."""
+GOES_ON_WITHIN_S = 60.0
+"""A machine that is busy with other things too; on two idle cores it is two or three seconds, ten for a driver that starts Ray."""
 
 
 @pytest.fixture(scope="module")
@@ -33,28 +33,28 @@ def comes_through(tmp_path, answers, faults: Sequence[Fault]) -> None:
     assert outcome.stood_still_s < GOES_ON_WITHIN_S
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("process", ["worker", "coordinator"])
 def test_a_killed_process_that_has_calls_costs_no_row_and_no_journalled_call(tmp_path, answers, process):
     comes_through(tmp_path, answers, [Fault("killed", process)])
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_killed_processes_that_have_no_calls_cost_no_call_at_all(tmp_path, answers):
     comes_through(tmp_path, answers, [Fault("killed", process) for process in ("pool", "synthesizer", "journal")])
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_a_killed_driver_costs_the_same_command_once_more(tmp_path, answers):
     comes_through(tmp_path, answers, [Fault("killed", "driver")])
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_processes_that_stand_still_for_a_while_cost_no_call_at_all(tmp_path, answers):
     comes_through(tmp_path, answers, [Fault("stopped", process, STOPPED_S) for process in ("worker", "coordinator", "driver")])
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_actors_that_get_no_memory_any_more_cost_no_row_and_no_journalled_call(tmp_path, answers):
     comes_through(tmp_path, answers, [Fault("out of memory", process) for process in ACTORS if process != "pool"])
 
