@@ -2,7 +2,8 @@
 
 Both ask a real HTTP server (a process of its own, 50 ms a reply) for the same prompts with the same number of calls in flight, in turn,
 several times. Rates are taken over the middle 90 % of the rows, so that neither starting nor ending counts; what is compared is the
-ratio within a round.
+ratio within a round. With `--guarded` each round runs once more with all that guards a call turned on: limits of model and account, a
+budget (all far above need), hedges; what is compared is the ratio to the run without them.
 """
 
 import argparse
@@ -33,6 +34,13 @@ models:
     workers: {{min: 2, max: 2}}
     concurrency: {concurrency}
 """
+GUARDS = """\
+    account: acct
+    limits: {requests_per_minute: 10000000, tokens_per_minute: 1000000000, calls_in_flight: 100000, usd_per_run: 1000, usd_per_day: 1000}
+    hedge: {after: p95, share: 0.01}
+accounts:
+  acct: {requests_per_minute: 10000000, tokens_per_minute: 1000000000}
+"""
 
 
 def rate(times_s: list[float]) -> float:
@@ -60,12 +68,12 @@ async def plain(url: str, prompts: list[str], in_flight: int) -> list[float]:
     return times_s
 
 
-def ours(url: str, prompts: list[str], in_flight: int, folder: Path) -> list[float]:
+def ours(url: str, prompts: list[str], in_flight: int, folder: Path, *, guarded: bool = False) -> list[float]:
     """Run the prompts as a user would; return when each row was answered, from the journal."""
     mesh, rows, out = folder / "mesh.yaml", folder / "in.jsonl", folder / "out"
-    mesh.write_text(MESH.format(url=url, concurrency=in_flight // 2))
+    mesh.write_text(MESH.format(url=url, concurrency=in_flight // 2) + (GUARDS if guarded else ""))
     rows.write_text("".join(json.dumps({"id": str(n), "prompt": prompt}) + "\n" for n, prompt in enumerate(prompts)))
-    command = [PARTSONG, "run", mesh, rows, "-o", out, "--quiet", "--fresh"]
+    command = [PARTSONG, "run", mesh, rows, "-o", out, "--quiet", "--fresh", *(["--budget", "1000"] if guarded else [])]
     subprocess.run(command, check=True, env={**os.environ, "BENCH_KEY": "test-key"}, stdout=subprocess.DEVNULL)
     from partsong.journal.sqlite import SqliteStore
 
@@ -83,6 +91,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--in-flight", type=int, nargs="*", default=[64, 256])
+    parser.add_argument("--guarded", action="store_true", help="run each round also with limits, account, budget and hedges on")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     command = [sys.executable, "-m", "providers.openai", "--latency", str(options.latency), "--text", "42"]
@@ -98,14 +107,20 @@ def main() -> None:
                 theirs = rate(uvloop.run(plain(url, prompts, in_flight)))
                 with tempfile.TemporaryDirectory() as folder:
                     mine = rate(ours(url, prompts, in_flight, Path(folder)))
-                rounds.append((theirs, mine))
-            ratio = statistics.median(mine / theirs for theirs, mine in rounds)
+                guarded = mine
+                if options.guarded:
+                    with tempfile.TemporaryDirectory() as folder:
+                        guarded = rate(ours(url, prompts, in_flight, Path(folder), guarded=True))
+                rounds.append((theirs, mine, guarded))
+            ratio = statistics.median(mine / theirs for theirs, mine, _ in rounds)
             found.append(
                 {
                     "in_flight": in_flight,
-                    "plain_rows_per_s": round(statistics.median(theirs for theirs, _ in rounds)),
-                    "partsong_rows_per_s": round(statistics.median(mine for _, mine in rounds)),
+                    "plain_rows_per_s": round(statistics.median(theirs for theirs, _, _ in rounds)),
+                    "partsong_rows_per_s": round(statistics.median(mine for _, mine, _ in rounds)),
                     "ratio": round(ratio, 2),
+                    "guarded_rows_per_s": round(statistics.median(guarded for _, _, guarded in rounds)),
+                    "guarded_ratio": round(statistics.median(guarded / mine for _, mine, guarded in rounds), 2),
                     "limit_rows_per_s": round(in_flight / options.latency),
                 }
             )
@@ -116,9 +131,12 @@ def main() -> None:
         print(json.dumps(found))
         return
     print(f"rows/s, median of {options.rounds} rounds of {options.rows:,} rows")
-    print(f"{'in flight':>9}  {'plain aiohttp':>13}  {'partsong':>8}  {'ratio':>5}")
+    print(f"{'in flight':>9}  {'plain aiohttp':>13}  {'partsong':>8}  {'ratio':>5}" + ("  guarded  to partsong" if options.guarded else ""))
     for row in found:
-        print(f"{row['in_flight']:>9}  {row['plain_rows_per_s']:>13,}  {row['partsong_rows_per_s']:>8,}  {row['ratio']:>5.2f}")
+        print(
+            f"{row['in_flight']:>9}  {row['plain_rows_per_s']:>13,}  {row['partsong_rows_per_s']:>8,}  {row['ratio']:>5.2f}"
+            + (f"  {row['guarded_rows_per_s']:>7,}  {row['guarded_ratio']:>11.2f}" if options.guarded else "")
+        )
 
 
 if __name__ == "__main__":
