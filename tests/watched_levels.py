@@ -19,12 +19,12 @@ class WatchedLevels(Telemetry):
 
     def __init__(self) -> None:
         super().__init__(TelemetrySpec())
-        self._reads: dict[str, list[Callable[[], float]]] = defaultdict(list)
+        self._reads: dict[str, list[Callable[[], float | None]]] = defaultdict(list)
         self.deepest: dict[str, float] = defaultdict(float)
         self.looks = 0
 
     def gauge(
-        self, name: str, unit: str, description: str, read: Callable[[], float], attributes: Mapping[str, Attribute] | None = None
+        self, name: str, unit: str, description: str, read: Callable[[], float | None], attributes: Mapping[str, Attribute] | None = None
     ) -> None:
         self._reads[name].append(read)
 
@@ -40,12 +40,13 @@ class WatchedLevels(Telemetry):
         try:
             yield
         finally:
+            assert not looking.done(), "the look-out has ended"
             looking.cancel()
 
     async def _look(self, also: Callable[[], None]) -> None:
         while True:
             for name, reads in self._reads.items():
-                self.deepest[name] = max(self.deepest[name], *(read() for read in reads))
+                self.deepest[name] = max([self.deepest[name], *(depth for read in reads if (depth := read()) is not None)])
             also()
             self.looks += 1
             await asyncio.sleep(_EVERY_S)
