@@ -34,9 +34,8 @@ def comes_through(tmp_path, answers, faults: Sequence[Fault]) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("process", ["worker", "coordinator"])
-def test_a_killed_process_that_has_calls_costs_no_row_and_no_journalled_call(tmp_path, answers, process):
-    comes_through(tmp_path, answers, [Fault("killed", process)])
+def test_killed_processes_that_have_calls_cost_no_row_and_no_journalled_call(tmp_path, answers):
+    comes_through(tmp_path, answers, [Fault("killed", process) for process in ("worker", "coordinator")])
 
 
 @pytest.mark.timeout(300)
