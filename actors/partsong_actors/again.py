@@ -12,8 +12,9 @@ from partsong.errors import PartsongError
 
 __all__ = ["BACK_WITHIN_S", "again", "own_error"]
 
-BACK_WITHIN_S = 60.0
-"""How long a dead actor is waited for: Ray restarts a process within a second or two, and takes some 15 s to notice that a node is gone."""
+BACK_WITHIN_S = 180.0
+"""How long a dead actor is waited for: Ray restarts a process within a second or two, takes some 15 s to notice that a node is gone, and a
+minute for either on a machine whose processors others have; one that is gone for good is told of at once."""
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0

@@ -11,7 +11,7 @@ from ray.exceptions import RayError
 
 from partsong.contracts import Call, Completion, Failure, FailureCode
 from partsong.errors import EngineError, PartsongError
-from partsong_actors.again import BACK_WITHIN_S, again
+from partsong_actors.again import again
 from partsong_actors.hearing import DEAF_AFTER_S
 from partsong_actors.link import Link, LinkLostError, OverdueError
 from partsong_actors.worker import CALLS, REPLIES, _ModelWorker
@@ -20,6 +20,9 @@ __all__ = ["RemoteWorker"]
 
 _SLACK_S = 2.0
 """How much later than a call's own time-out its reply may be: the worker's clock ends it, if its process runs."""
+
+_BACK_WITHIN_S = 60.0
+"""How long a call waits for a worker's process; then a fallback may be asked."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ class RemoteWorker:
         actor: "ActorProxy[_ModelWorker]",
         changed: Callable[[], None],
         *,
-        back_within_s: float = BACK_WITHIN_S,
+        back_within_s: float = _BACK_WITHIN_S,
         deaf_after_s: float = DEAF_AFTER_S,
         slack_s: float = _SLACK_S,
     ) -> None:

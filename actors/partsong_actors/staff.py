@@ -24,6 +24,9 @@ _DIED = Notice(
     what="their process died, or did not answer",
     doing="it is started again and told what every caller holds; calls in flight go on",
 )
+_STARTS_WITHIN_S = 60.0
+"""How long a worker may die again and again while it opens its model, from the first time on."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -84,7 +87,7 @@ class Staff:
         self.workers.append(worker)
         lost = EngineError("worker-start", f"no worker of {model} could start: its process died", remedy="see Ray's worker log")
         try:
-            await again(worker.open.remote, lost)
+            await again(worker.open.remote, lost, _STARTS_WITHIN_S)
         except (PartsongError, RayTaskError, RayActorError) as error:
             self._failed[model] = failed = _as_own(model, error)
             _log.error("a worker of %s did not start: %s", model, failed.code)

@@ -14,8 +14,8 @@ from chaos.table import HEAD, line
 from chaos.trial import Outcome, StandstillError, Trial
 from chaos.victims import PROCESSES
 
-_GOES_ON_WITHIN_S = 15.0
-"""After the fault is over; on two cores, and for a driver with Ray's start in it."""
+_GOES_ON_WITHIN_S = 45.0
+"""After the fault is over, on a machine that is busy with other things; a driver's time has Ray's start in it."""
 
 
 def main() -> int:
