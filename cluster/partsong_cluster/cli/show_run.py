@@ -41,7 +41,7 @@ def _summary_parts(summary: Mapping[str, Any], folder: Path) -> Iterator[Rendera
     grid.add_column(style="dim")
     grid.add_row("rows", f"{rows['answered']:,} answered, {rows['failed']:,} failed{_failures(rows['failures'])}")
     grid.add_row("time", f"{summary['duration_s']:,.1f} s, {pace:,.1f} rows/s{_sessions(summary['sessions'])}")
-    grid.add_row("cost", f"${summary['cost_usd']:,.4f}" + (f", {summary['cpu_s']:,.1f} CPU s" if summary["cpu_s"] else ""))
+    grid.add_row("cost", _cost(summary))
     grid.add_row("tokens", f"{summary['tokens']['prompt']:,} in, {summary['tokens']['completion']:,} out")
     if latency["p50"] is not None:
         grid.add_row("latency", f"p50 {latency['p50']:.2f} s, p95 {latency['p95']:.2f} s, longest {latency['max']:.2f} s")
@@ -51,6 +51,15 @@ def _summary_parts(summary: Mapping[str, Any], folder: Path) -> Iterator[Rendera
         listed = ", ".join(f"{name} ({counted(count, 'row')})" for name, count in summary["unused_fields"].items())
         yield Text(plain(f"These fields of the requests changed nothing: {listed}"), "yellow")
     yield Text(f"{folder}", "dim")
+
+
+def _cost(summary: Mapping[str, Any]) -> str:
+    parts = [f"${summary['cost_usd']:,.4f}"]
+    if summary["possible_usd"]:
+        parts.append(f"up to ${summary['possible_usd']:,.4f} more may be billed for requests that failed or were stopped")
+    if summary["cpu_s"]:
+        parts.append(f"{summary['cpu_s']:,.1f} CPU s")
+    return ", ".join(parts)
 
 
 def _failures(failures: Mapping[str, int]) -> str:
