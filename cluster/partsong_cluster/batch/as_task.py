@@ -49,6 +49,7 @@ class _Limits(Frozen):
     max_calls: PositiveInt | None = None
     max_tokens: PositiveInt | None = None
     urgency: Literal["low", "normal", "high"] = "normal"
+    fallbacks: bool = True
 
     def constraints(self) -> Constraints:
         return Constraints(
@@ -57,6 +58,7 @@ class _Limits(Frozen):
             max_calls=self.max_calls,
             max_tokens=self.max_tokens,
             urgency=self.urgency,
+            fallbacks=self.fallbacks,
         )
 
 

@@ -77,9 +77,10 @@ def test_a_row_without_id_is_named_by_its_number(ledger: Ledger, tmp_path: Path)
 
 
 def test_constraints_take_units(ledger: Ledger, tmp_path: Path):
-    row = {"prompt": "hi", "constraints": {"deadline": "2m", "max_cost_usd": 0.5, "max_calls": 3, "urgency": "high"}}
+    row = {"prompt": "hi", "constraints": {"deadline": "2m", "max_cost_usd": 0.5, "max_calls": 3, "urgency": "high", "fallbacks": False}}
     limits = good(one(ledger, tmp_path, row)).constraints
     assert (limits.deadline_s, limits.max_cost_usd, limits.max_calls, limits.urgency) == (120.0, 0.5, 3, "high")
+    assert not limits.fallbacks
 
 
 def test_an_openai_row_becomes_messages_sampling_schema_and_tools(ledger: Ledger, tmp_path: Path):
