@@ -1,5 +1,6 @@
 """Contracts: the values that travel between all parts; frozen, documented, units in names."""
 
+from partsong.contracts.allowed import Allowed
 from partsong.contracts.answer import Answer, Candidate, Reply, Route, TierOutcome
 from partsong.contracts.bill import BillLine
 from partsong.contracts.completion import Completion, FinishReason, Logprobs, Timing, Usage
@@ -38,6 +39,7 @@ from partsong.contracts.task import (
 
 __all__ = [
     "NOT_THE_ANSWER",
+    "Allowed",
     "Answer",
     "AudioPart",
     "BillLine",
