@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -17,6 +18,7 @@ RayOrigin = Literal["joined", "started"]
 _CURRENT = Path("/tmp/ray/ray_current_cluster")  # noqa: S108  Ray's own place; only `ray start` writes it
 _TOKEN = Path("~/.ray/auth_token")
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "partsong"}
+_LISTENS_WITHIN_S = 2.0
 _STORE_BYTES = 256 * 2**20
 """Object store of a Ray of our own: messages go by value, so it stays all but empty."""
 
@@ -49,16 +51,26 @@ def _joined_or_started(named: str | None, keys: frozenset[str]) -> RayOrigin:
     if named is not None:
         _join(named)
         return "joined"
-    if _CURRENT.exists():
+    if _somebody_listens(_CURRENT):
         try:
             _join("auto")
         except EngineError:
-            pass  # left behind by a cluster that is gone
+            pass  # something else, at the address of a cluster that is gone
         else:
             return "joined"
     with _environment_without(keys):
         _start()
     return "started"
+
+
+def _somebody_listens(current: Path) -> bool:
+    """Return whether the cluster that the file names can be there: a killed one leaves the file, and Ray seeks it for minutes."""
+    try:
+        host, _, port = current.read_text().strip().rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), _LISTENS_WITHIN_S).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 @contextmanager
