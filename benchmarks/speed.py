@@ -79,10 +79,14 @@ def ours(url: str, prompts: list[str], in_flight: int, folder: Path, *, guarded:
 
     store = SqliteStore.open(out / "journal.db", read_only=True)
     [run] = {json.loads((out / "run.json").read_text())["run"]}
-    records = store.rows(run, 0, len(prompts) + 1)
+    times_s: list[float] = []
+    seq = 0
+    while found := store.rows(run, seq, len(prompts)):
+        times_s += [record.at_s for _, record in found]
+        seq = found[-1][0]
     store.close()
-    assert len(records) == len(prompts), f"{len(records)} of {len(prompts)} rows"
-    return [record.at_s for _, record in records]
+    assert len(times_s) == len(prompts), f"{len(times_s)} of {len(prompts)} rows"
+    return times_s
 
 
 def main() -> None:
