@@ -9,12 +9,12 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import ray
 from ray.actor import ActorProxy
-from ray.exceptions import RayError
 
 from partsong.contracts import Failure, ModelSpec, Notice
 from partsong.errors import EngineError, PartsongError
@@ -33,6 +33,7 @@ from partsong.work.notices import Notices
 from partsong_actors.coalesce import Coalescer
 from partsong_actors.journal import JournalClient
 from partsong_actors.membership import Membership
+from partsong_actors.memory_watch import end_without_memory
 from partsong_actors.remote_worker import RemoteWorker
 from partsong_actors.setup import Setup
 from partsong_actors.worker import _ModelWorker
@@ -113,6 +114,7 @@ class _ModelPool:
 
     def __init__(self, setup: Setup, callers: Sequence[str], journal: str) -> None:
         """`callers` are the names of all that will join, `journal` is the name of the journal's actor."""
+        end_without_memory()
         mesh = setup.unpacked()
         specs = mesh.models
         self._pools = {name: Pool(spec.workers, spec.concurrency, ahead=calls_ahead(spec)) for name, spec in specs.items()}
@@ -123,7 +125,7 @@ class _ModelPool:
         self._unheard = set(callers) if self._reborn else set()
         self._journal_name = journal
         self._all_heard = asyncio.Event()
-        self._metering = Metering(Limiter(specs, mesh.accounts), Clock(), self._hand_out)
+        self._metering = Metering(Limiter(specs, mesh.accounts), Clock(), self._hand_out, held=self._reborn)
         self._telemetry = setup.telemetry(mesh.telemetry, "pools")
         self._telemetry.gauge(*LIMITS_WAITING, lambda: self._metering.waiting)
         self._telemetry.gauge(*BUDGET_LEFT, lambda: self._metering.left_usd)
@@ -170,7 +172,10 @@ class _ModelPool:
     async def staff(self, life: str, staffing: Mapping[str, Staffing]) -> None:
         """The staff is here with its workers. Without workers nothing is leased: so restarted pools hear first what all callers hold."""
         if self._unheard:
-            await asyncio.wait([asyncio.ensure_future(self._all_heard.wait())], timeout=_REPORTS_WITHIN_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REPORTS_WITHIN_S):
+                    await self._all_heard.wait()
+        self._metering.open()
         self._enter(STAFF, life)
         for model, told in staffing.items():
             self._workers[model] = told.ready
@@ -301,14 +306,13 @@ class PoolClient:
         tidying = asyncio.create_task(self._tidied())
         try:
             await self._membership.keep()
-        except RayError as error:
+        except Exception as error:  # noqa: BLE001  whatever it was: who waits for news that nobody hears would wait for ever
             _log.exception("the pools are gone")
-            what = f"the process of the model pools is gone ({type(error).__name__})"
+            what = f"the process of the model pools is gone, or not understood ({type(error).__name__})"
             for caller in self.callers.values():
                 lost = EngineError("pool-lost", what, remedy="see Ray's logs; the run can be resumed")
                 caller.share.lose(lost)
                 caller.purse.lose(lost)
-
         finally:
             tidying.cancel()
 

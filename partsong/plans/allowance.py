@@ -61,7 +61,7 @@ class Allowance:
             return
         self._calls += 1
         self._tokens += line.usage.total_tokens
-        self._usd += line.cost_usd
+        self._usd += line.cost_usd + line.possible_usd
 
     def _hold(self, calls: int, tokens: int, usd: float) -> None:
         self._calls_in_flight += calls

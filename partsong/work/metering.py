@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from partsong.pool.limiter import Limiter, LimitInstruction, Purpose, Standing
@@ -18,12 +19,16 @@ _LEAST_PAUSE_S = 0.005
 class Metering:
     """One engine's."""
 
-    def __init__(self, limiter: Limiter, clock: Clock, deliver: Callable[[LimitInstruction], None]) -> None:
+    def __init__(self, limiter: Limiter, clock: Clock, deliver: Callable[[LimitInstruction], None], *, held: bool = False) -> None:
+        """`held` keeps wishes until `open`: restarted pools hear first what every caller holds."""
         self._limiter = limiter
         self._clock = clock
         self._deliver = deliver
         self._day = clock.unix_s() // _DAY_S
         self._timer: asyncio.TimerHandle | None = None
+        self._undelivered: deque[LimitInstruction] = deque()
+        self._delivering = False
+        self._held: list[tuple[str, PurseWish]] | None = [] if held else None
 
     @property
     def waiting(self) -> int:
@@ -37,6 +42,9 @@ class Metering:
 
     def take(self, caller: str, wish: PurseWish) -> None:
         """Carry out a caller's wish."""
+        if self._held is not None:
+            self._held.append((caller, wish))
+            return
         now_s = self._clock.now_s()
         self._turn_day(now_s)
         purpose = Purpose(caller, wish.model, wish.run)
@@ -48,10 +56,18 @@ class Metering:
 
     def join(self, caller: str, born: str, standings: Sequence[Standing], *, dollars_in_terms: bool = False) -> None:
         """See Limiter.join."""
+        if self._held is not None:
+            self._held = [(other, wish) for other, wish in self._held if other != caller]  # told anew by its standings
         now_s = self._clock.now_s()
         self._turn_day(now_s)
         self._hand_out(self._limiter.join(caller, born, standings, now_s, dollars_in_terms=dollars_in_terms))
         self._schedule()
+
+    def open(self) -> None:
+        """Carry out what was held, and all that comes from now on."""
+        held, self._held = self._held or [], None
+        for caller, wish in held:
+            self.take(caller, wish)
 
     def close(self) -> None:
         """Wake no more."""
@@ -59,8 +75,16 @@ class Metering:
             self._timer.cancel()
 
     def _hand_out(self, instructions: Sequence[LimitInstruction]) -> None:
-        for instruction in instructions:
-            self._deliver(instruction)
+        """Deliver in order: what a delivery leads to (amounts that come straight back) is delivered after it, not within it."""
+        self._undelivered.extend(instructions)
+        if self._delivering:
+            return
+        self._delivering = True
+        try:
+            while self._undelivered:
+                self._deliver(self._undelivered.popleft())
+        finally:
+            self._delivering = False
 
     def _schedule(self) -> None:
         if self._timer is not None:

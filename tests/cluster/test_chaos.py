@@ -55,7 +55,7 @@ def test_processes_that_stand_still_for_a_while_cost_no_call_at_all(tmp_path, an
 
 @pytest.mark.timeout(300)
 def test_actors_that_get_no_memory_any_more_cost_no_row_and_no_journalled_call(tmp_path, answers):
-    comes_through(tmp_path, answers, [Fault("out of memory", process) for process in ACTORS if process != "pool"])
+    comes_through(tmp_path, answers, [Fault("out of memory", process) for process in ACTORS])
 
 
 @pytest.fixture

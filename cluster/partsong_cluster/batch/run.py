@@ -120,6 +120,8 @@ class BatchRun:
                 showing = group.create_task(self._showing())
                 outcome = await self._feed(group, resumed=resumed)
                 outcome = await self._drained(outcome)
+                if self.refused is not None and outcome is Outcome.COMPLETE:
+                    outcome = Outcome.BUDGET  # refused when every row was handed out already
                 self.publisher.finish()
                 showing.cancel()
         except BaseExceptionGroup as errors:

@@ -5,8 +5,11 @@ import asyncio
 from work_bench import LimitedBench
 
 from partsong.contracts import Failure, FailureCode, Limits, ModelSpec, Price, Terms
+from partsong.pool.limiter import Limiter
 from partsong.pool.meter import NOTHING, Amounts
+from partsong.pool.purse import PurseWish
 from partsong.work.clock import Clock
+from partsong.work.metering import Metering
 
 CALL = Amounts(1.0, 10.0, 20.0, 0.5)
 _MIDNIGHT_S = 86_400.0 * 20_000
@@ -68,3 +71,32 @@ async def test_closed_it_wakes_nobody():
     bench.metering.close()
     waits.cancel()
     await asyncio.gather(waits, return_exceptions=True)
+
+
+async def test_what_a_cancelled_call_gives_back_goes_to_the_next_in_its_turn():
+    """Three calls wait for ten dollars; the first is cancelled, and what it gives back must not be taken for another's."""
+    bench = LimitedBench(ModelSpec(adapter="scripted", price=Price(input=1, output=1)))
+    purse, terms = bench.caller.purse, Terms(budget_usd=10.0)
+    first = await purse.reserve("run", terms, Amounts(usd=8.0))
+    waiting = [asyncio.create_task(purse.reserve("run", terms, Amounts(usd=usd))) for usd in (9.0, 4.0, 20.0)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    purse.settle(first, NOTHING)
+    four, twenty = await asyncio.gather(*waiting[1:])
+    assert not isinstance(four, Failure)
+    purse.settle(four, Amounts(usd=4.0))
+    assert isinstance(twenty if isinstance(twenty, Failure) else await purse.reserve("run", terms, Amounts(usd=20.0)), Failure)
+    assert isinstance(twenty, Failure)
+
+
+async def test_held_wishes_are_carried_out_when_all_have_been_heard():
+    leased = []
+    spec = ModelSpec(adapter="scripted", limits=Limits(calls_in_flight=1))
+    metering = Metering(Limiter({"model": spec}, {}), Clock(), leased.append, held=True)
+    for caller in ("a", "b"):
+        metering.take(caller, PurseWish("model", "run", Terms(), needs=(CALL,)))
+    assert not leased
+    metering.join("a", "born", [])
+    metering.open()
+    assert [instruction.purpose.caller for instruction in leased] == ["b"]

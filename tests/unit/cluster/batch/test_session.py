@@ -176,6 +176,17 @@ async def test_rows_that_a_budget_refuses_are_not_done_and_go_on_with_a_larger_o
     assert (await bench.run(affords(100)))["rows"]["answered"] == 100
 
 
+async def test_a_budget_that_refuses_when_all_rows_are_handed_out_is_no_complete_run(bench: Bench):
+    async def dear(row: Row) -> Reply:
+        await asyncio.sleep(0.05)
+        if row.row >= 3:
+            raise BudgetError("run-budget", "the run's budget of $1")
+        return answer("x")
+
+    summary = await bench.rows(6).run(dear, limits=Limits(budget_usd=1.0))
+    assert (summary["outcome"], summary["rows"]["finished"]) == ("budget", 3)
+
+
 async def test_what_fails_is_told_once_a_code_and_not_once_a_row(bench: Bench):
     async def refused(row: Row) -> Reply:
         return Failure(code=FailureCode.AUTH, message="the key is refused")
