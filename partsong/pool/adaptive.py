@@ -73,13 +73,6 @@ class AdaptiveLimit:
         """Calls that may be in flight now."""
         return int(self._limit)
 
-    def resize(self, ceiling: int) -> None:
-        """Workers came or went. A limit at its ceiling follows it up; one below stays and grows by itself."""
-        ceiling = max(1, ceiling)
-        free = self._limit >= self._ceiling
-        self._ceiling = ceiling
-        self._limit = float(ceiling) if free else min(self._limit, float(ceiling))
-
     def settle(self, latency_s: float, completion_tokens: int, outcome: Outcome, in_flight: int, now_s: float) -> None:
         """A call ended; `in_flight` counts it and those still out."""
         if outcome == "ignored" or now_s - latency_s < self._changed_at_s:

@@ -160,10 +160,6 @@ class Breaker:
         """The state; an open one becomes half-open by the first call that asks after its time."""
         return self._state
 
-    def paused(self, now_s: float) -> bool:
-        """Whether the provider asked for a pause that is not over."""
-        return now_s < self._paused_until_s
-
     def admit(self, now_s: float) -> Admission:
         """Say whether a call may go out now."""
         rest_s = max(self._paused_until_s, self._until_s)

@@ -148,13 +148,6 @@ class Limiter:
             self._held[purpose], self._used[purpose] = told.leased, told.used
         return self.due(now_s)
 
-    def lost(self, caller: str, now_s: float) -> Sequence[LimitInstruction]:
-        """A caller is gone; whatever it held it may have used."""
-        self._drop_wants(caller)
-        self._use_all(caller, now_s)
-        self._born.pop(caller, None)
-        return self.due(now_s)
-
     def new_day(self, now_s: float) -> Sequence[LimitInstruction]:
         """It is past midnight UTC."""
         for meters in self._meters.values():

@@ -88,11 +88,6 @@ class Permits:
         self._recalled[caller] = max(0, self._recalled.get(caller, 0) - count)
         return self._settle()
 
-    def lost(self, caller: str) -> Sequence[Instruction]:
-        """A caller is gone with all it held."""
-        self._forget(caller)
-        return [*self._settle(), *self._keeping()]
-
     def resize(self, capacity: int) -> Sequence[Instruction]:
         """Workers came or went. Below what is leased, nothing is granted until enough has come back."""
         self._capacity = capacity

@@ -71,10 +71,6 @@ class Pool:
         """A caller gives permits back."""
         return self.permits.give_back(caller, count)
 
-    def lost(self, caller: str) -> Sequence[PoolInstruction]:
-        """A caller is gone."""
-        return self.permits.lost(caller)
-
     def worker_ready(self) -> Sequence[PoolInstruction]:
         """A started worker takes calls."""
         self._starting -= 1

@@ -25,12 +25,16 @@ class RetryPolicy:
     """A provider that asks for a longer wait is given up: a fallback, or a failed row, tells more than a run that stands still."""
 
     def wait_s(self, failure: Failure, attempt: int, left_s: float, dice: Callable[[], float]) -> float | None:
-        """Return how long to wait before the next attempt; None when there is to be none.
+        """Return how long to wait before the next attempt; None when there is to be none. `attempt` counts from 1; see `pause_s`."""
+        return None if attempt > self.retries else self.pause_s(failure, attempt, left_s, dice)
 
-        `attempt` counts from 1; `left_s` is what the row's deadline leaves (infinity without one): a wait that would not end before it is
-        no use. A provider's `retry-after` is the least that is waited, with jitter on top, so that callers do not return in step.
+    def pause_s(self, failure: Failure, attempt: int, left_s: float, dice: Callable[[], float]) -> float | None:
+        """Return how long to wait after the attempt, however many there were; None when another is no use.
+
+        `left_s` is what the row's deadline leaves (infinity without one): a wait that would not end before it is no use. A provider's
+        `retry-after` is the least that is waited, with jitter on top, so that callers do not return in step.
         """
-        if not failure.retryable or attempt > self.retries:
+        if not failure.retryable:
             return None
         jitter_s = dice() * min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, _DOUBLINGS))
         asked_s = failure.retry_after_s or 0.0

@@ -245,10 +245,3 @@ def test_whatever_happens_it_lets_calls_through_again_and_never_too_many_probes(
         now_s += 301.0
         calls(breaker, None, now_s=now_s)
     assert breaker.state == "closed"
-
-
-def test_it_is_paused_until_the_pause_is_over():
-    breaker = Breaker(SPEC)
-    calls(breaker, FailureCode.RATE_LIMITED, retry_after_s=2.0)
-    assert breaker.paused(1.9)
-    assert not breaker.paused(2.0)

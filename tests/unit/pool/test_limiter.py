@@ -109,14 +109,6 @@ def test_calls_are_leased_ahead_only_where_there_is_plenty():
     assert paced.want(MINE, FREE, [CALL], 4, 0.0) == [Leased(MINE, 1)]
 
 
-def test_a_caller_that_is_gone_has_used_all_it_held():
-    at, terms = limiter(), Terms(budget_usd=0.15)
-    at.want(MINE, terms, [CALL], 0, 0.0)
-    at.lost("a", 0.0)
-    [refused] = at.want(Purpose("b", "mini", "run"), terms, [CALL], 0, 0.0)
-    assert isinstance(refused, Refused)
-
-
 def test_a_successor_of_the_same_name_does_not_get_what_its_predecessor_held():
     at, terms = limiter(), Terms(budget_usd=0.15)
     at.join("a", "first", [], 0.0)

@@ -29,18 +29,10 @@ def test_a_lone_caller_is_never_asked_to_give_back():
     assert permits.want("a", 5) == []
 
 
-def test_a_lost_callers_permits_go_to_those_who_wait():
-    permits = Permits(2)
-    permits.want("dead", 2)
-    permits.want("b", 1)
-    assert permits.lost("dead")[0] == Grant("b", 1)
-
-
 def test_a_lone_caller_may_keep_what_it_does_not_use():
     permits = Permits(2)
     assert permits.join("a") == [KeepIdle("a", True)]
     assert permits.join("b") == [KeepIdle("a", False), KeepIdle("b", False)]
-    assert permits.lost("b") == [KeepIdle("a", True)]
 
 
 def test_below_what_is_leased_nothing_is_granted_until_enough_has_come_back():
@@ -105,9 +97,9 @@ class PermitsMachine(RuleBasedStateMachine):
             self.follow(self.permits.give_back(caller, count))
 
     @rule(caller=st.sampled_from("abc"))
-    def lose(self, caller):
+    def join_in_place_of_a_dead_one(self, caller):
         self.held[caller] = self.wanted[caller] = 0
-        self.follow(self.permits.lost(caller))
+        self.follow(self.permits.join(caller))
 
     @rule(caller=st.sampled_from("abc"), lost=st.integers(0, 3), wanted=st.integers(0, 3))
     def join_again(self, caller, lost, wanted):

@@ -23,6 +23,11 @@ def test_there_are_no_more_attempts_than_allowed():
     assert policy.wait_s(failure(), 3, math.inf, lambda: 0.5) is None
 
 
+def test_a_patient_caller_pauses_after_any_number_of_attempts():
+    assert RetryPolicy(2).pause_s(failure(), 1000, math.inf, lambda: 0.5) == 15.0
+    assert RetryPolicy(2).pause_s(failure(retryable=False), 1, math.inf, lambda: 0.5) is None
+
+
 def test_a_wait_that_would_outlast_the_deadline_is_no_use():
     assert RetryPolicy(3).wait_s(failure(retry_after_s=10), 1, 9.0, lambda: 0.5) is None
 
