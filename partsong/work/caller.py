@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from partsong.contracts import Call, Completion, Failure, FailureCode, ModelSpec, Notice, Task, Terms, Usage
-from partsong.contracts.failure import Sent
+from partsong.contracts import Call, Completion, Failure, FailureCode, ModelSpec, Task, Terms, Usage
 from partsong.errors import PartsongError
 from partsong.pool.adaptive import AdaptiveLimit
 from partsong.pool.breaker import Breaker, Closed, Opened, Paused, State, Transition
@@ -23,7 +22,9 @@ from partsong.pool.purse import Purse
 from partsong.pool.retry import RetryPolicy
 from partsong.pool.retry_budget import RetryBudget
 from partsong.pool.share import NoWorkerError, Share
+from partsong.work import told
 from partsong.work.clock import Clock
+from partsong.work.hedged import Hedged
 from partsong.work.notices import Tell
 from partsong.work.quarantine import DEATHS, Quarantine
 from partsong.work.seats import Seats, WorkerHandle
@@ -72,8 +73,8 @@ class Tries:
 
     attempts: int = 0
     began_s: float | None = None
-    left_s: float | None = None
-    """When the latest attempt's first request went to a worker."""
+    hedged: Hedged | None = None
+    """The latest attempt, where it may be hedged."""
     lost_usd: float = 0.0
     """What failed attempts are known to have cost."""
     possible_usd: float = 0.0
@@ -89,10 +90,6 @@ class Tries:
     """Whether text has been handed on: what was shown cannot be begun again unseen."""
     cannot_start: PartsongError | None = None
     """Why no worker of the model can start, where that is the failure."""
-
-    def begin(self) -> None:
-        """A further attempt begins; none of its requests has left."""
-        self.left_s = None
 
 
 class Caller:
@@ -145,7 +142,7 @@ class Caller:
                 return reply
             wait_s = await self._wait_s(reply, request, tries)
             if wait_s is None:
-                return _last_word(reply, tries)
+                return reply if tries.deaths < DEATHS else told.given_up(reply, tries.deaths)
             await self._clock.sleep(wait_s)
 
     async def _wait_s(self, failure: Failure, request: Request, tries: Tries) -> float | None:
@@ -159,7 +156,7 @@ class Caller:
         wait_s = self._backoff_s(failure, request, tries, now_s)
         if wait_s is None or (not request.patient and not self._may_retry(failure, now_s)):
             return None
-        self._tell(_trouble(self.name, failure))
+        self._tell(told.trouble(self.name, failure))
         return wait_s if not request.patient else await self._within_budget(failure, wait_s)
 
     def _backoff_s(self, failure: Failure, request: Request, tries: Tries, now_s: float) -> float | None:
@@ -189,47 +186,23 @@ class Caller:
         hedge = self._hedge
         if hedge is None or request.on_text or tries.deaths:
             return await self._once(request, tries)
-        tries.begin()
-        first = asyncio.ensure_future(self._once(request, tries))
-        flying = {first}
-        try:
-            if await self._overdue(first, hedge.delay_s(), tries) and hedge.spend():
-                flying.add(asyncio.ensure_future(self._beside(request, tries)))
-            reply = await _first_answer(first, flying)
-            if isinstance(reply, Completion) and tries.left_s is not None:
-                # one that was overtaken has taken so long at least: left out, the percentile would be of what it has cut itself, and shrink
-                hedge.observe(reply.timing.total_s if first.done() else self._clock.now_s() - tries.left_s)
-            return reply
-        finally:
-            await _cancelled(flying)
-
-    async def _overdue(self, first: "asyncio.Task[Completion | Failure]", delay_s: float | None, tries: Tries) -> bool:
-        """Return whether the first request is out for so long without an answer; what it waits before it is sent does not count."""
-        if delay_s is None:
-            await asyncio.wait((first,))
-            return False
-        wait_s = delay_s
-        while wait_s > 0.0:
-            await asyncio.wait((first,), timeout=wait_s)
-            if first.done():
-                return False
-            wait_s = delay_s if tries.left_s is None else tries.left_s + delay_s - self._clock.now_s()
-        return True
+        tries.hedged = Hedged(hedge, self._clock.now_s)
+        return await tries.hedged.reply(self._once(request, tries), partial(self._beside, request, tries))
 
     async def _beside(self, request: Request, tries: Tries) -> Completion | Failure:
         """Make the hedge if a permit and its worst case are to be had at once: it takes no other call's turn."""
         if self.share.waiting or self.purse.waiting:
-            return _unavailable(self.name, "no hedge while calls wait")
+            return told.unavailable(self.name, "no hedge while calls wait")
         try:
             async with asyncio.timeout(_AT_ONCE_S):
                 await self.share.acquire(request.run, request.terms.weight)
         except (TimeoutError, NoWorkerError):
-            return _unavailable(self.name, "no hedge without a free permit")
+            return told.unavailable(self.name, "no hedge without a free permit")
         try:
             reply = await self._reserved(request, tries, _AT_ONCE_S)
         finally:
             self.share.release()
-        return reply or _unavailable(self.name, "no hedge while the model is given a rest or its limits are used up")
+        return reply or told.unavailable(self.name, "no hedge while the model is given a rest or its limits are used up")
 
     async def _once(self, request: Request, tries: Tries) -> Completion | Failure:
         """Make one attempt, when the model takes calls and with a permit."""
@@ -241,7 +214,7 @@ class Caller:
                 await self.share.acquire(request.run, request.terms.weight)
             except NoWorkerError as error:
                 tries.cannot_start = error.cause
-                return _cannot_start(self.name, error.cause)
+                return told.cannot_start(self.name, error.cause)
             try:
                 reply = await self._reserved(request, tries)
             finally:
@@ -261,10 +234,9 @@ class Caller:
             if not admission.refused:
                 return None
             if self._locked_out is not None:
-                message = f"not asked: {self._locked_out.value} of every call lately; see the first of them"
-                return Failure(code=self._locked_out, message=message, where=self.name)
+                return told.locked_out(self.name, self._locked_out)
             if not request.patient or now_s >= until_s:
-                return _unavailable(self.name, "not asked: the model is given a rest after too many failures")
+                return told.unavailable(self.name, "not asked: the model is given a rest after too many failures")
             retry_at_s = admission.retry_at_s if admission.retry_at_s is not None else now_s
             await self._until_back(min(retry_at_s, until_s) - now_s)
 
@@ -348,13 +320,14 @@ class Caller:
         now_s = self._clock.now_s()
         left_s = request.deadline_s - now_s
         if left_s <= 0.0:
-            return _too_late(self.name, "no")
+            return told.too_late(self.name, "no")
         taken = self._seats.take(now_s)
         if taken is None:
-            return Failure(code=FailureCode.WORKER_LOST, message="the model has no worker left", where=self.name, retryable=True)
+            return told.no_worker(self.name)
         seat, admission = taken
         tries.attempts += 1
-        tries.left_s = now_s if tries.left_s is None else tries.left_s
+        if tries.hedged is not None:
+            tries.hedged.leave(now_s)
         limit_s = min(self.spec.timeout, left_s)
         call = Call(model=self.name, task=request.task, step=request.step, timeout_s=limit_s, traceparent=request.traceparent)
         shown = partial(_show, request.on_text, tries) if request.on_text else None
@@ -369,7 +342,7 @@ class Caller:
             seat.in_flight -= 1
         ended_s = self._clock.now_s()
         if isinstance(reply, Failure) and reply.code is FailureCode.TIMEOUT and ended_s >= request.deadline_s:
-            reply = _too_late(self.name, reply.sent)  # the row's own limit ran out, not the model's: nobody's fault
+            reply = told.too_late(self.name, reply.sent)  # the row's own limit ran out, not the model's: nobody's fault
         if seat.breaker is not None and admission is not None:
             seat.breaker.settle(admission, reply if isinstance(reply, Failure) else None, ended_s - now_s, ended_s)
         return reply
@@ -402,15 +375,14 @@ class Caller:
             match change:
                 case Opened(reason=reason, code=code):
                     self._locked_out = code if reason == "locked-out" else None
-                    self._tell(_opened(self.name, change, self._clock.now_s()))
+                    self._tell(told.rests(self.name, change, self._clock.now_s()))
                 case Closed():
                     self._locked_out = None
                     self._back.set()
                     self._back = asyncio.Event()  # who waits from now on, for a pause say, waits for the next time
-                    self._tell(Notice(code="breaker-closed", where=self.name, what="answers again", doing="all calls go on"))
-                case Paused(until_s=until_s):
-                    wait_s = until_s - self._clock.now_s()
-                    self._tell(Notice(code="paused", where=self.name, what=f"asks for a pause of {wait_s:.3g} s", doing="its calls wait"))
+                    self._tell(told.back(self.name))
+                case Paused():
+                    self._tell(told.asks_pause(self.name, change, self._clock.now_s()))
                 case _:
                     pass
 
@@ -422,61 +394,3 @@ def _show(on_text: Callable[[str], None], tries: Tries, text: str) -> None:
 
 def _may_be_billed(failure: Failure) -> bool:
     return failure.sent == "maybe" or (failure.sent == "yes" and failure.code in _READ_AND_BROKEN)
-
-
-def _last_word(failure: Failure, tries: Tries) -> Failure:
-    if tries.deaths < DEATHS:
-        return failure
-    message = f"{tries.deaths} workers died with this call in flight, the last ones with nothing else: the call seems to kill them"
-    return failure.model_copy(update={"message": message, "retryable": False})
-
-
-def _too_late(name: str, sent: Sent) -> Failure:
-    return Failure(code=FailureCode.DEADLINE, message="no answer within the row's deadline", where=name, sent=sent)
-
-
-def _cannot_start(name: str, cause: PartsongError) -> Failure:
-    problem = cause.problems[0]
-    message = f"{problem.what}; {problem.remedy}" if problem.remedy else problem.what
-    return Failure(code=FailureCode.CANNOT_START, message=message, where=name)
-
-
-def _unavailable(name: str, message: str) -> Failure:
-    return Failure(code=FailureCode.UNAVAILABLE, message=message, where=name)
-
-
-def _trouble(name: str, failure: Failure) -> Notice:
-    what = f"{failure.code.value} ({failure.message})"
-    return Notice(
-        code=f"retry-{failure.code.value}", where=name, what=what, doing="such calls are made again, each time after a longer pause"
-    )
-
-
-def _opened(name: str, opened: Opened, now_s: float) -> Notice:
-    of = f" ({opened.code.value})" if opened.code is not None else ""
-    what = f"{opened.bad} of its last {opened.counted} calls {'were slow' if opened.reason == 'slow' else 'failed'}{of}"
-    if opened.reason == "locked-out":
-        doing = "its calls fail at once until one is let through"
-    else:
-        rest_s = opened.until_s - now_s
-        doing = f"it is given a rest of {rest_s:.3g} s, then asked again by single calls; the others wait or go to fallbacks"
-    return Notice(code="breaker-open", where=name, what=what, doing=doing)
-
-
-async def _first_answer(
-    first: "asyncio.Task[Completion | Failure]", flying: "set[asyncio.Task[Completion | Failure]]"
-) -> Completion | Failure:
-    """Return the first completion; without one, the failure of the first request: its hedge's may only say that there was none."""
-    left = flying
-    while left:
-        done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            if isinstance(reply := task.result(), Completion):
-                return reply
-    return first.result()
-
-
-async def _cancelled(flying: "set[asyncio.Task[Completion | Failure]]") -> None:
-    for task in flying:
-        task.cancel()
-    await asyncio.gather(*flying, return_exceptions=True)

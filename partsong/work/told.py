@@ -1,0 +1,71 @@
+"""Told: how a call's trouble is put into words, as notices for who watches and as failures of the caller's own making."""
+
+from partsong.contracts import Failure, FailureCode, Notice
+from partsong.contracts.failure import Sent
+from partsong.errors import PartsongError
+from partsong.pool.breaker import Opened, Paused
+
+__all__ = ["asks_pause", "back", "cannot_start", "given_up", "locked_out", "no_worker", "rests", "too_late", "trouble", "unavailable"]
+
+
+def too_late(name: str, sent: Sent) -> Failure:
+    """The row's deadline has passed."""
+    return Failure(code=FailureCode.DEADLINE, message="no answer within the row's deadline", where=name, sent=sent)
+
+
+def given_up(failure: Failure, deaths: int) -> Failure:
+    """A call that so many workers died of."""
+    message = f"{deaths} workers died with this call in flight, the last ones with nothing else: the call seems to kill them"
+    return failure.model_copy(update={"message": message, "retryable": False})
+
+
+def no_worker(name: str) -> Failure:
+    """All workers are gone; others may come."""
+    return Failure(code=FailureCode.WORKER_LOST, message="the model has no worker left", where=name, retryable=True)
+
+
+def cannot_start(name: str, cause: PartsongError) -> Failure:
+    """No worker of the model can start."""
+    problem = cause.problems[0]
+    message = f"{problem.what}; {problem.remedy}" if problem.remedy else problem.what
+    return Failure(code=FailureCode.CANNOT_START, message=message, where=name)
+
+
+def locked_out(name: str, code: FailureCode) -> Failure:
+    """Not asked, since every call is refused in the same way."""
+    return unavailable(name, f"not asked: {code.value} of every call lately; see the first of them", code)
+
+
+def unavailable(name: str, message: str, code: FailureCode = FailureCode.UNAVAILABLE) -> Failure:
+    """The model was not asked."""
+    return Failure(code=code, message=message, where=name)
+
+
+def trouble(name: str, failure: Failure) -> Notice:
+    """A call is made again."""
+    what = f"{failure.code.value} ({failure.message})"
+    return Notice(
+        code=f"retry-{failure.code.value}", where=name, what=what, doing="such calls are made again, each time after a longer pause"
+    )
+
+
+def rests(name: str, opened: Opened, now_s: float) -> Notice:
+    """The breaker opened."""
+    of = f" ({opened.code.value})" if opened.code is not None else ""
+    what = f"{opened.bad} of its last {opened.counted} calls {'were slow' if opened.reason == 'slow' else 'failed'}{of}"
+    if opened.reason == "locked-out":
+        doing = "its calls fail at once until one is let through"
+    else:
+        rest_s = opened.until_s - now_s
+        doing = f"it is given a rest of {rest_s:.3g} s, then asked again by single calls; the others wait or go to fallbacks"
+    return Notice(code="breaker-open", where=name, what=what, doing=doing)
+
+
+def back(name: str) -> Notice:
+    """The breaker closed."""
+    return Notice(code="breaker-closed", where=name, what="answers again", doing="all calls go on")
+
+
+def asks_pause(name: str, paused: Paused, now_s: float) -> Notice:
+    """The provider asked for a pause."""
+    return Notice(code="paused", where=name, what=f"asks for a pause of {paused.until_s - now_s:.3g} s", doing="its calls wait")
