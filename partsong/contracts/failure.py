@@ -47,8 +47,6 @@ class FailureCode(StrEnum):
     """The recorded outcomes hold no reply of this model to this row."""
     UNAVAILABLE = "unavailable"
     """The model is given a rest after too many failures (its breaker is open), or no retry is left in its budget; nothing was sent."""
-    OVER_LIMIT = "over-limit"
-    """One call alone may take more than a limit of the model or its account allows."""
     WORKER_ERROR = "worker-error"
     """A Python worker or embedded model raised."""
     WORKER_LOST = "worker-lost"

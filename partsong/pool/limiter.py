@@ -181,7 +181,7 @@ class Limiter:
             return []
         need = wants[0]
         full = [meter for meter in meters if not meter.fits(need, now_s)]
-        hopeless = next((meter for meter in full if meter.never(need) or meter.exhausted(need, now_s)), None)
+        hopeless = next((meter for meter in full if meter.exhausted(need, now_s)), None)
         if full and hopeless is None:
             taken.update(id(meter) for meter in full)
             return []
@@ -294,12 +294,8 @@ def _lasting(limits: Limits, whose: str) -> list[Meter]:
 
 
 def _refusal(meter: Meter, need: Amounts, purpose: Purpose, now_s: float) -> Failure:
-    amount = meter.counts(need)
-    if meter.horizon in (Horizon.RUN, Horizon.DAY):
-        message = f"{meter.what}: {meter.used(now_s):.6g} spent, the next call of {purpose.model} could cost {amount:.6g}"
-        return Failure(code=FailureCode.RUN_BUDGET, message=message, where=purpose.model)
-    message = f"{meter.what}: the call alone could take {amount:g}; raise the limit, or lower `max_tokens`"
-    return Failure(code=FailureCode.OVER_LIMIT, message=message, where=purpose.model)
+    message = f"{meter.what}: {meter.used(now_s):.6g} spent, the next call of {purpose.model} could cost {meter.counts(need):.6g}"
+    return Failure(code=FailureCode.RUN_BUDGET, message=message, where=purpose.model)
 
 
 def _joined(found: Sequence[LimitInstruction]) -> list[LimitInstruction]:

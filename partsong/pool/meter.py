@@ -1,7 +1,8 @@
 """Meter: how much of one limited quantity is left: what is leased, what was used, and when that is forgotten.
 
 A plain machine on a clock that its callers own. An amount is leased before a call and settled after it, so that the sum of what was used
-and the worst case of what is in flight never passes the limit.
+and the worst case of what is in flight never passes the limit. A call whose worst case alone is more than a minute's limit is leased the
+whole limit and so goes alone: its tokens are an estimate, and its reply may well be shorter. Dollars do not stretch so.
 """
 
 import heapq
@@ -112,7 +113,7 @@ class Meter:
 
     def fits(self, amounts: Amounts, now_s: float) -> bool:
         """Whether a call of these amounts may be made now."""
-        amount = self.counts(amounts)
+        amount = self._held(amounts)
         self._forget(now_s)
         if self._used + self._leased + amount > self.limit + _SLACK:
             return False
@@ -120,7 +121,7 @@ class Meter:
 
     def lease(self, amounts: Amounts, now_s: float) -> None:
         """Hold the amounts for a call; they must fit."""
-        amount = self.counts(amounts)
+        amount = self._held(amounts)
         self._leased += amount
         if self.horizon is Horizon.MINUTE:
             expected = amount * self._share_used
@@ -129,7 +130,7 @@ class Meter:
 
     def settle(self, leased: Amounts, used: Amounts, age_s: float, now_s: float) -> None:
         """Replace what was leased by what was used; `age_s` is how long ago the request left, at most."""
-        held, amount = self.counts(leased), self.counts(used)
+        held, amount = self._held(leased), self.counts(used)
         if self.horizon is Horizon.MINUTE and held:
             expected = self._paced * min(1.0, held / self._leased) if self._leased else 0.0
             self._paced -= expected
@@ -155,20 +156,18 @@ class Meter:
 
     def hold(self, amounts: Amounts) -> None:
         """Count what a caller holds already, whether or not it fits."""
-        self._leased += self.counts(amounts)
+        self._leased += self._held(amounts)
 
     def reset(self) -> None:
         """A new day: forget what was used."""
         self._used = 0.0
 
-    def never(self, amounts: Amounts) -> bool:
-        """Whether a call of these amounts alone is more than the limit."""
-        return self.counts(amounts) > self.limit + _SLACK
-
     def exhausted(self, amounts: Amounts, now_s: float) -> bool:
-        """Whether such a call cannot be made before a new day, a new run, or a larger limit: nothing in flight can give anything back."""
-        lasting = self.horizon in (Horizon.DAY, Horizon.RUN)
-        return lasting and self._leased <= _SLACK and not self.fits(amounts, now_s)
+        """Whether such a call cannot be made before a new day, a new run, or a larger limit: nothing in flight can give back enough."""
+        if self.horizon not in (Horizon.DAY, Horizon.RUN):
+            return False
+        alone = self._leased <= _SLACK or self.counts(amounts) > self.limit + _SLACK
+        return alone and not self.fits(amounts, now_s)
 
     def ample(self, amounts: Amounts, now_s: float) -> bool:
         """Whether so much is left that these amounts are nothing beside it, and nobody need be exact about them."""
@@ -178,7 +177,7 @@ class Meter:
 
     def fits_at_s(self, amounts: Amounts, now_s: float) -> float:
         """Return when such a call fits by the passing of time alone; infinity when something has to be settled first."""
-        amount = self.counts(amounts)
+        amount = self._held(amounts)
         if self.horizon is not Horizon.MINUTE:
             return now_s if self.fits(amounts, now_s) else math.inf
         short = self._refilled(now_s) - self._pace(amount)
@@ -191,6 +190,11 @@ class Meter:
             if over <= _SLACK:
                 return max(paced_s, expiry)
         return math.inf
+
+    def _held(self, amounts: Amounts) -> float:
+        """Return what is leased for a call of these amounts."""
+        amount = self.counts(amounts)
+        return min(amount, self.limit) if self.horizon is Horizon.MINUTE else amount
 
     def _pace(self, amount: float) -> float:
         """Return what must have come in for a call of this amount to follow the last: what such calls come to, not what is feared."""

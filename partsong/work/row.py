@@ -312,9 +312,7 @@ _NOBODY_ASKED = Failure(code=FailureCode.UNSUPPORTED, message="no model takes wh
 
 _CANCELLED = Failure(code=FailureCode.CANCELLED, message="the call was stopped before it was answered", sent="maybe")
 
-_MAY_PASS = frozenset(
-    {FailureCode.UNAVAILABLE, FailureCode.OVER_LIMIT, FailureCode.DEADLINE, FailureCode.RUN_BUDGET, FailureCode.CANCELLED}
-)
+_MAY_PASS = frozenset({FailureCode.UNAVAILABLE, FailureCode.DEADLINE, FailureCode.RUN_BUDGET, FailureCode.CANCELLED})
 """Failures that say nothing of what was asked: a resumed row asks again."""
 
 _NO_FALLBACK = frozenset({FailureCode.DEADLINE, FailureCode.ROW_BUDGET, FailureCode.RUN_BUDGET, FailureCode.INVALID_ANSWER})

@@ -69,12 +69,43 @@ def test_dollars_of_a_day_are_there_again_the_next_day():
     assert at.want(MINE, FREE, [CALL], 0, 1.0) == [Leased(MINE, 1)]
 
 
-def test_a_call_that_no_minute_could_hold_is_refused_as_such():
+def test_a_call_that_could_take_more_than_a_minutes_tokens_goes_alone():
+    at, small = limiter(Limits(tokens_per_minute=25)), Amounts(1.0, 1.0, 1.0)
+    assert at.want(MINE, FREE, [small, CALL, small], 0, 0.0)[0] == Leased(MINE, 1)
+    assert at.due(100.0) == []
+    assert at.settle(MINE, [Settlement(small, small)], 101.0) == []
+    assert at.next_s(101.0) == pytest.approx(161.0, abs=0.1)
+    assert at.due(161.1) == [Leased(MINE, 1)]
+    assert at.due(170.0) == []
+    assert at.settle(MINE, [Settlement(CALL, small)], 171.0) == [Leased(MINE, 1)]
+
+
+def test_what_was_used_beyond_a_minutes_tokens_counts_for_a_minute_and_no_longer():
     at = limiter(Limits(tokens_per_minute=25))
-    [refused] = at.want(MINE, FREE, [CALL], 0, 0.0)
+    assert at.want(MINE, FREE, [CALL, CALL], 0, 0.0) == [Leased(MINE, 1)]
+    assert at.settle(MINE, [Settlement(CALL, CALL)], 10.0) == []
+    assert at.due(69.0) == []
+    assert at.next_s(69.0) == pytest.approx(72.0, abs=0.1)
+    assert at.due(72.1) == [Leased(MINE, 1)]
+
+
+def test_a_call_that_goes_alone_is_released_when_its_caller_joins_again_or_is_followed_by_another():
+    at = limiter(Limits(tokens_per_minute=25))
+    at.join("a", "first", [], 0.0)
+    at.want(MINE, FREE, [CALL], 0, 0.0)
+    at.join("a", "first", [Standing("mini", "run", FREE, CALL, NOTHING, [])], 1.0)
+    assert at.settle(MINE, [Settlement(CALL, NOTHING)], 2.0) == []
+    assert at.want(MINE, FREE, [CALL], 0, 70.0) == [Leased(MINE, 1)]
+    at.join("a", "second", [], 71.0)
+    assert at.want(MINE, FREE, [CALL], 0, 200.0) == [Leased(MINE, 1)]
+
+
+def test_a_call_that_could_cost_more_than_a_budget_is_refused_while_others_are_in_flight():
+    at, terms = limiter(), Terms(budget_usd=0.15)
+    at.want(MINE, terms, [CALL], 0, 0.0)
+    [refused] = at.want(MINE, terms, [Amounts(1.0, usd=0.2)], 0, 0.0)
     assert isinstance(refused, Refused)
-    assert refused.failure.code is FailureCode.OVER_LIMIT
-    assert "max_tokens" in refused.failure.message
+    assert refused.failure.code is FailureCode.RUN_BUDGET
 
 
 def test_a_large_call_that_waits_is_not_starved_by_small_ones():

@@ -77,9 +77,21 @@ def test_a_new_day_begins_at_nothing():
     assert day.fits(CALL, 0.0)
 
 
-def test_a_call_that_is_alone_more_than_the_limit_never_fits():
-    assert meter(10).never(Amounts(requests=11.0))
-    assert not meter(10).never(Amounts(requests=10.0))
+def test_a_call_that_is_alone_more_than_a_minutes_limit_holds_all_of_it_and_gives_all_of_it_back():
+    one, large = meter(10), Amounts(requests=11.0)
+    assert one.fits(large, 0.0)
+    one.lease(large, 0.0)
+    assert one.leased == 10.0
+    assert not one.fits(CALL, 60.0)
+    one.settle(large, NOTHING, 0.0, 60.0)
+    assert (one.leased, one.used(60.0)) == (0.0, 0.0)
+
+
+def test_a_call_that_is_alone_more_than_a_days_limit_never_fits():
+    day = meter(10, Horizon.DAY)
+    day.lease(CALL, 0.0)
+    assert day.exhausted(Amounts(requests=11.0), 0.0)
+    assert not day.exhausted(Amounts(requests=10.0), 0.0)
 
 
 def test_three_tenths_are_three_times_a_tenth():

@@ -18,7 +18,7 @@ from partsong.pool.share import Share
 
 CALL = Amounts(1.0, 10.0, 20.0, 0.5)
 TWICE = Amounts(1.0, 20.0, 40.0, 1.0)
-OVER = Failure(code=FailureCode.OVER_LIMIT, message="too much")
+OVER = Failure(code=FailureCode.RUN_BUDGET, message="too much")
 
 
 class Line:

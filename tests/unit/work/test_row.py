@@ -261,7 +261,7 @@ async def test_a_budget_is_no_failure_that_a_quorum_tolerates():
 
 
 async def test_what_a_limit_or_a_deadline_refused_is_asked_again_when_the_row_goes_on():
-    for code in (FailureCode.OVER_LIMIT, FailureCode.DEADLINE, FailureCode.UNAVAILABLE):
+    for code in (FailureCode.DEADLINE, FailureCode.UNAVAILABLE):
         bench = Bench({"a": caller(Failure(code=code, message="not now"))})
         await bench.answer("a")
         assert bench.journal.calls == []
