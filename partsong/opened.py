@@ -4,31 +4,44 @@ import asyncio
 import itertools
 import os
 import tempfile
+import time
 import uuid
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from partsong.contracts import Reply, Row, Task, Terms
 from partsong.contracts.allowed import Allowed
 from partsong.engine import Engine
 from partsong.inline import InlineEngine
 from partsong.journal.address import open_store
+from partsong.journal.port import JournalPort
 from partsong.mesh import LoadedMesh, load_mesh, secrets_of
+from partsong.mesh.priced import check_priced
 from partsong.telemetry import Telemetry
 from partsong.work.notices import Tell
 
 __all__ = ["OpenMesh", "inline_engine", "open_mesh"]
 
+_DAY_S = 86_400.0
+
 
 class OpenMesh:
     """A mesh that answers."""
 
-    def __init__(self, loaded: LoadedMesh, engine: Engine) -> None:
+    def __init__(self, loaded: LoadedMesh, engine: Engine, today: "_Today") -> None:
         self.loaded = loaded
         self._engine = engine
-        self._asks = _Rows(engine, Terms())
+        self._today = today
+        self._asks = _Rows(engine, Terms(), today)
+
+    @classmethod
+    async def over(cls, loaded: LoadedMesh, engine: Engine) -> Self:
+        """Return the mesh on an engine that is started; what limits of dollars a day have left is read from its journal."""
+        return cls(loaded, engine, await _Today.told_by(engine.journal) if loaded.mesh.limits_usd else _Today())
 
     async def ask(self, question: str | Task, *, use: str | None = None, on_text: Callable[[str], None] | None = None) -> Reply:
         """Answer one question; `use` names a model or plan, else the mesh's routes choose.
@@ -48,9 +61,12 @@ class OpenMesh:
     ) -> AsyncIterator[Reply]:
         """Answer many, yielding replies in the order of the questions; no more than `concurrency` are under way or waiting to be taken.
 
-        Streams at work at the same time share the models by `weight`. BudgetError comes before the call that could pass `budget_usd`.
+        Streams at work at the same time share the models by `weight`. BudgetError comes before the call that could pass `budget_usd`;
+        MeshError before the first one, when a model that may be asked has no price.
         """
-        rows = _Rows(self._engine, Terms(weight=weight, budget_usd=budget_usd))
+        if budget_usd is not None:
+            check_priced(self.loaded.mesh, use)
+        rows = _Rows(self._engine, Terms(weight=weight, budget_usd=budget_usd), self._today)
         window = concurrency or self._engine.concurrency
         under_way: deque[asyncio.Task[Reply]] = deque()
         try:
@@ -66,12 +82,31 @@ class OpenMesh:
             await asyncio.gather(*under_way, return_exceptions=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Today:
+    """What was spent on the day on which the mesh was opened, before it was: by model, all runs in the same store."""
+
+    usd: Mapping[str, float] = field(default_factory=dict)
+    ends_s: float = 0.0
+
+    @classmethod
+    async def told_by(cls, journal: JournalPort) -> Self:
+        now_s = time.time()
+        midnight_s = now_s - now_s % _DAY_S
+        return cls(await journal.spent(None, midnight_s), midnight_s + _DAY_S)
+
+    def within(self, terms: Terms) -> Terms:
+        """Return the terms with it, as long as it is today's."""
+        return terms.model_copy(update={"today_usd": dict(self.usd)}) if self.usd and time.time() < self.ends_s else terms
+
+
 class _Rows:
     """The rows of one run, numbered as they come."""
 
-    def __init__(self, engine: Engine, terms: Terms) -> None:
+    def __init__(self, engine: Engine, terms: Terms, today: _Today) -> None:
         self._engine = engine
         self._terms = terms
+        self._today = today
         self._run = f"open-{uuid.uuid4().hex[:12]}"
         self._numbers = itertools.count()
 
@@ -80,7 +115,8 @@ class _Rows:
         task = Task.of(question, id=str(number)) if isinstance(question, str) else question
         if use is not None:
             task = task.model_copy(update={"use": use})
-        outcome = await self._engine.answer(Row(run=self._run, row=number, task=task, terms=self._terms), on_text)
+        row = Row(run=self._run, row=number, task=task, terms=self._today.within(self._terms))
+        outcome = await self._engine.answer(row, on_text)
         return outcome.reply
 
 
@@ -118,7 +154,7 @@ async def open_mesh(path: str | Path, *, env: Mapping[str, str] | None = None, a
     with tempfile.TemporaryDirectory(prefix="partsong-") as scratch:
         folder = Path(scratch) if loaded.mesh.store.url is None else loaded.folder
         async with inline_engine(loaded, folder, secrets=secrets) as engine:
-            yield OpenMesh(loaded, engine)
+            yield await OpenMesh.over(loaded, engine)
 
 
 async def _each(items: Iterable[str | Task] | AsyncIterable[str | Task]) -> AsyncIterator[str | Task]:

@@ -28,4 +28,4 @@ async def open_mesh(
     with tempfile.TemporaryDirectory(prefix="partsong-") as scratch:
         folder = Path(scratch) if loaded.mesh.store.url is None else loaded.folder
         async with open_engine("ray", loaded, folder, secrets=secrets, address=address) as engine:
-            yield OpenMesh(loaded, engine)
+            yield await OpenMesh.over(loaded, engine)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from partsong.contracts import Failure, ModelSpec, Route, Task, Usage
-from partsong.errors import MeshError, Place
 from partsong.mesh import Mesh
+from partsong.mesh.priced import check_priced
 from partsong.plans import Plan
 from partsong.pool.forecast import assumed_usage
 
@@ -58,15 +58,7 @@ class Estimator:
 
     def check_priced(self) -> None:
         """Raise MeshError when a model that may be asked has no price: a budget could not hold."""
-        names = self.calls(self._use) if self._use is not None else self._mesh.models
-        for name in names:
-            if self._mesh.models[name].price is None:
-                raise MeshError(
-                    "no-price",
-                    f"{name} has no price, so that --budget could not hold",
-                    at=Place("", field=f"models.{name}.price"),
-                    remedy="give it `price: {input: ..., output: ...}` in US dollars per million tokens; zeros when it is free",
-                )
+        check_priced(self._mesh, self._use)
 
     @cached_property
     def _is_free(self) -> bool:
