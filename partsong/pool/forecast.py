@@ -8,6 +8,9 @@ __all__ = ["ASSUMED_COMPLETION_TOKENS", "Forecast", "assumed_usage"]
 _CHARACTERS_A_TOKEN = 4
 ASSUMED_COMPLETION_TOKENS = 1024
 """Assumed where a row sets no `max_tokens`."""
+_SHORT = 200
+"""Below so many assumed tokens, what a prompt has beyond them tells of what is added to every prompt (a chat template, instructions of the
+provider's own); of the text's own tokens only a longer prompt tells."""
 _TOKENS_A_PART = 1600
 """Of an image, a sound or a file; the largest that a vendor's documents name for an image at its usual size."""
 
@@ -38,19 +41,24 @@ def _estimate(prompt_tokens: int, completion_tokens: int) -> Usage:
 
 
 class Forecast:
-    """One model's. What has been seen once may come again, so nothing is forgotten."""
+    """One model's. What has been seen once may come again, so nothing is forgotten.
+
+    A prompt is thought to have what is added to every prompt, which short prompts tell, and a multiple of its assumed tokens, which
+    longer ones tell: a template of 25 tokens around a greeting of one does not make every prompt 25 times as long.
+    """
 
     def __init__(self, price: Price | None) -> None:
         self._price = price
-        self._prompt_scale = 1.0
+        self._prompt_ratio = 1.0
+        self._prompt_added = 0
         self._longest_reply = ASSUMED_COMPLETION_TOKENS
 
     def worst(self, task: Task) -> Usage:
         """Return what the call may take at most."""
         prompt_tokens = _assumed_prompt_tokens(task)
-        if self._prompt_scale != 1.0:
-            prompt_tokens = int(prompt_tokens * self._prompt_scale) + 1
-        return _estimate(prompt_tokens, task.sampling.max_tokens or self._longest_reply)
+        if self._prompt_ratio != 1.0:
+            prompt_tokens = int(prompt_tokens * self._prompt_ratio) + 1
+        return _estimate(prompt_tokens + self._prompt_added, task.sampling.max_tokens or self._longest_reply)
 
     def usd(self, usage: Usage) -> float:
         """Return US dollars for the usage."""
@@ -66,4 +74,8 @@ class Forecast:
             return
         if not task.sampling.max_tokens and usage.completion_tokens > self._longest_reply:
             self._longest_reply = usage.completion_tokens
-        self._prompt_scale = max(self._prompt_scale, usage.prompt_tokens / _assumed_prompt_tokens(task))
+        assumed = _assumed_prompt_tokens(task)
+        if assumed < _SHORT:
+            self._prompt_added = max(self._prompt_added, usage.prompt_tokens - assumed)
+        else:
+            self._prompt_ratio = max(self._prompt_ratio, (usage.prompt_tokens - self._prompt_added) / assumed)
