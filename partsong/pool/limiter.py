@@ -2,7 +2,7 @@
 
 A machine like `Permits`: events and the time in, instructions out. A caller wants amounts for calls, gets them leased when every meter of
 the call's model, its account and its run has room, and settles them by what the calls took. First come, first served, except that a call
-never waits for a limit that is not its own. A caller that is gone has used all that it held: under, never over.
+never waits for a limit that is not its own. A caller whose place another takes has used all that it held: under, never over.
 """
 
 import math
