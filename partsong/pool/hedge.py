@@ -42,9 +42,14 @@ class Hedge:
         """A call is made; a hedge is none."""
         self._saved = min(self._most, self._saved + self._share)
 
+    @property
+    def affords(self) -> bool:
+        """Whether the budget has a hedge."""
+        return self._saved >= 1.0 - _SLACK
+
     def spend(self) -> bool:
         """Take one hedge; False, and nothing is taken, when the budget has none."""
-        if self._saved < 1.0 - _SLACK:
+        if not self.affords:
             return False
         self._saved = max(0.0, self._saved - 1.0)
         return True

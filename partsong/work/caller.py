@@ -18,7 +18,7 @@ from partsong.pool.breaker import Breaker, Closed, Opened, Paused, State, Transi
 from partsong.pool.forecast import Forecast
 from partsong.pool.hedge import Hedge
 from partsong.pool.meter import NOTHING, Amounts
-from partsong.pool.purse import Purse
+from partsong.pool.purse import Purse, Reservation
 from partsong.pool.retry import RetryPolicy
 from partsong.pool.retry_budget import RetryBudget
 from partsong.pool.share import NoWorkerError, Share
@@ -38,9 +38,16 @@ _BUSY = frozenset({FailureCode.RATE_LIMITED, FailureCode.OVERLOADED, FailureCode
 """What tells the adaptive limit that fewer calls should be made at once."""
 
 _READ_AND_BROKEN = frozenset(
-    {FailureCode.STREAM_BROKEN, FailureCode.MALFORMED_REPLY, FailureCode.CONNECTION_LOST, FailureCode.TIMEOUT, FailureCode.TOO_LARGE}
+    {
+        FailureCode.STREAM_BROKEN,
+        FailureCode.MALFORMED_REPLY,
+        FailureCode.CONNECTION_LOST,
+        FailureCode.TIMEOUT,
+        FailureCode.DEADLINE,
+        FailureCode.TOO_LARGE,
+    }
 )
-"""Failures after the provider began to answer: it may bill them."""
+"""Failures after the provider began to answer: it may bill them. A request that was sent and met the deadline timed out."""
 
 _DEATH_PAUSE_S = 0.05
 _AT_ONCE_S = 0.1
@@ -186,10 +193,13 @@ class Caller:
         hedge = self._hedge
         if hedge is None or request.on_text or tries.deaths:
             return await self._once(request, tries)
-        tries.hedged = Hedged(hedge, self._clock.now_s)
-        return await tries.hedged.reply(self._once(request, tries), partial(self._beside, request, tries))
+        hedged = tries.hedged = Hedged(hedge, self._clock.now_s)
+        try:
+            return await hedged.reply(self._once(request, tries), partial(self._beside, hedge, request, tries))
+        finally:
+            tries.lost_usd += hedged.lost_usd
 
-    async def _beside(self, request: Request, tries: Tries) -> Completion | Failure:
+    async def _beside(self, hedge: Hedge, request: Request, tries: Tries) -> Completion | Failure:
         """Make the hedge if a permit and its worst case are to be had at once: it takes no other call's turn."""
         if self.share.waiting or self.purse.waiting:
             return told.unavailable(self.name, "no hedge while calls wait")
@@ -199,10 +209,27 @@ class Caller:
         except (TimeoutError, NoWorkerError):
             return told.unavailable(self.name, "no hedge without a free permit")
         try:
-            reply = await self._reserved(request, tries, _AT_ONCE_S)
+            reply = await self._reserved_at_once(hedge, request, tries)
         finally:
             self.share.release()
         return reply or told.unavailable(self.name, "no hedge while the model is given a rest or its limits are used up")
+
+    async def _reserved_at_once(self, hedge: Hedge, request: Request, tries: Tries) -> Completion | Failure | None:
+        """Make the hedge with its worst case reserved, if it can be at once; only then is it one of the hedges that may be made."""
+        worst = request.worst or self.forecast.worst(request.task)
+        if not self.purse.limits(request.terms):
+            return await self._admitted(request, tries, worst) if hedge.spend() else None
+        try:
+            async with asyncio.timeout(_AT_ONCE_S):
+                reservation = await self.purse.reserve(request.run, request.terms, self.forecast.amounts(worst))
+        except TimeoutError:
+            return None
+        if isinstance(reservation, Failure):
+            return reservation
+        if not hedge.spend():
+            self.purse.settle(reservation, NOTHING)
+            return None
+        return await self._settled(request, tries, worst, reservation)
 
     async def _once(self, request: Request, tries: Tries) -> Completion | Failure:
         """Make one attempt, when the model takes calls and with a permit."""
@@ -250,26 +277,20 @@ class Caller:
             waits.cancel()
             sleeps.cancel()
 
-    async def _reserved(self, request: Request, tries: Tries, within_s: float | None = None) -> Completion | Failure | None:
-        """Make the attempt with its worst case reserved; None when that takes too long, or the breaker opened meanwhile."""
+    async def _reserved(self, request: Request, tries: Tries) -> Completion | Failure | None:
+        """Make the attempt with its worst case reserved; None when the breaker opened meanwhile."""
         worst = request.worst or self.forecast.worst(request.task)
         if not self.purse.limits(request.terms):
             return await self._admitted(request, tries, worst)
-        feared = self.forecast.amounts(worst)
-        if within_s is None:
-            reservation = await self.purse.reserve(request.run, request.terms, feared)
-        else:
-            try:
-                async with asyncio.timeout(within_s):
-                    reservation = await self.purse.reserve(request.run, request.terms, feared)
-            except TimeoutError:
-                return None
-        if isinstance(reservation, Failure):
-            return reservation
-        used, age_s, made = feared, 0.0, tries.attempts
+        reservation = await self.purse.reserve(request.run, request.terms, self.forecast.amounts(worst))
+        return reservation if isinstance(reservation, Failure) else await self._settled(request, tries, worst, reservation)
+
+    async def _settled(self, request: Request, tries: Tries, worst: Usage, reservation: Reservation) -> Completion | Failure | None:
+        """Make the attempt, and settle what was reserved for it."""
+        used, age_s, made = self.forecast.amounts(worst), 0.0, tries.attempts
         try:
             reply = await self._admitted(request, tries, worst)
-            used = NOTHING if reply is None else self._used(reply, worst)
+            used = NOTHING if reply is None else self._used(reply, worst, tries.shown)
             age_s = reply.timing.total_s if isinstance(reply, Completion) else 0.0
             return reply
         finally:
@@ -299,7 +320,7 @@ class Caller:
         failure = reply if isinstance(reply, Failure) else None
         if failure is not None:
             tries.lost_usd += failure.cost_usd
-            if not failure.cost_usd and _may_be_billed(failure):
+            if not failure.cost_usd and _may_be_billed(failure, tries.shown):
                 tries.possible_usd += self.forecast.usd(worst)
         self._learn(request, reply, now_s - began_s, now_s)
         if breaker is not None and admission is not None:
@@ -320,7 +341,7 @@ class Caller:
         now_s = self._clock.now_s()
         left_s = request.deadline_s - now_s
         if left_s <= 0.0:
-            return told.too_late(self.name, "no")
+            return told.too_late(self.name)
         taken = self._seats.take(now_s)
         if taken is None:
             return told.no_worker(self.name)
@@ -342,7 +363,7 @@ class Caller:
             seat.in_flight -= 1
         ended_s = self._clock.now_s()
         if isinstance(reply, Failure) and reply.code is FailureCode.TIMEOUT and ended_s >= request.deadline_s:
-            reply = told.too_late(self.name, reply.sent)  # the row's own limit ran out, not the model's: nobody's fault
+            reply = told.ran_out(reply)  # the row's own limit ran out, not the model's: nobody's fault
         if seat.breaker is not None and admission is not None:
             seat.breaker.settle(admission, reply if isinstance(reply, Failure) else None, ended_s - now_s, ended_s)
         return reply
@@ -359,14 +380,14 @@ class Caller:
             self._limit.settle(took_s, 0, "overloaded" if reply.code in _BUSY else "ignored", self._in_flight + 1, now_s)
         self.share.hold_to(self._limit.limit)
 
-    def _used(self, reply: Completion | Failure, worst: Usage) -> Amounts:
+    def _used(self, reply: Completion | Failure, worst: Usage, shown: bool) -> Amounts:
         """Return what an attempt counts for; one that may have been billed unseen counts as feared."""
         if isinstance(reply, Completion):
             usage = reply.usage
             return Amounts(1.0, usage.prompt_tokens, usage.completion_tokens, reply.cost_usd)
         if reply.sent == "no":
             return NOTHING
-        if reply.cost_usd or not _may_be_billed(reply):
+        if reply.cost_usd or not _may_be_billed(reply, shown):
             return Amounts(1.0, worst.prompt_tokens, 0.0, reply.cost_usd)
         return self.forecast.amounts(worst)
 
@@ -392,5 +413,6 @@ def _show(on_text: Callable[[str], None], tries: Tries, text: str) -> None:
     on_text(text)
 
 
-def _may_be_billed(failure: Failure) -> bool:
-    return failure.sent == "maybe" or (failure.sent == "yes" and failure.code in _READ_AND_BROKEN)
+def _may_be_billed(failure: Failure, shown: bool) -> bool:
+    """Whether it may stand on the provider's bill, though it told no usage: what broke while text came surely had tokens."""
+    return failure.sent == "maybe" or (failure.sent == "yes" and (shown or failure.code in _READ_AND_BROKEN))

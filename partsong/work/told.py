@@ -1,16 +1,34 @@
 """Told: how a call's trouble is put into words, as notices for who watches and as failures of the caller's own making."""
 
 from partsong.contracts import Failure, FailureCode, Notice
-from partsong.contracts.failure import Sent
 from partsong.errors import PartsongError
 from partsong.pool.breaker import Opened, Paused
 
-__all__ = ["asks_pause", "back", "cannot_start", "given_up", "locked_out", "no_worker", "rests", "too_late", "trouble", "unavailable"]
+__all__ = [
+    "asks_pause",
+    "back",
+    "cannot_start",
+    "given_up",
+    "locked_out",
+    "no_worker",
+    "ran_out",
+    "rests",
+    "too_late",
+    "trouble",
+    "unavailable",
+]
+
+_TOO_LATE = "no answer within the row's deadline"
 
 
-def too_late(name: str, sent: Sent) -> Failure:
-    """The row's deadline has passed."""
-    return Failure(code=FailureCode.DEADLINE, message="no answer within the row's deadline", where=name, sent=sent)
+def too_late(name: str) -> Failure:
+    """The row's deadline has passed; nothing was sent."""
+    return Failure(code=FailureCode.DEADLINE, message=_TOO_LATE, where=name)
+
+
+def ran_out(failure: Failure) -> Failure:
+    """The row's deadline passed while an attempt was out; whether it was sent, and what it cost, stays."""
+    return failure.model_copy(update={"code": FailureCode.DEADLINE, "message": _TOO_LATE, "retryable": False})
 
 
 def given_up(failure: Failure, deaths: int) -> Failure:

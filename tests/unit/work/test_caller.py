@@ -312,6 +312,55 @@ async def test_hedges_are_a_share_of_the_calls():
     assert sum([(await one).tries.attempts for one in asked]) == 44
 
 
+async def test_a_hedge_for_which_there_is_no_permit_is_not_taken_from_the_budget():
+    worker = Held()
+    share = Share(lambda want, give_back: None)
+    share.keep_idle(True)
+    share.granted(1)
+    made = caller_of(ModelSpec(adapter="scripted", hedge=HedgeSpec(after=0.01, share=0.4)), share=share)
+    made.use([worker])
+
+    async def ask(slow_s, requests):
+        sent = len(worker.waiting)
+        asked = asyncio.create_task(called(made))
+        await worker.asked(sent + 1)
+        await asyncio.sleep(slow_s)
+        await worker.asked(sent + requests)
+        worker.waiting[sent].set_result(completion("fine"))
+        return (await asked).tries.attempts
+
+    assert [await ask(0.0, 1), await ask(0.0, 1)] == [1, 1]
+    assert await ask(0.2, 1) == 1  # 1.2 hedges are saved up, and there is no permit
+    share.granted(1)
+    assert await ask(0.0, 2) == 2
+
+
+async def test_both_answers_of_a_hedged_call_are_paid_for():
+    worker = Held()
+    made = caller_of(ModelSpec(adapter="scripted", hedge=HedgeSpec(after=0.01, share=1.0)))
+    made.use([worker])
+    asked = asyncio.create_task(called(made))
+    await worker.asked(2)
+    for future, text, cost_usd in zip(worker.waiting, ("first", "second"), (0.5, 0.25), strict=True):
+        future.set_result(completion(text).model_copy(update={"cost_usd": cost_usd}))
+    result = await asked
+    assert (result.reply.text, result.reply.cost_usd, result.tries.lost_usd, result.tries.possible_usd) == ("first", 0.5, 0.25, 0.0)
+
+
+async def test_a_call_that_waits_for_its_permit_does_not_wake_up_for_its_hedge(monkeypatch):
+    made = caller_of(ModelSpec(adapter="scripted", hedge=HedgeSpec(after=0.001, share=1.0)), share=Share(lambda want, give_back: None))
+    made.use([ScriptedWorker([completion("fine")])])
+    timers: list[float] = []
+    loop = asyncio.get_running_loop()
+    call_at = loop.call_at
+    monkeypatch.setattr(loop, "call_at", lambda when, *args, **kwargs: timers.append(when) or call_at(when, *args, **kwargs))
+    asked = asyncio.create_task(called(made))
+    await asyncio.sleep(0.05)
+    assert len(timers) <= 2
+    made.share.granted(1)
+    assert (await asked).reply.text == "fine"
+
+
 async def test_what_a_call_waits_before_it_is_sent_is_no_reason_for_a_hedge():
     worker = Held()
     share = Share(lambda want, give_back: None)
@@ -403,6 +452,35 @@ async def test_a_rows_own_short_deadline_is_no_fault_of_the_models():
     results = [await called(made, deadline_s=time.now_s + 0.01) for _ in range(10)]
     assert {result.reply.code for result in results} == {FailureCode.DEADLINE}
     assert made.breaker_state == "closed"
+
+
+@pytest.mark.parametrize(("cost_usd", "lost_usd", "possible_usd"), [(0.25, 0.25, 0.0), (0.0, 0.0, 1.024)])
+async def test_what_an_attempt_has_cost_when_the_rows_deadline_passes_is_told(cost_usd, lost_usd, possible_usd):
+    class TimedOut(ScriptedWorker):
+        async def ask(self, call, on_text=None):
+            time.now_s += call.timeout_s
+            return Failure(code=FailureCode.TIMEOUT, message="no reply", retryable=True, sent="yes", cost_usd=cost_usd)
+
+    time = ManualClock()
+    made = caller_of(ModelSpec(adapter="scripted", price=Price(input=0, output=1000)), clock=time.clock())
+    made.use([TimedOut([])])
+    result = await called(made, deadline_s=time.now_s + 1.0)
+    assert (result.reply.code, result.reply.sent, result.reply.retryable) == (FailureCode.DEADLINE, "yes", False)
+    assert (result.reply.cost_usd, result.tries.lost_usd) == (cost_usd, lost_usd)
+    assert result.tries.possible_usd == pytest.approx(possible_usd)
+
+
+@pytest.mark.parametrize(("said", "possible_usd"), [("Once upon", 1.024), ("", 0.0)])
+async def test_an_error_after_text_came_may_be_billed(said, possible_usd):
+    class Breaking(ScriptedWorker):
+        async def ask(self, call, on_text=None):
+            on_text(said)
+            return await super().ask(call)
+
+    made = caller_of(ModelSpec(adapter="scripted", retries=0, price=Price(input=0, output=1000)))
+    made.use([Breaking([BROKEN])])
+    result = await called(made, on_text=lambda text: None)
+    assert (result.reply, result.tries.possible_usd) == (BROKEN, pytest.approx(possible_usd))
 
 
 async def test_a_call_that_kills_its_workers_is_given_up_after_the_third():
