@@ -144,7 +144,7 @@ class Caller:
         if self._hedge is not None:
             self._hedge.called()
         while True:
-            reply = await self._tried(request, tries)
+            reply = await (self._once(request, tries) if self._hedge is None else self._tried(self._hedge, request, tries))
             if isinstance(reply, Completion):
                 return reply
             wait_s = await self._wait_s(reply, request, tries)
@@ -188,10 +188,9 @@ class Caller:
             wait_s = max(0.0, wait_s - pause_s)
         return wait_s
 
-    async def _tried(self, request: Request, tries: Tries) -> Completion | Failure:
+    async def _tried(self, hedge: Hedge, request: Request, tries: Tries) -> Completion | Failure:
         """Make one attempt, and a second request beside it when the first takes long (a hedge); what a stream shows is one reply's."""
-        hedge = self._hedge
-        if hedge is None or request.on_text or tries.deaths:
+        if request.on_text or tries.deaths:
             return await self._once(request, tries)
         hedged = tries.hedged = Hedged(hedge, self._clock.now_s)
         try:
@@ -233,10 +232,13 @@ class Caller:
 
     async def _once(self, request: Request, tries: Tries) -> Completion | Failure:
         """Make one attempt, when the model takes calls and with a permit."""
-        until_s = self._clock.now_s() + self._patience_s
+        breaker, now_s = self._breaker, self._clock.now_s()
         while True:
-            if (failure := await self._rested(request, until_s)) is not None:
-                return failure
+            # a closed breaker's admission takes no probe, and need not be abandoned: the ordinary call asks no more than this
+            if breaker is not None and (breaker.state != "closed" or breaker.admit(now_s).refused):
+                failure = await self._rested(breaker, request, now_s + self._patience_s)
+                if failure is not None:
+                    return failure
             try:
                 await self.share.acquire(request.run, request.terms.weight)
             except NoWorkerError as error:
@@ -249,14 +251,12 @@ class Caller:
             if reply is not None:
                 return reply
 
-    async def _rested(self, request: Request, until_s: float) -> Failure | None:
+    async def _rested(self, breaker: Breaker, request: Request, until_s: float) -> Failure | None:
         """Return when the breaker lets calls through; the failure when that takes too long, or another can be asked instead."""
-        if self._breaker is None:
-            return None
         while True:
             now_s = self._clock.now_s()
-            admission = self._breaker.admit(now_s)
-            self._breaker.abandon(admission)
+            admission = breaker.admit(now_s)
+            breaker.abandon(admission)
             self._heed(admission.changes)
             if not admission.refused:
                 return None
@@ -330,7 +330,8 @@ class Caller:
     async def _attempted(self, request: Request, tries: Tries) -> Completion | Failure:
         """Make the attempt when no suspect of a worker's death has to be alone."""
         deaths = tries.deaths
-        await self._quarantine.enter(deaths)
+        if not self._quarantine.try_enter(deaths):
+            await self._quarantine.enter(deaths)
         try:
             return await self._asked(request, tries)
         finally:
@@ -361,11 +362,11 @@ class Caller:
             raise
         finally:
             seat.in_flight -= 1
-        ended_s = self._clock.now_s()
-        if isinstance(reply, Failure) and reply.code is FailureCode.TIMEOUT and ended_s >= request.deadline_s:
-            reply = told.ran_out(reply)  # the row's own limit ran out, not the model's: nobody's fault
+        failure, ended_s = reply if isinstance(reply, Failure) else None, self._clock.now_s()
+        if failure is not None and failure.code is FailureCode.TIMEOUT and ended_s >= request.deadline_s:
+            reply = failure = told.ran_out(failure)  # the row's own limit ran out, not the model's: nobody's fault
         if seat.breaker is not None and admission is not None:
-            seat.breaker.settle(admission, reply if isinstance(reply, Failure) else None, ended_s - now_s, ended_s)
+            seat.breaker.settle(admission, failure, ended_s - now_s, ended_s)
         return reply
 
     def _learn(self, request: Request, reply: Completion | Failure, took_s: float, now_s: float) -> None:

@@ -26,6 +26,13 @@ class Quarantine:
         self._suspects = asyncio.Semaphore(_SUSPECTS_AT_ONCE)
         self._alone = asyncio.Lock()
 
+    def try_enter(self, deaths: int) -> bool:
+        """Enter if there is nothing to wait for: the call has seen no death, and nobody has to be alone."""
+        if deaths or not self._open.is_set():
+            return False
+        self._in_flight += 1
+        return True
+
     async def enter(self, deaths: int) -> None:
         """Return when a call that has seen so many deaths may go. Cancelled while waiting, it has not entered."""
         if deaths >= DEATHS - 1:
@@ -37,7 +44,7 @@ class Quarantine:
             except BaseException:
                 self._suspects.release()
                 raise
-        elif not self._open.is_set():
+        else:
             await self._opened()
         self._in_flight += 1
 

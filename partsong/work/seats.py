@@ -44,19 +44,20 @@ class Seats:
     def take(self, now_s: float) -> tuple[Seat, Admission | None] | None:
         """Return the seat of the next call; one that is given a rest only for a probe, or when all are. None: there is no worker.
 
-        The admission is what the seat's breaker is to be told of the call; None: nothing.
+        The admission is what the seat's breaker is to be told of the call; None: nothing, as of an only worker's.
         """
         seats = self._seats
-        if len(seats) > 1 and self._breaker is not None:
-            for seat in seats:
-                if seat.breaker is not None and seat.breaker.state != "closed":
-                    admission = seat.breaker.admit(now_s)
-                    if not admission.refused:
-                        return seat, admission
-            seats = [seat for seat in seats if seat.breaker is None or seat.breaker.state == "closed"] or seats
+        if len(seats) == 1:
+            return seats[0], None
+        if resting := [(seat, seat.breaker) for seat in seats if seat.breaker is not None and seat.breaker.state != "closed"]:
+            for seat, breaker in resting:
+                admission = breaker.admit(now_s)
+                if not admission.refused:
+                    return seat, admission
+            seats = [seat for seat in seats if seat.breaker is not None and seat.breaker.state == "closed"] or seats
         if not seats:
             return None
-        seat = seats[0] if len(seats) == 1 else seats[choose([seat.in_flight for seat in seats], self._dice)]
+        seat = seats[choose([seat.in_flight for seat in seats], self._dice)]
         if seat.breaker is None or (admission := seat.breaker.admit(now_s)).refused:
             return seat, None
         return seat, admission

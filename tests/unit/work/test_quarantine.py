@@ -59,6 +59,20 @@ async def test_calls_that_saw_no_death_fly_together():
     assert flight.flying == ["a", "b", "c"]
 
 
+async def test_without_suspects_nothing_is_waited_for():
+    quarantine = Quarantine()
+    assert [quarantine.try_enter(deaths) for deaths in (0, 1, 2)] == [True, False, False]
+
+
+async def test_while_one_flies_alone_nobody_enters():
+    flight = Flight()
+    await flight.start("x", deaths=2)
+    assert not flight.quarantine.try_enter(0)
+    await flight.land("x")
+    assert flight.quarantine.try_enter(0)
+    flight.quarantine.leave(0)
+
+
 async def test_suspects_fly_a_few_at_a_time_beside_the_others():
     flight = Flight()
     await flight.start(*map(str, range(10)), deaths=1)

@@ -62,10 +62,18 @@ def test_when_all_workers_fail_calls_go_on():
     assert taken(made, 1.0).total() == 100
 
 
-def test_the_only_worker_is_asked_however_it_fails_and_a_call_beyond_its_rest_is_not_counted():
+def test_the_only_worker_is_asked_however_it_fails_and_nothing_is_counted():
     made = seats("a")
+    assert {made.take(1.0)[1] for _ in range(100)} == {None}
+
+
+def test_a_worker_that_was_given_a_rest_is_asked_as_the_only_one_and_has_to_prove_itself_when_others_come():
+    made = seats("a", "b")
     broken(made, "a")
-    assert made.take(1.0)[1] is None
+    made.use(["a"])
+    assert taken(made, 1.0) == {"a": 100}
+    made.use(["a", "c"])
+    assert taken(made, 1.0) == {"c": 100}
     assert made.take(6.0)[1].verdict == "probe"
 
 
