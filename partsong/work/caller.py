@@ -172,7 +172,7 @@ class Caller:
             tries.asked_later_s = min(tries.asked_later_s, now_s)
             tries.asked_later += 1
             if now_s - tries.asked_later_s < self._patience_s:
-                return RetryPolicy(tries.asked_later).wait_s(failure, tries.asked_later, left_s, self._clock.dice)
+                return self._policy.pause_s(failure, tries.asked_later, left_s, self._clock.dice)
         tries.counted += 1
         return self._policy.wait_s(failure, tries.counted, left_s, self._clock.dice)
 

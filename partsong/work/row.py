@@ -172,10 +172,8 @@ class RowPort:
         models = self.shop.models
         allowed = self.shop.fallbacks and task.constraints.fallbacks
         asked = [model for model in (name, *(models[name].fallbacks if allowed else ())) if not _lacking(models[model], task.part_types)]
-        if name not in asked:
-            refused = _unsupported(models[name], name, task.part_types)
-            if not asked:
-                return refused
+        if not asked:
+            return _unsupported(models[name], name, task.part_types)
         stream = None if on_text is None else _Stream(on_text)
         reply: Reply = _NOBODY_ASKED
         for number, model in enumerate(asked):
