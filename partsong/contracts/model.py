@@ -176,7 +176,7 @@ class ModelSpec(Frozen):
     retries: Annotated[int, Field(ge=0, le=20)] = 3
     """Further attempts after a failure that may pass."""
     retry_share: Probability = 0.2
-    """Retries for each answered call at most, besides one a second: an outage is not made worse by asking again."""
+    """Retries for each answered call at most, besides ten a second: an outage is not made worse by asking again."""
     fallbacks: Annotated[tuple[Name, ...], BeforeValidator(_none_when_off, json_schema_input_type=tuple[Name, ...] | Literal["off"])] = ()
     """Models asked in turn when this one has failed for good; `off` is none."""
     stream_failure: Literal["error", "begin-again"] = "error"

@@ -49,6 +49,9 @@ _READ_AND_BROKEN = frozenset(
 )
 """Failures after the provider began to answer: it may bill them. A request that was sent and met the deadline timed out."""
 
+_RETRIES_PER_S = 10.0
+"""What the retry budget grants whatever was answered (Finagle's default): rows that wait when an outage ends are soon through."""
+
 _DEATH_PAUSE_S = 0.05
 _AT_ONCE_S = 0.1
 """How long a hedge waits for a permit and its worst case: a message to the pool and back."""
@@ -114,7 +117,7 @@ class Caller:
         self._clock = clock
         self._tell = tell
         self._policy = RetryPolicy(spec.retries)
-        self._retries = RetryBudget(spec.retry_share)
+        self._retries = RetryBudget(spec.retry_share, _RETRIES_PER_S)
         self._breaker = None if spec.breaker == "off" else Breaker(spec.breaker)
         self._patience_s = 0.0 if spec.breaker == "off" else spec.breaker.patience
         self._seats = Seats(None if spec.breaker == "off" else spec.breaker, clock.dice)
@@ -122,7 +125,7 @@ class Caller:
         self._hedge = None if spec.hedge is None else Hedge(spec.hedge.after, spec.hedge.share)
         self._quarantine = Quarantine()
         self._in_flight = 0
-        self._locked_out: FailureCode | None = None
+        self._locked_out: Failure | None = None
         self._back = asyncio.Event()
 
     def use(self, workers: Sequence[WorkerHandle]) -> None:
@@ -149,6 +152,8 @@ class Caller:
                 return reply
             wait_s = await self._wait_s(reply, request, tries)
             if wait_s is None:
+                if not request.patient:
+                    self._tell(told.goes_on(self.name, reply))
                 return reply if tries.deaths < DEATHS else told.given_up(reply, tries.deaths)
             await self._clock.sleep(wait_s)
 
@@ -324,7 +329,7 @@ class Caller:
                 tries.possible_usd += self.forecast.usd(worst)
         self._learn(request, reply, now_s - began_s, now_s)
         if breaker is not None and admission is not None:
-            self._heed(breaker.settle(admission, failure, now_s - began_s, now_s))
+            self._heed(breaker.settle(admission, failure, now_s - began_s, now_s), failure)
         return reply
 
     async def _attempted(self, request: Request, tries: Tries) -> Completion | Failure:
@@ -392,12 +397,13 @@ class Caller:
             return Amounts(1.0, worst.prompt_tokens, 0.0, reply.cost_usd)
         return self.forecast.amounts(worst)
 
-    def _heed(self, changes: Sequence[Transition]) -> None:
+    def _heed(self, changes: Sequence[Transition], failure: Failure | None = None) -> None:
+        """Act on the breaker's changes, and tell them; `failure` is what the call came to that brought them about."""
         for change in changes:
             match change:
-                case Opened(reason=reason, code=code):
-                    self._locked_out = code if reason == "locked-out" else None
-                    self._tell(told.rests(self.name, change, self._clock.now_s()))
+                case Opened(reason=reason):
+                    self._locked_out = failure if reason == "locked-out" else None
+                    self._tell(told.rests(self.name, change, failure, self._clock.now_s()))
                 case Closed():
                     self._locked_out = None
                     self._back.set()

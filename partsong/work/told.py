@@ -9,6 +9,7 @@ __all__ = [
     "back",
     "cannot_start",
     "given_up",
+    "goes_on",
     "locked_out",
     "no_worker",
     "ran_out",
@@ -49,9 +50,9 @@ def cannot_start(name: str, cause: PartsongError) -> Failure:
     return Failure(code=FailureCode.CANNOT_START, message=message, where=name)
 
 
-def locked_out(name: str, code: FailureCode) -> Failure:
+def locked_out(name: str, refused: Failure) -> Failure:
     """Not asked, since every call is refused in the same way."""
-    return unavailable(name, f"not asked: {code.value} of every call lately; see the first of them", code)
+    return unavailable(name, f"not asked, as every call of late was refused: {refused.message}", refused.code)
 
 
 def unavailable(name: str, message: str, code: FailureCode = FailureCode.UNAVAILABLE) -> Failure:
@@ -67,9 +68,9 @@ def trouble(name: str, failure: Failure) -> Notice:
     )
 
 
-def rests(name: str, opened: Opened, now_s: float) -> Notice:
-    """The breaker opened."""
-    of = f" ({opened.code.value})" if opened.code is not None else ""
+def rests(name: str, opened: Opened, failure: Failure | None, now_s: float) -> Notice:
+    """The breaker opened, at this failure if it was one."""
+    of = "" if failure is None else f" ({failure.code.value}: {failure.message})"
     what = f"{opened.bad} of its last {opened.counted} calls {'were slow' if opened.reason == 'slow' else 'failed'}{of}"
     if opened.reason == "locked-out":
         doing = "its calls fail at once until one is let through"
@@ -77,6 +78,11 @@ def rests(name: str, opened: Opened, now_s: float) -> Notice:
         rest_s = opened.until_s - now_s
         doing = f"it is given a rest of {rest_s:.3g} s, then asked again by single calls; the others wait or go to fallbacks"
     return Notice(code="breaker-open", where=name, what=what, doing=doing)
+
+
+def goes_on(name: str, failure: Failure) -> Notice:
+    """A call is left to the model's fallbacks."""
+    return Notice(code="fallback", where=name, what=f"{failure.code.value} ({failure.message})", doing="such calls go to its fallbacks")
 
 
 def back(name: str) -> Notice:

@@ -232,7 +232,7 @@ def _plural(words: str) -> str:
     """Return the words for several: `text` -> `texts`, `[model](#x)` -> `[models](#x)`; choices stay as they are."""
     if words.startswith("["):
         head, _, tail = words.partition("]")
-        return f"{head}s]{tail}"
+        return f"{head}]{tail}" if head.endswith("s") else f"{head}s]{tail}"
     return f"{words}s" if words in _COUNTED else words
 
 

@@ -146,11 +146,15 @@ class _LineFile:
         return self._path.name if longer else ""
 
     def append(self, offset: int, content: bytes) -> None:
-        """Write at the offset, whatever an earlier try left behind it, and sync."""
+        """Write behind the offset, in place of what an earlier try left there, and sync.
+
+        Always at the file's end: if somebody has just emptied it, it comes out too short, which is noticed, and not with a hole in it.
+        """
+        if os.fstat(self._fd).st_size > offset:
+            os.ftruncate(self._fd, offset)
         left = memoryview(content)
         while left:
-            written = os.pwrite(self._fd, left, offset)
-            left, offset = left[written:], offset + written
+            left = left[os.write(self._fd, left) :]
         if content:
             os.fsync(self._fd)
 
@@ -161,4 +165,4 @@ class _LineFile:
 
 
 def _opened(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)

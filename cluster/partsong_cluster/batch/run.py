@@ -151,6 +151,8 @@ class BatchRun:
             raise RunError("journal-gone", "the journal of this run is gone", at=Place(str(self._folder)), remedy="--fresh starts again")
         await journal.begin(self._info)
         await self.publisher.begin()
+        self.tally.sessions += 1
+        self.publisher.keep_tally()
         if self._limits_usd:
             now_s = time.time()
             self._terms = Terms(
@@ -226,9 +228,8 @@ class BatchRun:
             return
         if isinstance(reply, Failure) and reply.code not in self._codes_told:
             self._codes_told.add(reply.code)
-            self._watcher.say(
-                f"Row {read.at.row + 1} failed: {reply.code.value}: {reply.message}. Such rows go to errors.jsonl; the run goes on."
-            )
+            row = f"Row {read.at.row + 1} (id {read.task.id})"
+            self._watcher.say(f"{row} failed: {reply.code.value}: {reply.message}. Such rows go to errors.jsonl; the run goes on.")
         self._frontier.settle(read.at.row)
         self.publisher.row_finished()
 

@@ -88,14 +88,14 @@ class Session:
             engine, info, folder, ledger, rows, self.order.limits, self.stop, self.watcher, limits_usd=self.loaded.mesh.limits_usd
         )
         outcome = await run.work()
-        run.tally.sessions += 1
         run.tally.duration_s += loop.time() - began_s
         run.publisher.keep_tally()
         if self.order.output_format == "parquet" and outcome is Outcome.COMPLETE:
             from partsong_cluster.batch.parquet_output import write_parquet
 
             await asyncio.to_thread(write_parquet, folder)
-        content = summary(manifest, outcome, run.tally, run.unused, run.refused)
+        paid_usd = sum((await engine.journal.spent(manifest.run, 0.0)).values())
+        content = summary(manifest, outcome, run.tally, run.unused, run.refused, paid_usd)
         write_summary(folder, content)
         return content
 

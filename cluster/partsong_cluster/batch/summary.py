@@ -20,10 +20,13 @@ __all__ = ["SUMMARY", "summary", "write_summary"]
 SUMMARY = "summary.json"
 
 
-def summary(manifest: Manifest, outcome: Outcome, tally: Tally, unused: Mapping[str, int], refused: str | None = None) -> dict[str, Any]:
+def summary(
+    manifest: Manifest, outcome: Outcome, tally: Tally, unused: Mapping[str, int], refused: str | None, paid_usd: float
+) -> dict[str, Any]:
     """Return the run's summary as JSON has it.
 
-    `unused` counts the session's rows by request fields that changed nothing; `refused` says which call a budget refused.
+    `unused` counts the session's rows by request fields that changed nothing; `refused` says which call a budget refused;
+    `paid_usd` is all that the journal knows the run to have cost at most, calls of rows that are not done yet included.
     """
     models = tally.models.values()
     return {
@@ -39,7 +42,7 @@ def summary(manifest: Manifest, outcome: Outcome, tally: Tally, unused: Mapping[
         "rows": {"finished": tally.rows, "answered": tally.answered, "failed": tally.failed, "failures": tally.failures},
         "unused_fields": dict(unused),
         "cost_usd": tally.cost_usd,
-        "possible_usd": tally.possible_usd,
+        "possible_usd": max(0.0, paid_usd - tally.cost_usd),
         "refused": refused,
         "cpu_s": sum(model.cpu_s for model in models),
         "tokens": {

@@ -89,11 +89,6 @@ class Tally:
         return sum(model.cost_usd for model in self.models.values())
 
     @property
-    def possible_usd(self) -> float:
-        """What may have been billed besides, over all models."""
-        return sum(model.possible_usd for model in self.models.values())
-
-    @property
     def retries(self) -> int:
         """Attempts after the first, over all models."""
         return sum(model.retries for model in self.models.values())

@@ -56,7 +56,7 @@ def _summary_parts(summary: Mapping[str, Any], folder: Path) -> Iterator[Rendera
 def _cost(summary: Mapping[str, Any]) -> str:
     parts = [f"${summary['cost_usd']:,.4f}"]
     if summary["possible_usd"]:
-        parts.append(f"up to ${summary['possible_usd']:,.4f} more may be billed for requests that failed or were stopped")
+        parts.append(f"up to ${summary['possible_usd']:,.4f} more for rows not done yet and requests that broke off")
     if summary["cpu_s"]:
         parts.append(f"{summary['cpu_s']:,.1f} CPU s")
     return ", ".join(parts)
