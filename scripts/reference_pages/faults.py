@@ -13,7 +13,8 @@ engine asks, and the server counts how often it was asked (`tests/unit/adapters/
 
 - **Gets**: the failure's [code](errors.md#failure-codes), or the answer and how it is marked.
 - **Sent**: whether the request can have reached the provider, and so may be billed; `no` only where it cannot have.
-- **Again**: whether the model is asked again, at most `retries` times (busy and throttled ones for as long as `patience`); never once text of a stream was handed on.
+- **Again**: whether the model is asked again, at most `retries` times (busy and throttled ones for as long as `patience`); never once
+  text of a stream was handed on.
 - **The row** is in the output when it is answered, else in `errors.jsonl` with the code. Fallbacks and plans come before that.
 
 Where **of** is empty, all adapters (openai, anthropic, gemini) and both kinds of reply, whole and streamed, do the same.
