@@ -19,7 +19,7 @@ from partsong_actors.journal import JournalClient
 from partsong_actors.link import Link, Mailbox
 from partsong_actors.memory_watch import end_if_without_memory, end_without_memory
 from partsong_actors.pool import PoolClient
-from partsong_actors.setup import Around, Setup
+from partsong_actors.setup import Setup
 from partsong_actors.synthesizer import SynthesizerClient
 
 __all__ = ["CoordinatorActor", "RemoteCoordinator"]
@@ -41,11 +41,12 @@ class _Records(JournalClient):
 class _CoordinatorActor:
     """Wires a coordinator to the actors around it."""
 
-    def __init__(self, setup: Setup, name: str, around: Around) -> None:
-        journal, pool, synthesizer = (ray.get_actor(actor) for actor in (around.journal, around.pool, around.synthesizer))
+    def __init__(self, setup: Setup, name: str) -> None:
+        around = setup.around
+        journal, pool, synthesizer = (around.actor(actor) for actor in (around.journal(), around.pools, around.synthesizer()))
         mesh = setup.unpacked(importing=True)
         clock = Clock()
-        self._telemetry = setup.telemetry(mesh.telemetry, name)
+        self._telemetry = setup.telemetry(mesh.telemetry, name.rpartition("/")[2])
         self._pools = PoolClient(pool, name, mesh, clock)
         records, merger = _Records(journal, self._pools.tell), SynthesizerClient(synthesizer)
         core = Coordinator.of(mesh, self._pools.callers, merger, records, self._telemetry, clock)

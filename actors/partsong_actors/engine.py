@@ -21,14 +21,11 @@ from partsong_actors.coordinator import CoordinatorActor, RemoteCoordinator
 from partsong_actors.journal import JournalActor, JournalClient
 from partsong_actors.link import LinkLostError
 from partsong_actors.pool import ModelPool
-from partsong_actors.setup import Around, Setup
+from partsong_actors.setup import Setup, SystemSpec
 from partsong_actors.staff import Staff
 from partsong_actors.synthesizer import SynthesizerActor
 
 __all__ = ["RayEngine"]
-
-_MANY = 100_000
-"""Concurrent calls an async actor takes: bounded by the callers' windows, not by Ray."""
 
 _LIVES = 5
 """Deaths of its coordinator that one row lives through."""
@@ -55,38 +52,41 @@ class RayEngine:
         folder: Path = Path(),
         secrets: Mapping[str, str] | None = None,
         telemetry: Telemetry | None = None,
-        coordinators: int = 1,
+        system: SystemSpec | None = None,
+        mesh_hash: str = "",
         allowed: Allowed = NOTHING,
         tell: Tell | None = None,
     ) -> None:
         """`folder` is where the mesh's relative paths start; `secrets` are the resolved keys by model.
 
-        `tell` gets notices of what breaks and what is done about it; the log gets them without it.
+        `system` is the one to make, by default one that ends with this process. `tell` gets notices of what breaks and what is done
+        about it; the log gets them without it.
         """
         self._mesh = mesh
+        self._system = system or SystemSpec.passing()
         self._setup = Setup(
             mesh=mesh.pack(),
+            mesh_hash=mesh_hash,
             folder=str(folder.resolve()),
             store_url=store_url,
             run_folder=str(run_folder.resolve()),
+            system=self._system,
             allowed=allowed,
         )
         self._secrets = dict(secrets or {})
         self._telemetry = telemetry or Telemetry.off()
         self._tell = Notices(tell or logged, time.monotonic)
-        self._shards = coordinators
         self._coordinators: list[RemoteCoordinator] = []
         self._journal: JournalClient | None = None
         self._actors: list[Any] = []
 
     async def __aenter__(self) -> Self:
-        shell = {"num_cpus": 0, "max_concurrency": _MANY, "max_restarts": -1, "max_task_retries": 0, "enable_task_events": False}
-        names = [f"coordinator-{n}" for n in range(self._shards)]
-        around = Around.unique()
-        journal = JournalActor.options(name=around.journal, **shell).remote(self._setup)
-        pool = ModelPool.options(name=around.pool, **shell).remote(self._setup, names, around.journal)
-        synthesizer = SynthesizerActor.options(name=around.synthesizer, **shell).remote()
-        coordinators = [CoordinatorActor.options(**shell).remote(self._setup, name, around) for name in names]
+        system, around = self._system, self._system.around
+        names = [around.coordinator(n) for n in range(system.coordinators)]
+        journal = JournalActor.options(**system.options("journal", around.journal())).remote(self._setup)
+        pool = ModelPool.options(**system.options("pools", around.pools)).remote(self._setup, names, around.journal())
+        synthesizer = SynthesizerActor.options(**system.options("synthesizer", around.synthesizer())).remote()
+        coordinators = [CoordinatorActor.options(**system.options("coordinator", name)).remote(self._setup, name) for name in names]
         self._actors = [*coordinators, pool, synthesizer, journal]
         self._journal = JournalClient(journal, self._tell)
         self._coordinators = [RemoteCoordinator(actor) for actor in coordinators]
@@ -133,7 +133,7 @@ class RayEngine:
         A coordinator that dies costs nothing but time: the row is answered by its record if it has one already, else it starts again from
         what the journal holds of it.
         """
-        coordinator = self._coordinators[row.row % self._shards]
+        coordinator = self._coordinators[row.row % len(self._coordinators)]
         with self._telemetry.span("submit", row.traceparent, {"partsong.row": row.row}) as span:
             row = row.model_copy(update={"traceparent": span.traceparent})
             for _ in range(_LIVES):

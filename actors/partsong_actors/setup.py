@@ -1,60 +1,222 @@
-"""Setup: what every actor of a run is told at its start."""
+"""Setup: what every actor of a system is told at its start, and what the system's actors are called."""
 
+import os
+import socket
 import uuid
+from collections.abc import Mapping
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Self
+from typing import Any, Literal, NoReturn, Self
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from partsong.adapters.adapter import Surroundings
 from partsong.adapters.discreet import adapter_of
 from partsong.adapters.python import imported
 from partsong.contracts import Frozen
 from partsong.contracts.allowed import NOTHING, Allowed
+from partsong.errors import EngineError, Place
 from partsong.mesh import Mesh
+from partsong.mesh.secrets import model_secret, resolve
 from partsong.telemetry import Telemetry, TelemetrySpec
 from partsong.work.worker import Worker
 
-__all__ = ["Around", "Setup"]
+__all__ = ["NAMESPACE", "Around", "Health", "Placement", "Setup", "SystemSpec", "own_version"]
+
+NAMESPACE = "partsong"
+"""Ray's namespace of systems that name no other."""
+
+_MANY = 100_000
+"""Concurrent calls an async actor takes: bounded by the callers' windows, not by Ray."""
+
+
+def own_version() -> str:
+    """Return the version of Partsong that this process runs."""
+    try:
+        return version("partsong")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0"
+
+
+class Placement(Frozen):
+    """What Ray reserves for each actor of a kind, and on which nodes it may be."""
+
+    cpu: NonNegativeFloat = 0.0
+    """Processors."""
+    memory: PositiveInt | None = None
+    """Bytes."""
+    custom: dict[str, NonNegativeFloat] = {}
+    """Amounts of resources that nodes declare, by name."""
+    labels: dict[str, str] = {}
+    """Labels that the node must have, as Ray's label selectors write them: `zone: in(a,b)`."""
+
+    def options(self) -> dict[str, Any]:
+        """Return it as options of a Ray actor."""
+        wanted: dict[str, Any] = {"num_cpus": self.cpu}
+        wanted |= {"memory": self.memory} if self.memory is not None else {}
+        wanted |= {"resources": dict(self.custom)} if self.custom else {}
+        return wanted | ({"label_selector": dict(self.labels)} if self.labels else {})
+
+
+class Health(Frozen):
+    """How long what is waited for."""
+
+    confirm_every_s: PositiveFloat = 2.0
+    """How often the store is asked whether an epoch still holds."""
+    tenure_s: PositiveFloat = 10.0
+    """How long an epoch counts after it was last confirmed."""
+    placed_within_s: PositiveFloat = 60.0
+    """From when on it is told that an actor waits for a node with its resources."""
+    closes_within_s: PositiveFloat = 30.0
+    """How long actors may take to close before they are ended all the same."""
+
+
+class SystemSpec(Frozen):
+    """One running system: what it is called, how many actors it has, and where they may be."""
+
+    name: str
+    """Its actors are called `{name}/...`."""
+    namespace: str = NAMESPACE
+    """Ray's namespace of its actors."""
+    lasting: bool = False
+    """Whether it goes on without the process that made it, and is found again by its name."""
+    coordinators: PositiveInt = 1
+    """Actors that work rows."""
+    synthesizers: PositiveInt = 1
+    """Actors that merge."""
+    journal_shards: PositiveInt = 1
+    """Actors that write the journal."""
+    placed: dict[Literal["coordinator", "synthesizer", "journal", "pools", "staff", "job"], Placement] = {}
+    """Where the actors of a kind may be; workers are placed by their model's `resources`."""
+    python_adapter: bool = True
+    """Whether the mesh may run Python code: models of adapter `python`, and functions that plans name."""
+    health: Health = Health()
+    """How long what is waited for."""
+
+    @classmethod
+    def passing(cls, *, coordinators: int = 1, namespace: str = NAMESPACE) -> Self:
+        """Return a system that ends with its driver, of a name that no other on the cluster has."""
+        return cls(name=f"partsong-{uuid.uuid4().hex}", namespace=namespace, coordinators=coordinators)
+
+    @property
+    def around(self) -> "Around":
+        """What its actors are called."""
+        return Around(system=self.name, namespace=self.namespace)
+
+    def options(self, kind: Literal["coordinator", "synthesizer", "journal", "pools", "staff", "job"], name: str) -> dict[str, Any]:
+        """Return the options of its Ray actor of this kind and name; Ray never asks again by itself: what it repeats may be paid."""
+        ray = {"max_concurrency": _MANY, "max_restarts": -1, "max_task_retries": 0, "enable_task_events": False}
+        return self.kept(name) | ray | self.placed.get(kind, Placement()).options()
+
+    def kept(self, name: str) -> dict[str, Any]:
+        """Return the options that give an actor its name, and its life: as long as the driver's, or until it is ended."""
+        named = {"name": name, "namespace": self.namespace}
+        return named | ({"lifetime": "detached", "get_if_exists": True} if self.lasting else {})
 
 
 class Around(Frozen):
-    """Names of the actors that coordinators need: a handle among an actor's arguments could be gone when it is restarted."""
+    """Names of the actors of one system: a handle among an actor's arguments could be gone when it is restarted."""
 
-    journal: str
-    pool: str
-    synthesizer: str
+    system: str
+    namespace: str = NAMESPACE
 
-    @classmethod
-    def unique(cls) -> Self:
-        """Return names that no other engine on the cluster has."""
-        engine = f"partsong-{uuid.uuid4().hex}"
-        return cls(journal=f"{engine}-journal", pool=f"{engine}-pool", synthesizer=f"{engine}-synthesizer")
+    @property
+    def pools(self) -> str:
+        """All model pools."""
+        return f"{self.system}/pools"
+
+    @property
+    def staff(self) -> str:
+        """What starts workers."""
+        return f"{self.system}/staff"
+
+    def journal(self, shard: int = 0) -> str:
+        """One writer of the journal."""
+        return f"{self.system}/journal-{shard}"
+
+    def synthesizer(self, number: int = 0) -> str:
+        """One synthesizer."""
+        return f"{self.system}/synthesizer-{number}"
+
+    def coordinator(self, number: int) -> str:
+        """One coordinator."""
+        return f"{self.system}/coordinator-{number}"
+
+    def worker(self, model: str, number: int) -> str:
+        """One worker of a model."""
+        return f"{self.system}/worker/{model}/{number}"
+
+    def job(self, run: str) -> str:
+        """What works one run."""
+        return f"{self.system}/job/{run}"
+
+    def actor(self, name: str) -> Any:
+        """Return the handle of an actor of this name; ValueError when there is none."""
+        import ray
+
+        return ray.get_actor(name, namespace=self.namespace)
 
 
 class Setup(Frozen):
-    """The same for all actors of one engine."""
+    """The same for all actors of one system."""
 
     mesh: bytes
     """The packed mesh; it holds references to secrets, never a secret."""
+    mesh_hash: str = ""
+    """What the mesh answers with, as a run is told by."""
     folder: str
-    """Where the mesh's relative paths start."""
+    """Where the mesh's relative paths start; a relative one starts where Ray unpacked the job's files on the actor's node."""
     store_url: str
     run_folder: str
     """Where a relative store and the trace files go."""
+    system: SystemSpec
+    """The system that the actor belongs to."""
+    version: str = Field(default_factory=own_version)
+    """Of whoever made the system; all of its actors run the same."""
+    secrets_from: Literal["given", "node"] = "given"
+    """Whether whoever makes a worker gives it its key, or its own process reads it from its node's environment or file."""
     allowed: Allowed = NOTHING
     """What the user lets the mesh file do beyond its folder."""
 
+    @property
+    def around(self) -> Around:
+        """What the system's actors are called."""
+        return self.system.around
+
     def unpacked(self, *, importing: bool = False) -> Mesh:
-        """Return the mesh; `importing` finds the Python functions that its plans name."""
-        find = partial(imported, folder=Path(self.folder), allowed=self.allowed)
+        """Return the mesh; `importing` finds the Python functions that its plans name. EngineError where another version runs."""
+        self.check_version()
+        find = partial(imported, folder=Path(self.folder), allowed=self.allowed) if self.system.python_adapter else _no_python
         return Mesh.unpack(self.mesh, find if importing else None)
+
+    def check_version(self) -> None:
+        """Raise EngineError when this process runs another version than the one that made the system."""
+        if self.version != own_version():
+            what = f"node {socket.gethostname()} runs Partsong {own_version()}, the system {self.system.name} is of {self.version}"
+            raise EngineError("version-skew", what, remedy="install the same version on every node, or let it travel with the job")
 
     def telemetry(self, spec: TelemetrySpec, service: str) -> Telemetry:
         """Return this process's telemetry."""
         return Telemetry.start(spec, service, Path(self.run_folder))
 
+    def secret(self, name: str, mesh: Mesh, given: str | None = None, env: Mapping[str, str] = os.environ) -> str | None:
+        """Return the model's key: the one that was given, or the node's own. MeshError when the node has none."""
+        ref = model_secret(mesh.models[name])
+        if self.secrets_from == "given" or ref is None:
+            return given
+        at = Place(f"node {socket.gethostname()}", field=f"models.{name}.api_key")
+        return resolve(ref, env, Path(self.folder), at, self.allowed)
+
     def worker(self, name: str, mesh: Mesh, secret: str | None, telemetry: Telemetry) -> Worker:
-        """Return the model's worker, not open yet."""
+        """Return the model's worker, not open yet. EngineError when it would run Python code where that is off."""
         spec = mesh.models[name]
+        if spec.adapter == "python" and not self.system.python_adapter:
+            _no_python(name)
         adapter = adapter_of(spec, Surroundings(name, Path(self.folder), secret, self.allowed))
         return Worker(name, adapter, spec.concurrency, telemetry, spec.model)
+
+
+def _no_python(name: str) -> NoReturn:
+    what = f"{name!r} is Python code, and the system runs none"
+    raise EngineError("python-off", what, remedy="take it out of the mesh, or let whoever runs the cluster allow `python_adapter: on`")

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
+from partsong_actors.setup import SystemSpec
+
 from partsong.engine import Engine
 from partsong.mesh import LoadedMesh, variables_of
 from partsong.opened import inline_engine
@@ -24,10 +26,10 @@ async def open_engine(
     *,
     secrets: Mapping[str, str],
     address: str | None = None,
-    coordinators: int = 1,
+    system: SystemSpec | None = None,
     tell: Tell | None = None,
 ) -> AsyncIterator[Engine]:
-    """Start an engine; `address` and `coordinators` are the Ray engine's. Raises PartsongError with a remedy when it cannot start.
+    """Start an engine; `address` and `system` are the Ray engine's. Raises PartsongError with a remedy when it cannot start.
 
     `tell` gets notices of what breaks and what is done about it; the log gets them without it.
     """
@@ -39,16 +41,16 @@ async def open_engine(
 
     async with (
         ray_runtime(address, variables_of(loaded.mesh.models)),
-        ray_engine(loaded, folder, secrets=secrets, coordinators=coordinators, tell=tell) as engine,
+        ray_engine(loaded, folder, secrets=secrets, system=system, tell=tell) as engine,
     ):
         yield engine
 
 
 @asynccontextmanager
 async def ray_engine(
-    loaded: LoadedMesh, folder: Path, *, secrets: Mapping[str, str], coordinators: int = 1, tell: Tell | None = None
+    loaded: LoadedMesh, folder: Path, *, secrets: Mapping[str, str], system: SystemSpec | None = None, tell: Tell | None = None
 ) -> AsyncIterator[Engine]:
-    """Start the Ray engine on the Ray that this process is connected to."""
+    """Start the Ray engine on the Ray that this process is connected to: a system of its own, or the one that is named."""
     from partsong_actors.engine import RayEngine  # imports Ray, which the runtime prepares for
 
     telemetry = Telemetry.start(loaded.mesh.telemetry, "driver", folder)
@@ -60,7 +62,8 @@ async def ray_engine(
         folder=loaded.folder,
         secrets=secrets,
         telemetry=telemetry,
-        coordinators=coordinators,
+        system=system,
+        mesh_hash=loaded.hash,
         allowed=loaded.allowed,
         tell=tell,
     )

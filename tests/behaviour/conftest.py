@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from partsong_actors.setup import SystemSpec
 from partsong_cluster.engines import open_engine
 
 from partsong.mesh import load_mesh
@@ -53,5 +54,5 @@ async def engine(request, loaded, tmp_path_factory):
             yield opened
         return
     with ray_at_an_address(folder / "ray.log") as address:
-        async with open_engine("ray", loaded, folder, secrets={}, address=address, coordinators=2) as opened:
+        async with open_engine("ray", loaded, folder, secrets={}, address=address, system=SystemSpec.passing(coordinators=2)) as opened:
             yield opened

@@ -11,6 +11,7 @@ from math import inf
 
 import pytest
 import pytest_asyncio
+from partsong_actors.setup import SystemSpec
 from partsong_cluster.engines import open_engine, ray_engine
 from providers.openai import OpenAIServer
 from providers.provider import Arrival
@@ -78,7 +79,9 @@ async def calls(request, servers, engine, tmp_path_factory):
         async with open_engine("inline", loaded, folder, secrets=secrets) as opened:
             yield opened
     else:
-        async with ray_engine(loaded, folder, secrets=secrets, coordinators=2 if kind == "address" else 1) as opened:
+        async with ray_engine(
+            loaded, folder, secrets=secrets, system=SystemSpec.passing(coordinators=2 if kind == "address" else 1)
+        ) as opened:
             yield opened
 
 

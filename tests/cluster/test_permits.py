@@ -7,6 +7,7 @@ import signal
 
 import pytest
 from chaos.victims import victims
+from partsong_actors.setup import SystemSpec
 from partsong_cluster.engines import open_engine
 from providers.process import running_server
 
@@ -39,7 +40,7 @@ async def test_no_permit_is_lost_with_a_pool_or_a_coordinator(tmp_path):
         mesh.write_text(MESH.format(url=server.url))
         loaded = load_mesh(mesh, env=env)
         secrets = secrets_of(loaded.mesh.models, env, loaded.folder)
-        async with open_engine("ray", loaded, tmp_path, secrets=secrets, coordinators=3) as engine:
+        async with open_engine("ray", loaded, tmp_path, secrets=secrets, system=SystemSpec.passing(coordinators=3)) as engine:
 
             async def answered(rows: range) -> list[str]:
                 asked = [engine.answer(Row(run="run", row=n, task=Task.of(f"no permit lost {n}", id=str(n)))) for n in rows]
