@@ -4,19 +4,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
 
+import ray
 from ray.actor import ActorProxy
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from partsong.contracts import ModelSpec, Notice
 from partsong.errors import EngineError, PartsongError
-from partsong.work.notices import Tell
+from partsong.work.notices import Tell, logged
 from partsong_actors.again import again
 from partsong_actors.membership import Membership
 from partsong_actors.pool import STAFF, PoolNews, Staffing, _ModelPool
 from partsong_actors.setup import Setup
 from partsong_actors.worker import ModelWorker, _ModelWorker
 
-__all__ = ["Staff"]
+__all__ = ["Staff", "StaffActor"]
 
 _DIED = Notice(
     code="pools-died",
@@ -120,3 +121,32 @@ def _as_own(model: str, error: Exception) -> PartsongError:
         return error
     cause = error.cause if isinstance(error, RayTaskError) else error
     return EngineError("worker-start", f"no worker of {model} could start ({type(cause).__name__})", remedy="see Ray's worker log")
+
+
+class _StaffActor:
+    """The staff of a lasting system, in a process of its own: it needs nobody who submits."""
+
+    def __init__(self, setup: Setup) -> None:
+        mesh = setup.unpacked()
+        around = setup.around
+        self._staff = Staff(around.actor(around.pools), setup, mesh.models, {}, logged)
+        self._working: asyncio.Task[None] | None = None
+
+    @ray.method
+    async def ready(self) -> None:
+        """Begin to follow the pools' orders."""
+        if self._working is None:
+            self._working = asyncio.create_task(self._staff.work())
+
+    @ray.method
+    async def close(self) -> None:
+        """Close all workers and end their actors."""
+        if self._working is not None:
+            self._working.cancel()
+        await asyncio.gather(*(worker.close.remote() for worker in self._staff.workers), return_exceptions=True)
+        for worker in self._staff.workers:
+            ray.kill(worker)
+
+
+StaffActor = ray.remote(_StaffActor)
+"""Made by `StaffActor.options(**system.options("staff", around.staff)).remote(setup)`, told to begin by `ready`."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from partsong.contracts.completion import Usage
 from partsong.contracts.frozen import Frozen, Name, Probability
@@ -18,6 +18,7 @@ __all__ = [
     "ModelSpec",
     "Price",
     "Resources",
+    "Scale",
     "SecretRef",
     "Size",
     "WorkerRange",
@@ -78,10 +79,21 @@ def _ordered(value: "WorkerRange") -> "WorkerRange":
 class WorkerRange(Frozen):
     """How many workers a model's pool has."""
 
-    min: PositiveInt = 1
-    """Started when the model is first asked."""
+    min: NonNegativeInt = 1
+    """Started when the model is first asked, and kept; with 0 the last one ends when the model is idle, another starts when it is asked."""
     max: PositiveInt = 1
-    """Further ones are started, up to this many, while calls wait."""
+    """Further ones are started, up to this many, while calls wait for longer than `scale.queue`."""
+
+
+class Scale(Frozen):
+    """When a model's pool grows and shrinks between `workers.min` and `workers.max`."""
+
+    queue: Duration = 0.5
+    """How long calls may wait for a worker: when the 95th percentile is above, further workers are started."""
+    idle: Duration | None = 300.0
+    """How long the others must have been enough for a worker beyond `workers.min` to be let go; None: none is."""
+    pace: PositiveInt = 4
+    """Workers that may be starting at the same time, besides the first `workers.min`."""
 
 
 class Resources(Frozen):
@@ -91,8 +103,12 @@ class Resources(Frozen):
     """Processors."""
     gpu: NonNegativeFloat = 0.0
     """Graphics processors; a part of one is shared."""
+    memory: Size | None = None
+    """Memory, counted by Ray when it places workers, not enforced."""
     custom: dict[str, NonNegativeFloat] = {}
     """Amounts of resources that the cluster's nodes declare, by name."""
+    labels: dict[str, str] = {}
+    """Labels that the node must have, as Ray writes its label selectors: `zone: in(a, b)`, `spot: "!true"`."""
 
 
 class Limits(Frozen):
@@ -168,7 +184,7 @@ class ModelSpec(Frozen):
     price: Price | None = None
     """US dollars per million tokens; None counts as free and is refused under a budget."""
     workers: Annotated[WorkerRange, AfterValidator(_ordered)] = WorkerRange()
-    """Workers of its pool: the run starts `min`."""
+    """Workers of its pool."""
     concurrency: PositiveInt = 64
     """Calls in flight per worker."""
     timeout: Duration = 60.0
@@ -197,6 +213,8 @@ class ModelSpec(Frozen):
     """Part types it takes."""
     resources: Resources = Resources()
     """Reserved by Ray for each worker."""
+    scale: Scale = Scale()
+    """When workers are started and let go."""
 
 
 NOT_THE_ANSWER = frozenset(
@@ -217,6 +235,7 @@ NOT_THE_ANSWER = frozenset(
         "account",
         "limits",
         "resources",
+        "scale",
         "api_key",
     }
 )
