@@ -65,8 +65,11 @@ class Piece:
         return replace(self, content=fields)
 
 
-def read_document(raw: bytes, file: str) -> Piece:
-    """Return the document's tree; MeshError names every syntax error, duplicate key and unusable scalar found."""
+def read_document(raw: bytes, file: str, starts: str = "`version: 1` and `models:`") -> Piece:
+    """Return the document's tree; MeshError names every syntax error, duplicate key and unusable scalar found.
+
+    `starts` says what such a file starts with, for whoever gives an empty one.
+    """
     text = _text(raw, file)
     try:
         # A parser made for its error: the pure one, whose marks are exact, and whose YAML 1.2 reads `no` as a word.
@@ -82,20 +85,20 @@ def read_document(raw: bytes, file: str) -> Piece:
     except (YAMLError, ValueError) as error:
         raise MeshError("yaml", _first_line(str(error)), at=Place(file), remedy="mend the YAML") from None
     if root is None:
-        raise MeshError("mesh-empty", "the file is empty", at=Place(file), remedy="a mesh file starts with `version: 1` and `models:`")
+        raise MeshError("mesh-empty", "the file is empty", at=Place(file), remedy=f"start with {starts}")
     builder = _Builder(file)
     piece = builder.piece(root, None, 0)
     if builder.problems:
         raise MeshError.of(builder.problems)
     if not isinstance(piece.content, dict):
-        raise MeshError("not-a-mapping", "a mesh file is a mapping at its top", at=piece.at, remedy="start with `version: 1` and `models:`")
+        raise MeshError("not-a-mapping", "the file is a mapping at its top", at=piece.at, remedy=f"start with {starts}")
     return piece
 
 
 def _text(raw: bytes, file: str) -> str:
     if len(raw) > LONGEST_BYTES:
-        what = f"the file is {len(raw):,} bytes long; a mesh file has at most {LONGEST_BYTES:,}"
-        raise MeshError("mesh-too-large", what, at=Place(file), remedy="is it a mesh file? Large prompts belong into files of their own")
+        what = f"the file is {len(raw):,} bytes long; it may have {LONGEST_BYTES:,}"
+        raise MeshError("mesh-too-large", what, at=Place(file), remedy="is it the right file? Large prompts belong into files of their own")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -104,7 +107,7 @@ def _text(raw: bytes, file: str) -> str:
         raise MeshError("not-utf-8", what, at=at, remedy="save the file as UTF-8") from None
     if odd := _UNPRINTABLE.search(text):
         at = _place_of(text[: odd.start()], file)
-        raise MeshError("control-character", f"character U+{ord(odd[0]):04X} cannot stand in a mesh file", at=at, remedy="delete it")
+        raise MeshError("control-character", f"character U+{ord(odd[0]):04X} cannot stand in the file", at=at, remedy="delete it")
     return text
 
 
@@ -150,7 +153,9 @@ class _BoundedParser(Parser):
         if self._depth > _DEEPEST + 1:
             raise _too_deep(at)
         if self._read > _MOST_EVENTS:
-            raise MeshError("mesh-too-large", f"more than {_MOST_EVENTS:,} values", at=at, remedy="is it a mesh file? Write what differs")
+            raise MeshError(
+                "mesh-too-large", f"more than {_MOST_EVENTS:,} values", at=at, remedy="is it the right file? Write what differs"
+            )
         return event
 
 
@@ -185,7 +190,7 @@ class _Builder:
                 merged = self._merged(value_node, key_at, depth) | merged
                 continue
             if not isinstance(key_node, ScalarNode) or not isinstance(key := self._scalar(key_node, key_at), str):
-                self._problem("key-not-text", "a key of a mesh file is text", key_at, "put quotes around it")
+                self._problem("key-not-text", "a key is text", key_at, "put quotes around it")
                 continue
             if key in own:
                 first = own[key].key_at
@@ -219,12 +224,12 @@ class _Builder:
             case "float":
                 return self._number(text, at)
             case _:
-                self._problem("yaml-tag", f"the tag {node.tag} has no meaning in a mesh file", at, "delete it")
+                self._problem("yaml-tag", f"the tag {node.tag} has no meaning here", at, "delete it")
                 return None
 
     def _word(self, text: str, at: Place) -> str:
         if odd := _UNPRINTABLE.search(text):
-            self._problem("control-character", f"character U+{ord(odd[0]):04X} cannot stand in a mesh file", at, "delete the escape")
+            self._problem("control-character", f"character U+{ord(odd[0]):04X} cannot stand in the file", at, "delete the escape")
         return text
 
     def _integer(self, text: str, at: Place) -> int:
@@ -233,7 +238,7 @@ class _Builder:
         except ValueError:
             value = 2**63
         if not -(2**63) <= value < 2**63:
-            self._problem("number-too-large", "a whole number of a mesh file has at most 64 bits", at, "quote it, if it is text")
+            self._problem("number-too-large", "a whole number has at most 64 bits", at, "quote it, if it is text")
         return value
 
     def _number(self, text: str, at: Place) -> float:

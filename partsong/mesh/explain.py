@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from partsong.adapters.adapter import Adapter
 from partsong.contracts import SecretRef
 from partsong.errors import Place, Problem
 from partsong.mesh.document import Piece
+from partsong.mesh.schema import Mesh
 from partsong.mesh.vocabulary import Vocabulary
 from partsong.prompts import PromptTemplate
 
@@ -60,9 +61,14 @@ def nearest(word: str, words: Sequence[str], otherwise: str = "") -> str:
     return f"one of: {', '.join(dict.fromkeys(words))}" if 0 < len(words) <= 40 else otherwise
 
 
-def explained(error: ValidationError, root: Piece, adapters: Mapping[str, type[Adapter]] | None = None) -> tuple[Problem, ...]:
-    """Return what is wrong, in the order of the file; of a union's arms only what is wrong with the one that was meant."""
-    words = Vocabulary(root, adapters)
+def explained(
+    error: ValidationError, root: Piece, adapters: Mapping[str, type[Adapter]] | None = None, *, top: type[BaseModel] = Mesh
+) -> tuple[Problem, ...]:
+    """Return what is wrong, in the order of the file; of a union's arms only what is wrong with the one that was meant.
+
+    `top` is the schema of the file as a whole.
+    """
+    words = Vocabulary(root, adapters, top)
     lines = _meant([_Line.of(line, root) for line in error.errors(include_url=False)])
     problems = {_Explaining(line, words).problem(): None for line in lines}
     return tuple(sorted(problems, key=lambda p: (p.at.file, p.at.line, p.at.column) if p.at else ("", 0, 0)))
@@ -143,12 +149,12 @@ class _Explaining:
     def _unknown_key(self) -> Problem:
         key = str(self.line.loc[-1])
         keys = self.words.keys(self.line.loc[:-1])
-        owner = _dotted(self.line.loc[:-1]) or "a mesh file"
+        owner = _dotted(self.line.loc[:-1]) or "the file"
         at = replace(self.line.piece.key_at or self.line.piece.at, field=_dotted(self.line.loc))
         return Problem("unknown-key", f"{owner} has no key {key!r}", at, nearest(key, keys, "take it out"))
 
     def _literal_secret(self) -> Problem:
-        what = f"{self._name()} stands in the file itself; a mesh file holds no secrets"
+        what = f"{self._name()} stands in the file itself, which holds no secrets"
         env = f"{self.line.loc[1]}".upper().replace("-", "_").replace(".", "_") if len(self.line.loc) > 1 else "NAME"
         remedy = f"write {{env: {env}_API_KEY}} or {{file: path}}, and change the key if others have seen this file"
         return Problem("literal-secret", what, self._at(), remedy)

@@ -76,6 +76,8 @@ class StoreSpec(Frozen):
 
     url: str | None = Field(default=None, examples=["sqlite:///partsong.db"])
     """Address of the store, a relative path starting at the run's folder; None keeps one in each run's folder."""
+    segments: str | None = Field(default=None, examples=["s3://bucket/partsong"])
+    """Where records go that are too large for a PostgreSQL store, on any filesystem that fsspec knows; None: into the store."""
     cache: bool = False
     """Whether completions of earlier runs in the same store answer again what was asked before."""
 

@@ -20,13 +20,14 @@ __all__ = ["Vocabulary"]
 class Vocabulary:
     """What may stand where; `types` follows a place through the schema as the file's own content leads it."""
 
-    def __init__(self, root: Piece, adapters: Mapping[str, type[Adapter]] | None = None) -> None:
+    def __init__(self, root: Piece, adapters: Mapping[str, type[Adapter]] | None = None, top: type[BaseModel] = Mesh) -> None:
         self._root = root
+        self._top = top
         self._adapters = adapter_kinds() if adapters is None else adapters
 
     def types(self, loc: Sequence[str | int]) -> list[Any]:
         """Return the types that the value at the place may have."""
-        types: list[Any] = [Mesh]
+        types: list[Any] = [self._top]
         piece: Piece | None = self._root
         for part in loc:
             piece = None if piece is None else piece.step(part)
