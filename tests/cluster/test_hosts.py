@@ -1,12 +1,15 @@
 """The hosts that tests of many machines run on: cables that are cut, power that is lost, Ray nodes that join and leave."""
 
 import subprocess
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from hosts.cluster import Cluster
 from hosts.host import Host
 from hosts.namespaces import why_not
 from hosts.network import Network
+from hosts.services import PostgresHost, S3Host, UpstreamHost
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
@@ -27,9 +30,13 @@ def pair(network, tmp_path):
         host.kill()
 
 
-SERVER = (
-    "import socket,sys; s=socket.create_server((sys.argv[1],7000)); print('listens', flush=True)\nwhile True: s.accept()[0].sendall(b'x')"
-)
+SERVER = """\
+import socket, sys
+server = socket.create_server((sys.argv[1], 7000))
+print("listens", flush=True)
+while True:
+    server.accept()[0].sendall(b"x")
+"""
 
 
 def hears(one: Host, address: str) -> bool:
@@ -101,3 +108,18 @@ def test_ray_notices_a_node_that_dies_and_takes_it_back_and_outlives_its_head(ne
         cluster.nodes[1].heal()
         cluster.restart(cluster.head)
         cluster.until(lambda: len(cluster.alive()) >= 2, "the head is back, and knows its nodes")
+
+
+def test_services_have_hosts_of_their_own(network, tmp_path):
+    with UpstreamHost(network, tmp_path) as upstream, S3Host(network, tmp_path) as s3, PostgresHost(network, tmp_path) as postgres:
+        assert upstream.server.stats()["total"] == 0
+        assert postgres.asked("select 1") == [["1"]]
+        postgres.stop("immediate")
+        postgres.start()
+        assert postgres.asked("select current_user") == [["partsong"]]
+        bucket = Request(f"{s3.url}/bucket", method="PUT")
+        assert urlopen(bucket, timeout=10).status == 200
+        s3.shut(0.5)
+        with pytest.raises(HTTPError, match="503"):
+            urlopen(bucket, timeout=10)
+        assert s3.stats() == {"turned_away": 1, "let_in": 1}

@@ -92,18 +92,13 @@ class Cluster:
 
     def join(self, host: Host) -> None:
         """Start Ray on a host that is up: the head as the head, another as a node of it."""
-        common = [
-            f"--node-ip-address={host.address}",
-            f"--num-cpus={self._cpus}",
-            f"--object-store-memory={_STORE_BYTES}",
-            "--disable-usage-stats",
-        ]
-        place = [f"--labels=host={host.name}"]
+        sizes = [f"--num-cpus={self._cpus}", f"--object-store-memory={_STORE_BYTES}"]
+        common = [f"--node-ip-address={host.address}", *sizes, f"--labels=host={host.name}", "--disable-usage-stats"]
         if host is not self.head:
-            self._ray(host, "start", f"--address={self.address}", *common, *place)
+            self._ray(host, "start", f"--address={self.address}", *common)
             return
         durable = {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": str(DISK / "gcs")} if self._survives else {}
-        command = ["start", "--head", "--port=6379", f"--dashboard-host={host.address}", "--include-dashboard=true", *common, *place]
+        command = ["start", "--head", "--port=6379", f"--dashboard-host={host.address}", "--include-dashboard=true", *common]
         self._ray(host, *command, more=_SOON_NOTICED | durable)
 
     def restart(self, host: Host, *, after_s: float = 0.0) -> None:
@@ -121,17 +116,8 @@ class Cluster:
         """Tell Ray that a node is to go away: `ray drain-node`."""
         [node] = [one["node_id"] for one in self.alive() if one["node_ip"] == host.address]
         reason = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "it is to go away"]
-        self._ray(
-            self.head,
-            "drain-node",
-            "--address",
-            self.address,
-            "--node-id",
-            node,
-            *reason,
-            "--deadline-remaining-seconds",
-            str(int(within_s)),
-        )
+        which = ["--address", self.address, "--node-id", node, "--deadline-remaining-seconds", str(int(within_s))]
+        self._ray(self.head, "drain-node", *which, *reason)
 
     def alive(self) -> list[dict[str, Any]]:
         """Return Ray's nodes that are alive by its own word; none while the head does not answer."""

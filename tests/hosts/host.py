@@ -72,7 +72,7 @@ class Host:
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._first, signal.SIGKILL)  # the kernel ends all others before this one is gone
+            os.kill(self.first, signal.SIGKILL)  # the kernel ends all others before this one is gone
         self._process.wait()
         self.network.unplug(self.name)
         assert self._process.stdout is not None
@@ -99,18 +99,11 @@ class Host:
         folder: Path = DISK,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on it to its end; raises RuntimeError with what it said when it fails."""
-        done = subprocess.run(
-            self._inside(command, environment, folder),
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        inside = self._inside(command, environment, folder)
+        done = subprocess.run(inside, capture_output=True, text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL)
         if check and done.returncode:
-            raise RuntimeError(
-                f"{self.name}: {' '.join(map(str, command))} ended with {done.returncode}: {(done.stdout + done.stderr)[-4000:]}"
-            )
+            said = (done.stdout + done.stderr)[-4000:]
+            raise RuntimeError(f"{self.name}: {' '.join(map(str, command))} ended with {done.returncode}: {said}")
         return done
 
     def spawn(
@@ -129,19 +122,17 @@ class Host:
 
     def processes(self) -> dict[int, str]:
         """Return its processes as they are seen from here, by number, each with its command line or title."""
-        space = os.readlink(f"/proc/{self._first}/ns/pid")
+        space = Path(f"/proc/{self.first}/ns/pid").readlink()
         found = {}
-        for entry in os.scandir("/proc"):
+        for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
-                with contextlib.suppress(OSError):
-                    if os.readlink(f"/proc/{entry.name}/ns/pid") == space:
-                        found[int(entry.name)] = (
-                            Path(entry.path, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                        )
+                with contextlib.suppress(OSError):  # ended meanwhile
+                    if (entry / "ns/pid").readlink() == space:
+                        found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         return found
 
     @property
-    def _first(self) -> int:
+    def first(self) -> int:
         """The first process of the host."""
         assert self._process is not None, f"{self.name} is off"
         parent = self._process.pid
@@ -151,9 +142,8 @@ class Host:
         assert self._process is not None, f"{self.name} is off"
         parent = self._process.pid
         spaces = [f"--pid=/proc/{parent}/ns/pid_for_children", "--net", "--mount", "--uts", "--ipc"]
-        path = f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin"
         plain = {
-            "PATH": path,
+            "PATH": f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(DISK / "home"),
             "LANG": "C.UTF-8",
             "PYTHONDONTWRITEBYTECODE": "1",

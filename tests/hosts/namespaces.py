@@ -16,12 +16,8 @@ def why_not() -> str | None:
         return f"hosts need {', '.join(missing)} (Debian: iproute2, util-linux, hostname)"
     if REPOSITORY.is_relative_to("/tmp"):
         return "hosts have a /tmp of their own, and this checkout lies in /tmp"
-    tried = subprocess.run(
-        ["unshare", "--net", "--pid", "--fork", "--mount", "--mount-proc", "--uts", "--ipc", "true"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    spaces = ["--net", "--pid", "--fork", "--mount", "--mount-proc", "--uts", "--ipc"]
+    tried = subprocess.run(["unshare", *spaces, "true"], capture_output=True, text=True, check=False)
     if tried.returncode:
         return f"hosts need namespaces: {tried.stderr.strip()}"
     links = subprocess.run(["ip", "-oneline", "link"], capture_output=True, text=True, check=True).stdout.splitlines()

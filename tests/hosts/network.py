@@ -11,7 +11,7 @@ from hosts.namespaces import inside
 __all__ = ["CABLES", "Cable", "Network"]
 
 Cable = Literal["cluster", "services"]
-"""Ray's nodes talk over the first; stores, providers and object storage are on the second, so that a host can lose the one and keep the other."""
+"""Ray's nodes talk over the first; stores, providers and objects are on the second, so that a host can lose one and keep the other."""
 
 CABLES: tuple[Cable, ...] = ("cluster", "services")
 _PREFIX: dict[Cable, str] = {"cluster": "198.51.100", "services": "203.0.113"}
@@ -24,8 +24,10 @@ class Network:
 
     def __enter__(self) -> Self:
         # The namespace lives as long as this process, which ends with its parent.
-        keeper = 'for bridge; do ip link add "$bridge" type bridge forward_delay 0; ip link set "$bridge" up; done; echo made; exec sleep infinity'
-        command = ["unshare", "--net", "setpriv", "--pdeathsig", "KILL", "bash", "-c", keeper, "switch", *CABLES]
+        bridges = (
+            'for name; do ip link add "$name" type bridge forward_delay 0; ip link set "$name" up; done; echo made; exec sleep infinity'
+        )
+        command = ["unshare", "--net", "setpriv", "--pdeathsig", "KILL", "bash", "-c", bridges, "switch", *CABLES]
         self._switch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._switch.stdout is not None
         if self._switch.stdout.readline() != "made\n":

@@ -100,10 +100,10 @@ class Provider(ABC):
     def without_choices(self, body: dict[str, Any]) -> dict[str, Any] | None:
         """Return the same body or event with nothing said in it; None if there is nothing else in it."""
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, "127.0.0.1", port, backlog=1024)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._server = await loop.create_server(self._connection, host, port, backlog=1024)
+        self.host, self.port = self._server.sockets[0].getsockname()
 
     async def stop(self) -> None:
         self._server.close()
@@ -120,7 +120,7 @@ class Provider(ABC):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}{self.base_path}"
+        return f"http://{self.host}:{self.port}{self.base_path}"
 
     @property
     def open_connections(self) -> int:
@@ -324,6 +324,7 @@ def only(known: frozenset[str], fields: dict[str, Any], what: str) -> None:
 def serve(kind: type[Provider]) -> None:
     """Run as a process: prints its address, then serves until SIGTERM or Ctrl-C."""
     parser = argparse.ArgumentParser(description=kind.__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
     parser.add_argument("--pace", type=float, default=0.0, help="seconds between two events of a stream")
@@ -340,7 +341,7 @@ def serve(kind: type[Provider]) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, ended.set)
         server = kind(reply, key=options.key, latency_s=options.latency, pace_s=options.pace, capacity=options.capacity)
-        await server.start(options.port)
+        await server.start(options.port, options.host)
         print(f"listening on {server.url}", flush=True)
         await ended.wait()
         await server.stop()
