@@ -7,6 +7,7 @@ PartsongError
 ├── StoreError     the journal's store
 ├── WeightsError   model weights: missing, wrong sum
 ├── BudgetError    the next call could pass the run's dollars
+├── FencedError    another holds the name by now: what was to be done is its to do
 ├── EngineError    Ray or the inline engine cannot start or has died
 └── WireError      a message between actors: other version, truncated, not ours
 
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 __all__ = [
     "BudgetError",
     "EngineError",
+    "FencedError",
     "InputError",
     "MeshError",
     "PartsongError",
@@ -116,6 +118,10 @@ class WeightsError(PartsongError):
 
 class BudgetError(PartsongError):
     """The next call could pass a budget of the run: the run stops, and can go on with a larger one."""
+
+
+class FencedError(PartsongError):
+    """Somebody else holds the name by now: this holder's records are refused, and it ends."""
 
 
 class EngineError(PartsongError):
