@@ -28,6 +28,7 @@ from partsong.work.hedged import Hedged
 from partsong.work.notices import Tell
 from partsong.work.quarantine import DEATHS, Quarantine
 from partsong.work.seats import Seats, WorkerHandle
+from partsong.work.tenure import Tenure
 
 __all__ = ["Caller", "Request", "Tries"]
 
@@ -114,6 +115,8 @@ class Caller:
         self.share = share
         self.purse = purse
         self.forecast = Forecast(spec.price)
+        self.gate: Tenure | None = None
+        """What must be held for a call to be made; None where nobody can take its place unseen."""
         self._clock = clock
         self._tell = tell
         self._policy = RetryPolicy(spec.retries)
@@ -344,6 +347,8 @@ class Caller:
 
     async def _asked(self, request: Request, tries: Tries) -> Completion | Failure:
         """Ask one of the workers."""
+        if self.gate is not None and not self.gate.held:
+            await self.gate.confirmed()
         now_s = self._clock.now_s()
         left_s = request.deadline_s - now_s
         if left_s <= 0.0:
