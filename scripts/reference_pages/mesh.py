@@ -23,7 +23,7 @@ from partsong.routing.rules import Condition, RouteRule
 from partsong.telemetry.spec import TelemetrySpec
 from partsong.units import duration_s, size_bytes
 
-__all__ = ["page"]
+__all__ = ["page", "piece"]
 
 _INTRO = """# The mesh file
 
@@ -58,19 +58,19 @@ def page() -> str:
 
 
 def _sections(shown: set[type[BaseModel]]) -> Iterator[str]:
-    yield from _piece(shown, "## The file", Mesh)
-    yield from _piece(shown, "## Models", ModelSpec, lead="Fields of every model, whatever its adapter. Each adapter adds its own, below.")
+    yield from piece(shown, "## The file", Mesh)
+    yield from piece(shown, "## Models", ModelSpec, lead="Fields of every model, whatever its adapter. Each adapter adds its own, below.")
     for name, spec in _adapters():
-        yield from _piece(shown, f"### `adapter: {name}`", spec, without=set(ModelSpec.model_fields))
+        yield from piece(shown, f"### `adapter: {name}`", spec, without=set(ModelSpec.model_fields))
     for title, anchor, kinds in _FAMILIES.values():
         yield f"## {title}\n"
         for kind, made in kinds.items():
-            yield from _piece(shown, f"### {_titled(kind, anchor)}", made)
+            yield from piece(shown, f"### {_titled(kind, anchor)}", made)
     yield "## Routes\n"
-    yield from _piece(shown, "### `routes`", RouteRule, lead="A list; the first rule that matches takes the row.")
-    yield from _piece(shown, "### `when`", Condition)
-    yield from _piece(shown, "## `store`", StoreSpec)
-    yield from _piece(shown, "## `telemetry`", TelemetrySpec)
+    yield from piece(shown, "### `routes`", RouteRule, lead="A list; the first rule that matches takes the row.")
+    yield from piece(shown, "### `when`", Condition)
+    yield from piece(shown, "## `store`", StoreSpec)
+    yield from piece(shown, "## `telemetry`", TelemetrySpec)
 
 
 def _adapters() -> Iterator[tuple[str, type[ModelSpec]]]:
@@ -85,7 +85,7 @@ def _titled(kind: str, anchor: str) -> str:
     return f"`{kind}` ({anchor.replace('-', ' ')})"
 
 
-def _piece(
+def piece(
     shown: set[type[BaseModel]], heading: str, made: type[BaseModel], *, lead: str = "", without: set[str] | None = None
 ) -> Iterator[str]:
     """Yield a heading, what the class says of itself, its fields, and the pieces in them that are not shown yet."""
@@ -107,7 +107,7 @@ def _piece(
     level = "#" * min(6, len(heading.split()[0]) + 1)
     for inner in _own_pieces(fields):
         if inner not in shown:
-            yield from _piece(shown, f"{level} {inner.__name__}", inner)
+            yield from piece(shown, f"{level} {inner.__name__}", inner)
 
 
 def _own_pieces(fields: list[tuple[str, FieldInfo]]) -> list[type[BaseModel]]:

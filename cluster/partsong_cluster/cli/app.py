@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from partsong_cluster.cli import config, journal, models
+from partsong_cluster.cli import config, deploy, journal, models
 from partsong_cluster.cli.ask import EXAMPLES as ASK_EXAMPLES
 from partsong_cluster.cli.ask import ask
 from partsong_cluster.cli.compare import EXAMPLES as COMPARE_EXAMPLES
@@ -51,5 +51,6 @@ app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command(short_help="Draw what one row went through.", epilog=_TRACE_EXAMPLES)(trace)
 app.command(short_help="See on real models what combining them brings.", epilog=DEMO_EXAMPLES)(demo)
 app.add_typer(config.app)
+app.add_typer(deploy.app)
 app.add_typer(models.app)
 app.add_typer(journal.app)

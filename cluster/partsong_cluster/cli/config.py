@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.text import Text
 
 from partsong.adapters.python import imported
-from partsong.errors import Problem
 from partsong.mesh import Findings, check_mesh, load_mesh
 from partsong.mesh.show import as_yaml, json_schema, shown
 from partsong_cluster.cli.allow import Allow, allowed_by
+from partsong_cluster.cli.findings import block, counted, fact
 from partsong_cluster.terminal import as_read, in_json, plain
 
 __all__ = ["app"]
@@ -91,47 +91,28 @@ def _facts(file: Path, found: Findings) -> dict[str, Any]:
     return {
         "file": str(file),
         "ok": not found.errors,
-        "errors": [_fact(problem) for problem in found.errors],
-        "warnings": [_fact(problem) for problem in found.warnings],
+        "errors": [fact(problem) for problem in found.errors],
+        "warnings": [fact(problem) for problem in found.warnings],
     }
-
-
-def _fact(problem: Problem) -> dict[str, Any]:
-    at = problem.at
-    place = {} if at is None else {"file": at.file, "line": at.line, "column": at.column, "field": at.field}
-    return {"code": problem.code, "what": problem.what, **place, "remedy": problem.remedy}
 
 
 def _print_findings(console: Console, subject: str, found: Findings) -> None:
     for severity, colour, problems in (("error", "red", found.errors), ("warning", "yellow", found.warnings)):
         for problem in problems:
-            console.print(_block(severity, colour, problem))
+            console.print(block(severity, colour, problem))
     console.print(_verdict(subject, found))
-
-
-def _block(severity: str, colour: str, problem: Problem) -> Text:
-    text = Text.assemble((severity, f"bold {colour}"), " ", (plain(problem.what), "bold"), (f"  [{problem.code}]", "dim"))
-    if problem.at is not None:
-        text.append(f"\n  {plain(str(problem.at))}", "dim")
-    if problem.remedy:
-        text.append(f"\n  {plain(problem.remedy)}")
-    return text.append("\n")
 
 
 def _verdict(subject: str, found: Findings) -> Text:
     counts = " and ".join(
-        _counted(len(problems), noun) for problems, noun in ((found.errors, "error"), (found.warnings, "warning")) if problems
+        counted(len(problems), noun) for problems, noun in ((found.errors, "error"), (found.warnings, "warning")) if problems
     )
     if found.mesh is None:
         return Text(f"{plain(subject)}: {counts}")
-    has = ", ".join(_counted(len(part), noun) for part, noun in _parts(found) if part)
+    has = ", ".join(counted(len(part), noun) for part, noun in _parts(found) if part)
     return Text(f"{plain(subject)}: good ({has})" + (f", with {counts}" if counts else ""))
 
 
 def _parts(found: Findings) -> Sequence[tuple[Sequence[object], str]]:
     assert found.mesh is not None, "asked only of a mesh that can be used"
     return [(list(found.mesh.models), "model"), (list(found.mesh.plans), "plan"), (found.mesh.routes, "route")]
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

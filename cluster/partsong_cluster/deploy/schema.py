@@ -69,7 +69,7 @@ class Reserved(Frozen):
 
 
 class Amounts(Reserved):
-    """The same, with graphics processors."""
+    """What Ray counts of processors, memory, graphics processors and resources of your own."""
 
     gpu: NonNegativeFloat = 0.0
     """Graphics processors; a part of one is shared."""
@@ -161,7 +161,7 @@ class HeadNode(Frozen):
 
 
 class Autoscaling(Frozen):
-    """The machines. Without node types there is one, the head."""
+    """The machines. Without node types there is one, the head, which then works."""
 
     head: HeadNode = HeadNode()
     """The machine of Ray's head."""
@@ -202,7 +202,7 @@ class Tenant(Frozen):
 
 
 class SecretKey(Frozen):
-    """One key of a Secret that exists already; the deploy file holds its name only."""
+    """One key of a Secret that is there already; the deploy file holds its name only."""
 
     name: KubeName
     """The Secret."""
@@ -221,14 +221,14 @@ class Kubernetes(Frozen):
     """The Secret to pull the image with."""
     service_account: KubeName | None = None
     """The service account of all pods but the head's: how a cloud lets them reach its storage without keys. None: one that may nothing."""
-    auth_secret: SecretKey = SecretKey(name="partsong-auth", key="auth_token")
-    """Where Ray's token is."""
+    auth_secret: KubeName = "partsong-auth"  # noqa: S105  a name
+    """The Secret with Ray's token, under its key `auth_token`."""
     key_secrets: tuple[KubeName, ...] = ()
     """Secrets whose keys become environment variables of all pods: those that the mesh file's `{env: NAME}` and the store name."""
     tls_secret: KubeName = "partsong-tls"  # noqa: S105  a name
     """The Secret with `tls.crt`, `tls.key` and `ca.crt`, where TLS is on."""
     gcs_storage: Literal["redis", "rocksdb", "off"] = "redis"
-    """What keeps Ray's own state when the head is lost: a Redis, a volume of the head (alpha in KubeRay 1.7), or nothing."""
+    """What keeps Ray's own state when the head is lost: a Redis, a volume of the head (a feature gate of KubeRay 1.7), or nothing."""
     redis: str = "redis:6379"
     """Address of that Redis."""
     redis_password: SecretKey | None = None
@@ -287,8 +287,8 @@ class Deploy(Frozen):
     """The actors of which there is one."""
     store: Store = Store()
     """Where the journal is kept."""
-    autoscaling: Autoscaling = Autoscaling()
-    """The machines."""
+    autoscaling: Autoscaling | None = None
+    """The machines; None: whatever the cluster has."""
     security: Security = Security()
     """Who may talk to the cluster, and what may run on it."""
     tenants: dict[Name, Tenant] = {}
