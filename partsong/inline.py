@@ -23,7 +23,6 @@ from partsong.pool.pool import Pool, PoolInstruction
 from partsong.pool.purse import Purse, PurseWish
 from partsong.pool.share import Share
 from partsong.telemetry import Telemetry
-from partsong.telemetry.levels import BUDGET_LEFT, JOURNAL_LOOKUPS, JOURNAL_PENDING, LIMITS_WAITING
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
@@ -31,6 +30,7 @@ from partsong.work.metering import Metering
 from partsong.work.notices import Notices, Tell, logged
 from partsong.work.seats import WorkerHandle
 from partsong.work.synthesizer import Synthesizer
+from partsong.work.watched import watch_journal
 from partsong.work.worker import Worker
 
 __all__ = ["InlineEngine"]
@@ -74,15 +74,13 @@ class InlineEngine:
 
     async def __aenter__(self) -> Self:
         self._journal = await self._resources.enter_async_context(Journal(self._store))
-        self._telemetry.gauge(*JOURNAL_PENDING, partial(_pending, self._journal))
-        self._telemetry.gauge(*JOURNAL_LOOKUPS, partial(_lookups, self._journal))
+        watch_journal(self._telemetry, lambda: self._journal)
         pools = {name: _InlinePool(name, spec, self) for name, spec in self._mesh.models.items()}
         for pool in pools.values():
             self._resources.push_async_callback(pool.close)
         callers = {name: pool.caller for name, pool in pools.items()}
         self._metering = Metering(Limiter(self._mesh.models, self._mesh.accounts), self._clock, partial(_handed_out, callers))
-        self._telemetry.gauge(*LIMITS_WAITING, partial(_limited, self._metering))
-        self._telemetry.gauge(*BUDGET_LEFT, partial(_left_usd, self._metering))
+        self._metering.watched(self._telemetry)
         self._resources.callback(self._metering.close)
         self._coordinator = Coordinator.of(self._mesh, callers, Synthesizer(), self._journal, self._telemetry, self._clock)
         return self
@@ -137,22 +135,6 @@ def _handed_out(callers: Mapping[str, Caller], instruction: LimitInstruction) ->
             purse.leased_ahead(run, amounts, count)
         case Refused(failure=failure):
             purse.refused(run, failure)
-
-
-def _pending(journal: Journal) -> int:
-    return journal.pending_records
-
-
-def _lookups(journal: Journal) -> int:
-    return journal.pending_lookups
-
-
-def _left_usd(metering: Metering) -> float | None:
-    return metering.left_usd
-
-
-def _limited(metering: Metering) -> int:
-    return metering.waiting
 
 
 class _InlinePool:

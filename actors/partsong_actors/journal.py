@@ -17,10 +17,10 @@ from partsong.journal.address import open_store
 from partsong.journal.journal import Journal
 from partsong.journal.sealed import CALLS, ROWS, Sealed, seal
 from partsong.journal.store import Published, Record, RunInfo
-from partsong.telemetry.levels import JOURNAL_LOOKUPS, JOURNAL_PENDING
 from partsong.wire import Codec
 from partsong.work.memory import settle
 from partsong.work.notices import Tell, logged
+from partsong.work.watched import watch_journal
 from partsong_actors.again import again
 from partsong_actors.coalesce import Coalescer
 from partsong_actors.memory_watch import end_without_memory
@@ -52,8 +52,7 @@ class _JournalActor:
         self._setup = setup
         self._opened: Journal | None = None
         self._telemetry = setup.telemetry(setup.unpacked().telemetry, "journal")
-        self._telemetry.gauge(*JOURNAL_PENDING, lambda: self._opened.pending_records if self._opened else 0)
-        self._telemetry.gauge(*JOURNAL_LOOKUPS, lambda: self._opened.pending_lookups if self._opened else 0)
+        watch_journal(self._telemetry, lambda: self._opened)
         end_without_memory()
         settle()
 

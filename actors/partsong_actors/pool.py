@@ -25,7 +25,7 @@ from partsong.pool.permits import Grant, KeepIdle, Recall
 from partsong.pool.pool import Pool, PoolInstruction
 from partsong.pool.purse import Purse, PurseWish
 from partsong.pool.share import Share
-from partsong.telemetry.levels import BUDGET_LEFT, LIMITS_WAITING, NEWS_WAITING
+from partsong.telemetry.levels import NEWS_WAITING
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.metering import Metering
@@ -127,8 +127,7 @@ class _ModelPool:
         self._all_heard = asyncio.Event()
         self._metering = Metering(Limiter(specs, mesh.accounts), Clock(), self._hand_out, held=self._reborn)
         self._telemetry = setup.telemetry(mesh.telemetry, "pools")
-        self._telemetry.gauge(*LIMITS_WAITING, lambda: self._metering.waiting)
-        self._telemetry.gauge(*BUDGET_LEFT, lambda: self._metering.left_usd)
+        self._metering.watched(self._telemetry)
         self._telemetry.gauge(*NEWS_WAITING, lambda: sum(member.news.qsize() for member in list(self._members.values())))
 
     @ray.method

@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
+from partsong_actors.metrics import started
 from partsong_actors.setup import SystemSpec
 
 from partsong.engine import Engine
 from partsong.mesh import LoadedMesh, variables_of
 from partsong.opened import inline_engine
-from partsong.telemetry import Telemetry
 from partsong.work.notices import Tell
 
 __all__ = ["EngineKind", "open_engine", "ray_engine"]
@@ -53,9 +53,10 @@ async def ray_engine(
     """Start the Ray engine on the Ray that this process is connected to: a system of its own, or the one that is named."""
     from partsong_actors.engine import RayEngine  # imports Ray, which the runtime prepares for
 
-    telemetry = Telemetry.start(loaded.mesh.telemetry, "driver", folder)
+    system = system or SystemSpec.passing()
+    telemetry = started(loaded.mesh.telemetry, "driver", folder, system.told_as)
     store_url = loaded.mesh.store.url or "sqlite:///journal.db"
-    started = RayEngine(
+    made = RayEngine(
         loaded.mesh,
         store_url,
         folder,
@@ -68,7 +69,7 @@ async def ray_engine(
         tell=tell,
     )
     try:
-        async with started as engine:
+        async with made as engine:
             yield engine
     finally:
         telemetry.close()

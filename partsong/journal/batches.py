@@ -1,6 +1,7 @@
 """Batches: many callers, one batch at work in a thread; what comes meanwhile is the next batch. No timers."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -31,6 +32,16 @@ class Batches(Generic[Item, Outcome]):
         self._worker: asyncio.Task[None] | None = None
         self.waiting = 0
         """Size of the next batch, as its callers count it."""
+        self.worked = 0
+        """Batches worked off so far."""
+        self._began_s: float | None = None
+        self._at_work_since_s: float | None = None
+
+    @property
+    def oldest_s(self) -> float:
+        """For how long the oldest item has been here; 0 when there is none."""
+        oldest_s = self._at_work_since_s or self._began_s
+        return 0.0 if oldest_s is None else max(0.0, time.monotonic() - oldest_s)
 
     async def outcome(self, item: Item, size: int = 1) -> Outcome:
         """Return the item's outcome, waiting first while the next batch is full; a cancelled caller's item is worked off all the same."""
@@ -50,6 +61,7 @@ class Batches(Generic[Item, Outcome]):
     def _joined(self, item: Item, size: int) -> asyncio.Future[Outcome]:
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Outcome] = loop.create_future()
+        self._began_s = self._began_s or time.monotonic()
         self._batch.append(_Waiting(item, outcome))
         self.waiting += size
         if self._worker is None:
@@ -59,9 +71,12 @@ class Batches(Generic[Item, Outcome]):
     async def _work_off(self) -> None:
         while self._batch:
             batch, self._batch, self.waiting = self._batch, [], 0
+            self._at_work_since_s, self._began_s = self._began_s, None
             self._room.set()
             working = asyncio.get_running_loop().run_in_executor(self._thread, self._work, [waiting.item for waiting in batch])
             [outcomes] = await asyncio.gather(working, return_exceptions=True)
+            self.worked += 1
+            self._at_work_since_s = None
             _settle(batch, [outcomes] * len(batch) if isinstance(outcomes, BaseException) else outcomes)
         self._worker = None
 

@@ -29,6 +29,7 @@ class Journal:
         )
         self._closed = False
         self._released = False
+        self._durable = 0
 
     async def __aenter__(self) -> "Journal":
         return self
@@ -46,10 +47,26 @@ class Journal:
         """Look-ups that wait for the next query."""
         return self._lookups.waiting
 
+    @property
+    def oldest_s(self) -> float:
+        """For how long the oldest append has not been durable; 0 when there is none."""
+        return self._appends.oldest_s
+
+    @property
+    def transactions(self) -> int:
+        """Transactions so far."""
+        return self._appends.worked
+
+    @property
+    def durable_records(self) -> int:
+        """Records made durable so far."""
+        return self._durable
+
     async def append(self, records: Sequence[Record]) -> None:
         """Return when the records are durable; a caller cancelled meanwhile has its records written all the same: they were paid for."""
         self._check_open()
         await self._appends.outcome(records, len(records))
+        self._durable += len(records)
 
     async def aclose(self) -> None:
         """Write what is pending, close the store; may be called again."""

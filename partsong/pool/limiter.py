@@ -102,6 +102,11 @@ class Limiter:
         meters = (meter for run in list(self._runs.values()) for meters in run.of.values() for meter in meters)
         return min((meter.left for meter in meters if meter.horizon in (Horizon.RUN, Horizon.DAY) and meter.limit < math.inf), default=None)
 
+    @property
+    def lasting(self) -> Sequence[Meter]:
+        """The meters of all limits but those of a run."""
+        return list({id(meter): meter for meters in self._meters.values() for meter in meters}.values())
+
     def want(self, purpose: Purpose, terms: Terms, needs: Sequence[Amounts], ahead: int, now_s: float) -> Sequence[LimitInstruction]:
         """A caller wants these amounts besides what it waits for; `ahead` further calls like the last too, if there is plenty."""
         self._enter(purpose.run, terms, now_s)

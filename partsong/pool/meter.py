@@ -111,6 +111,13 @@ class Meter:
         self._forget(now_s)
         return self._used
 
+    def share_used(self, now_s: float) -> float:
+        """Return which share is used or leased; it changes nothing, so another thread may ask."""
+        used = self._used
+        if self.horizon is Horizon.MINUTE:
+            used = sum(amount for until_s, amount in list(self._expiring.items()) if until_s > now_s)
+        return (used + self._leased) / self.limit
+
     def fits(self, amounts: Amounts, now_s: float) -> bool:
         """Whether a call of these amounts may be made now."""
         amount = self._held(amounts)

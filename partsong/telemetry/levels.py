@@ -9,16 +9,28 @@ __all__ = [
     "CALLS_IN_FLIGHT",
     "CALLS_LIMITED",
     "CALLS_WAITING",
+    "EPOCH",
+    "JOB_BUDGET_USED",
+    "JOB_COST",
+    "JOB_LEFT",
+    "JOB_RATE",
+    "JOB_ROWS",
+    "JOB_SHARE",
     "JOURNAL_LOOKUPS",
+    "JOURNAL_OLDEST",
     "JOURNAL_PENDING",
     "LEVELS",
     "LIMITS_WAITING",
+    "LIMIT_USED",
     "MESSAGES_UNSENT",
     "NEWS_WAITING",
     "REPLIES_WAITING",
     "ROWS_UNDER_WAY",
     "ROWS_UNPUBLISHED",
     "SPANS_WAITING",
+    "TENURE",
+    "WAIT_P95",
+    "WORKERS",
     "WORKER_WAITING",
     "Level",
 ]
@@ -102,6 +114,27 @@ SPANS_WAITING = Level(
     "partsong.telemetry.waiting", "{span}", "Spans that wait to be delivered; at most 8,192 a place they go to, the rest is dropped."
 )
 
+LIMIT_USED = Level(
+    "partsong.limit.used", "1", "Share of a rate, or of a budget of a day, that is used or held by calls in flight, by partsong.limit."
+)
+WORKERS = Level("partsong.workers", "{worker}", "Workers by partsong.model and partsong.state: ready, starting, draining.")
+WAIT_P95 = Level("partsong.calls.wait_p95", "s", "What 95 % of the calls waited for a permit at most, lately, by partsong.model.")
+JOURNAL_OLDEST = Level(
+    "partsong.journal.oldest", "s", "For how long the oldest append has not been durable; seconds mean that the store is slow or away."
+)
+EPOCH = Level("partsong.epoch", "1", "The number of the epoch that an actor of a lasting system holds; a rise means that it was replaced.")
+TENURE = Level(
+    "partsong.tenure", "1", "Whether the store has confirmed an actor's epoch lately: 1; at 0 it makes no call and grants nothing."
+)
+JOB_ROWS = Level("partsong.job.rows", "{row}", "Rows of a run in its output by partsong.run and partsong.state: answered, failed.")
+JOB_SHARE = Level("partsong.job.share", "1", "Share of a run's input that is done, where it is known, by partsong.run.")
+JOB_COST = Level("partsong.job.cost", "{USD}", "US dollars of the rows in a run's output, by partsong.run.")
+JOB_BUDGET_USED = Level(
+    "partsong.job.budget_used", "1", "Share of its budget that a run's rows have cost, by partsong.run; absent without one."
+)
+JOB_RATE = Level("partsong.job.rate", "{row}/s", "Rows a second of a run over the last 20 s, by partsong.run.")
+JOB_LEFT = Level("partsong.job.left", "s", "Seconds that a run will take still at its present rate, by partsong.run; absent while unknown.")
+
 LEVELS = (
     ROWS_UNDER_WAY,
     ROWS_UNPUBLISHED,
@@ -119,4 +152,16 @@ LEVELS = (
     REPLIES_WAITING,
     NEWS_WAITING,
     SPANS_WAITING,
+    LIMIT_USED,
+    WORKERS,
+    WAIT_P95,
+    JOURNAL_OLDEST,
+    EPOCH,
+    TENURE,
+    JOB_ROWS,
+    JOB_SHARE,
+    JOB_COST,
+    JOB_BUDGET_USED,
+    JOB_RATE,
+    JOB_LEFT,
 )

@@ -15,6 +15,8 @@ _SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 2
 _TOKENS = [float(4**power) for power in range(14)]
 """Bounds as the GenAI conventions advise."""
 
+_Observe = Callable[[CallbackOptions], Iterable[Observation]]
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -53,7 +55,7 @@ class Metrics:
         self._tokens = _histogram(meter, TOKEN_USAGE, _TOKENS)
         self._cost = meter.create_counter(COST.name, COST.unit, COST.description)
         self._step_s = _histogram(meter, STEP_DURATION, _SECONDS)
-        self._levels: dict[str, list[tuple[Callable[[], float | None], dict[str, Attribute]]]] = {}
+        self._told: dict[str, list[tuple[Callable[[], float | None], dict[str, Attribute]]]] = {}
 
     def called(self, span: Span, base: Mapping[str, Attribute]) -> None:
         """Count one attempt at a model."""
@@ -72,21 +74,34 @@ class Metrics:
         self._step_s.record(span.duration_s, {**kind, "error.type": span.failure} if span.failure else kind)
 
     def gauge(self, name: str, unit: str, description: str, read: Callable[[], float | None], attributes: Mapping[str, Attribute]) -> None:
-        """Report a level that is read when metrics are sent, unless it is None; those of one name with the same attributes are added up."""
-        levels = self._levels.setdefault(name, [])
-        levels.append((read, dict(attributes)))
-        if len(levels) > 1:
-            return
+        """See Counting.gauge."""
+        if observe := self._observing(name, read, attributes):
+            self._meter.create_observable_gauge(name, [observe], unit, description)
+
+    def count(self, name: str, unit: str, description: str, read: Callable[[], float], attributes: Mapping[str, Attribute]) -> None:
+        """See Counting.count."""
+        if observe := self._observing(name, read, attributes):
+            self._meter.create_observable_counter(name, [observe], unit, description)
+
+    def close(self, timeout_s: float) -> None:
+        """Nothing is held here: the meters' provider is closed by whoever made it."""
+
+    def _observing(self, name: str, read: Callable[[], float | None], attributes: Mapping[str, Attribute]) -> _Observe | None:
+        """Have it read with all of its name; return how, the first time."""
+        told = self._told.setdefault(name, [])
+        told.append((read, dict(attributes)))
+        if len(told) > 1:
+            return None
 
         def observe(_: CallbackOptions) -> Iterable[Observation]:
-            depths: dict[tuple[tuple[str, Attribute], ...], float] = {}
-            for read_one, told in levels:
-                key = tuple(sorted(told.items()))
-                if (depth := read_one()) is not None:
-                    depths[key] = depths.get(key, 0) + depth
-            return [Observation(depth, dict(key)) for key, depth in depths.items()]
+            sums: dict[tuple[tuple[str, Attribute], ...], float] = {}
+            for read_one, of in told:
+                key = tuple(sorted(of.items()))
+                if (value := read_one()) is not None:
+                    sums[key] = sums.get(key, 0) + value
+            return [Observation(value, dict(key)) for key, value in sums.items()]
 
-        self._meter.create_observable_gauge(name, [observe], unit, description)
+        return observe
 
 
 def _histogram(meter: Meter, metric: Metric, bounds: Sequence[float]) -> Histogram:

@@ -5,13 +5,14 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from partsong.contracts import Call
 from partsong.telemetry.attributes import Attribute, call_attributes, provider_name
+from partsong.telemetry.counting import Counting
 from partsong.telemetry.file import RotatingFile, SpanFile, own_file
 from partsong.telemetry.levels import SPANS_WAITING
 from partsong.telemetry.outbox import Outbox
@@ -40,11 +41,12 @@ class Telemetry:
         outboxes: tuple[Outbox, ...] = (),
         meters: "MeterProvider | None" = None,
         metrics: "Metrics | None" = None,
+        also: Sequence[Counting] = (),
     ) -> None:
         self._spec = spec
         self._outboxes = outboxes
         self._meters = meters
-        self._metrics = metrics
+        self._counting: tuple[Counting, ...] = (*([metrics] if metrics is not None else ()), *also)
         self._on = bool(outboxes)
         self._dice = random.Random()  # noqa: S311  ids, no secrets
         self._threshold = round(spec.sample * (1 << 56))
@@ -56,10 +58,13 @@ class Telemetry:
         return cls(TelemetrySpec())
 
     @classmethod
-    def start(cls, spec: TelemetrySpec, service: str, folder: Path) -> "Telemetry":
-        """Start what the mesh file asks for; `service` names the part (`worker-mini`), relative files go to the folder."""
+    def start(cls, spec: TelemetrySpec, service: str, folder: Path, also: Sequence[Counting] = ()) -> "Telemetry":
+        """Start what the mesh file asks for; `service` names the part (`worker-mini`), relative files go to the folder.
+
+        `also` is told what happens whatever the mesh file says.
+        """
         if spec.file is None and spec.otlp is None:
-            return cls.off()
+            return cls(TelemetrySpec(), also=also)
         from partsong.telemetry.metrics import DROPPED_SPANS, Metrics
         from partsong.telemetry.otlp import SpanPost, meter_provider
 
@@ -76,7 +81,7 @@ class Telemetry:
         if spec.otlp is not None:
             outboxes.append(Outbox(SpanPost(spec.otlp, resource, release), "collector"))
         meters = meter_provider(spec.otlp, metric_file, resource, _METRICS_EVERY_S)
-        telemetry = cls(spec, tuple(outboxes), meters, Metrics(meters.get_meter("partsong", release)))
+        telemetry = cls(spec, tuple(outboxes), meters, Metrics(meters.get_meter("partsong", release)), also)
         telemetry.gauge(DROPPED_SPANS.name, DROPPED_SPANS.unit, DROPPED_SPANS.description, lambda: telemetry.dropped_spans)
         telemetry.gauge(*SPANS_WAITING, lambda: telemetry.waiting_spans)
         for outbox in outboxes:
@@ -96,37 +101,49 @@ class Telemetry:
     def span(self, name: str, parent: str | None, attributes: Mapping[str, Attribute] | None = None) -> Span:
         """Return a span to enter, under the parent's W3C trace context; without one it starts a trace."""
         if not self._on:
-            return Span.silent(parent or "")
+            return self._uncharted(name, parent or "", self._counted) if self._counting else Span.silent(parent or "")
         context, parent_id = self._placed(parent)
         return Span(name, context, parent_id, attributes, content=self._spec.content, on_end=self._ended)
 
     def model_span(self, name: str, call: Call, adapter: str, model: str = "") -> Span:
         """Return the span of one attempt at a model: `name` in the mesh file, `model` by the provider's name where that differs."""
-        if not self._on:
+        if not self._on and not self._counting:
             return Span.silent(call.traceparent)
         model = model or name
-        context, parent_id = self._placed(call.traceparent)
         base: dict[str, Attribute] = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": provider_name(adapter),
             "gen_ai.request.model": model,
             "partsong.model": name,
         }
-        attributes = call_attributes(name, model, adapter, call, content=self._spec.content) if context.sampled else None
+
+        def counted(span: Span) -> None:
+            for counting in self._counting:
+                counting.called(span, base)
 
         def ended(span: Span) -> None:
-            if self._metrics is not None:
-                self._metrics.called(span, base)
+            counted(span)
             self._put(span)
 
+        if not self._on:
+            return self._uncharted(f"chat {model}", call.traceparent, counted)
+        context, parent_id = self._placed(call.traceparent)
+        attributes = call_attributes(name, model, adapter, call, content=self._spec.content) if context.sampled else None
         return Span(f"chat {model}", context, parent_id, attributes, kind="client", content=self._spec.content, on_end=ended)
 
     def gauge(
         self, name: str, unit: str, description: str, read: Callable[[], float | None], attributes: Mapping[str, Attribute] | None = None
     ) -> None:
         """Report a level (a queue's depth), read each time metrics are sent, from another thread; None: there is none now."""
-        if self._metrics is not None:
-            self._metrics.gauge(name, unit, description, read, attributes or {})
+        for counting in self._counting:
+            counting.gauge(name, unit, description, read, attributes or {})
+
+    def count(
+        self, name: str, unit: str, description: str, read: Callable[[], float], attributes: Mapping[str, Attribute] | None = None
+    ) -> None:
+        """Report what only rises, read each time metrics are sent, from another thread."""
+        for counting in self._counting:
+            counting.count(name, unit, description, read, attributes or {})
 
     def close(self, timeout_s: float = _CLOSE_S) -> None:
         """Deliver what waits, for at most this long; may be called again."""
@@ -136,6 +153,8 @@ class Telemetry:
         ends_s = time.monotonic() + timeout_s
         for outbox in self._outboxes:
             outbox.close(max(0.0, ends_s - time.monotonic()))
+        for counting in self._counting:
+            counting.close(max(0.1, ends_s - time.monotonic()))
         if self._meters is not None:
             _shut_down(self._meters, max(0.1, ends_s - time.monotonic()))
 
@@ -151,10 +170,18 @@ class Telemetry:
         """Decide by the id's random 56 bits, as W3C trace context level 2 has it: every process would decide alike."""
         return trace & ((1 << 56) - 1) < self._threshold
 
+    def _uncharted(self, name: str, traceparent: str, on_end: Callable[[Span], None]) -> Span:
+        """Return a span that is timed and counted, and belongs to no trace."""
+        return Span(name, None, on_end=on_end, traceparent=traceparent)
+
     def _ended(self, span: Span) -> None:
-        if self._metrics is not None and span.reply is not None:
-            self._metrics.settled(span)
+        self._counted(span)
         self._put(span)
+
+    def _counted(self, span: Span) -> None:
+        if span.reply is not None:
+            for counting in self._counting:
+                counting.settled(span)
 
     def _put(self, span: Span) -> None:
         if span.recording:

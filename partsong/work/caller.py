@@ -115,6 +115,8 @@ class Caller:
         self.share = share
         self.purse = purse
         self.forecast = Forecast(spec.price)
+        self.retried = 0
+        """Attempts after a call's first, so far."""
         self.gate: Tenure | None = None
         """What must be held for a call to be made; None where nobody can take its place unseen."""
         self._clock = clock
@@ -159,6 +161,7 @@ class Caller:
                     self._tell(told.goes_on(self.name, reply))
                 return reply if tries.deaths < DEATHS else told.given_up(reply, tries.deaths)
             await self._clock.sleep(wait_s)
+            self.retried += 1
 
     async def _wait_s(self, failure: Failure, request: Request, tries: Tries) -> float | None:
         """Return how long to wait before the next attempt; None when there is to be none."""

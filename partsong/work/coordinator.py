@@ -15,6 +15,7 @@ from partsong.plans.port import Step
 from partsong.routing.router import Router
 from partsong.telemetry import Span, Telemetry
 from partsong.telemetry.attributes import Attribute
+from partsong.telemetry.counts import RETRIES
 from partsong.telemetry.levels import BREAKER, CALLS_AT_ONCE, CALLS_IN_FLIGHT, CALLS_LIMITED, CALLS_WAITING, ROWS_UNDER_WAY
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
@@ -48,6 +49,7 @@ class Coordinator:
             telemetry.gauge(*CALLS_IN_FLIGHT, partial(_in_flight, caller), model)
             telemetry.gauge(*CALLS_AT_ONCE, partial(_at_once, caller), model)
             telemetry.gauge(*BREAKER, partial(_breaker, caller), model)
+            telemetry.count(*RETRIES, partial(_retried, caller), model)
         return coordinator
 
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
@@ -136,6 +138,10 @@ def _in_flight(caller: Caller) -> int:
 
 def _at_once(caller: Caller) -> int | None:
     return caller.at_once
+
+
+def _retried(caller: Caller) -> int:
+    return caller.retried
 
 
 def _breaker(caller: Caller) -> int | None:

@@ -4,9 +4,13 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from partsong.pool.limiter import Limiter, LimitInstruction, Purpose, Standing
+from partsong.pool.meter import Meter
 from partsong.pool.purse import PurseWish
+from partsong.telemetry import Telemetry
+from partsong.telemetry.levels import BUDGET_LEFT, LIMIT_USED, LIMITS_WAITING
 from partsong.work.clock import Clock
 
 __all__ = ["Metering"]
@@ -39,6 +43,13 @@ class Metering:
     def left_usd(self) -> float | None:
         """See Limiter.left_usd."""
         return self._limiter.left_usd
+
+    def watched(self, telemetry: Telemetry) -> None:
+        """Tell how much of each limit is used, what waits for one, and what the tightest budget leaves."""
+        telemetry.gauge(*LIMITS_WAITING, lambda: self.waiting)
+        telemetry.gauge(*BUDGET_LEFT, lambda: self.left_usd)
+        for meter in self._limiter.lasting:
+            telemetry.gauge(*LIMIT_USED, partial(self._share_used, meter), {"partsong.limit": meter.what})
 
     def take(self, caller: str, wish: PurseWish) -> None:
         """Carry out a caller's wish."""
@@ -73,6 +84,9 @@ class Metering:
         """Wake no more."""
         if self._timer is not None:
             self._timer.cancel()
+
+    def _share_used(self, meter: Meter) -> float:
+        return meter.share_used(self._clock.now_s())
 
     def _hand_out(self, instructions: Sequence[LimitInstruction]) -> None:
         """Deliver in order: what a delivery leads to (amounts that come straight back) is delivered after it, not within it."""

@@ -8,6 +8,8 @@ from types import FunctionType
 
 from partsong.telemetry import attributes, metrics
 from partsong.telemetry.attributes import SEMANTIC_CONVENTIONS
+from partsong.telemetry.counts import COUNTS
+from partsong.telemetry.exported import EVERYWHERE, EXPORTED
 from partsong.telemetry.levels import LEVELS
 from partsong.telemetry.metrics import METRICS
 
@@ -21,6 +23,16 @@ switch them on: [tracing](../tracing.md).
 ## Metrics
 
 | name | unit | meaning |
+| --- | --- | --- |"""
+
+_SERVED = """
+## On a cluster
+
+Served by the metrics endpoint of every Ray node, whatever the mesh file says of telemetry ([operating](../operating.md)). Besides its own,
+each has the labels {everywhere}; Ray adds `NodeAddress` and `WorkerId`, its name of the process. A level that is not told any more is gone
+after 20 s.
+
+| name | labels | meaning |
 | --- | --- | --- |"""
 
 _SPANS = """
@@ -47,8 +59,11 @@ _TELLING = ("call_attributes", "reply_attributes", "settled_attributes", "failur
 
 def page() -> str:
     """Return the page."""
-    lines = [f"| `{one.name}` | {one.unit.strip('{}')} | {one.description} |" for one in (*METRICS, *LEVELS)]
-    return "\n".join([_METRICS.format(version=SEMANTIC_CONVENTIONS), *lines, _SPANS, *_attributes()])
+    lines = [f"| `{one.name}` | {one.unit.strip('{}')} | {one.description} |" for one in (*METRICS, *COUNTS, *LEVELS)]
+    everywhere = " and ".join(f"`{label}`" for label in EVERYWHERE)
+    served = [f"| `{one.served}` | {', '.join(one.labels)} | {one.description} |" for one in EXPORTED]
+    head = _METRICS.format(version=SEMANTIC_CONVENTIONS)
+    return "\n".join([head, *lines, _SERVED.format(everywhere=everywhere), *served, _SPANS, *_attributes()])
 
 
 def _attributes() -> Iterator[str]:

@@ -22,6 +22,7 @@ from partsong_cluster.batch.position import BadRow, Position, Read
 from partsong_cluster.batch.publisher import Publisher
 from partsong_cluster.batch.stop import Outcome, Stop
 from partsong_cluster.batch.tally import Tally
+from partsong_cluster.batch.told import RunLevels
 
 __all__ = ["BatchRun", "Limits", "RunInput", "Watcher"]
 
@@ -98,6 +99,7 @@ class BatchRun:
             Output(folder, info.run, engine.journal, lambda notice: watcher.say(f"{notice}.")), engine.journal, ledger, self._on_published
         )
         engine.telemetry.gauge(*ROWS_UNPUBLISHED, lambda: self.publisher.waiting_rows)
+        self._levels = RunLevels(engine.telemetry, info.run, limits.budget_usd)
         self._ingest = Ingest(input.files, input.rules, ledger.first_row, ledger.position())
         self._frontier = Frontier(ledger.position())
         self._window = limits.concurrency or engine.concurrency
@@ -285,7 +287,9 @@ class BatchRun:
             self._show()
 
     def _show(self) -> None:
-        self._watcher.show(self.tally, len(self._tasks), self._fraction())
+        fraction = self._fraction()
+        self._levels.saw(self.tally, fraction)
+        self._watcher.show(self.tally, len(self._tasks), fraction)
 
     def _on_published(self) -> None:
         self._show()
