@@ -1,116 +1,180 @@
 """Coordinator: the Ray shell of one coordinator."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+import os
+from collections.abc import Sequence
 
 import ray
-from ray.actor import ActorProxy
 
 from partsong.contracts import Failure, Row, RowOutcome, RowRecord
-from partsong.errors import EngineError
+from partsong.errors import FencedError
 from partsong.journal.store import Record
 from partsong.telemetry.levels import MESSAGES_UNSENT, REPLIES_WAITING
 from partsong.wire import Codec
 from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
 from partsong.work.memory import settle
-from partsong_actors.again import again
+from partsong.work.tenure import Tenure
+from partsong.work.under_way import RowsUnderWay
 from partsong_actors.journal import JournalClient
-from partsong_actors.link import Link, Mailbox
+from partsong_actors.link import Mailbox
 from partsong_actors.memory_watch import end_if_without_memory, end_without_memory
 from partsong_actors.pool import PoolClient
 from partsong_actors.setup import Setup
 from partsong_actors.synthesizer import SynthesizerClient
 
-__all__ = ["CoordinatorActor", "RemoteCoordinator"]
+__all__ = ["OUTCOMES", "ROWS", "CoordinatorActor"]
 
-_ROWS: Codec[Row] = Codec(Row)
-_OUTCOMES: Codec[RowOutcome] = Codec(RowOutcome)
+ROWS: Codec[Row] = Codec(Row)
+OUTCOMES: Codec[RowOutcome] = Codec(RowOutcome)
+
+_CANCELS_WITHIN_S = 1.0
+"""How long a fenced process goes on, so that workers hear that its calls are cancelled."""
 
 
 class _Records(JournalClient):
-    """The journal as a coordinator writes it: a row does not fail for good because its process gets no memory."""
+    """The journal as a coordinator writes it: under its epoch; and a row does not fail for good because its process gets no memory."""
+
+    tenure: Tenure | None = None
 
     async def append(self, records: Sequence[Record]) -> None:
         """See JournalPort.append."""
         if any(isinstance(record, RowRecord) and isinstance(record.reply, Failure) for record in records):
             end_if_without_memory()
-        await super().append(records)
+        if self.tenure is None:
+            await super().append(records)
+            return
+        try:
+            await super().append(records, self.tenure.under)
+        except FencedError:
+            self.tenure.lose()
+            raise
 
 
 class _CoordinatorActor:
-    """Wires a coordinator to the actors around it."""
+    """Wires a coordinator to the actors around it when it is first asked: what keeps it from working is for the one who asks."""
 
     def __init__(self, setup: Setup, name: str) -> None:
-        around = setup.around
-        journal, pool, synthesizer = (around.actor(actor) for actor in (around.journal(), around.pools, around.synthesizer()))
-        mesh = setup.unpacked(importing=True)
-        clock = Clock()
-        self._telemetry = setup.telemetry(mesh.telemetry, name.rpartition("/")[2])
-        self._pools = PoolClient(pool, name, mesh, clock)
-        records, merger = _Records(journal, self._pools.tell), SynthesizerClient(synthesizer)
-        core = Coordinator.of(mesh, self._pools.callers, merger, records, self._telemetry, clock)
-        self._mailbox = Mailbox(core.answer, _ROWS, _OUTCOMES)
-        self._telemetry.gauge(*REPLIES_WAITING, lambda: self._mailbox.waiting_replies)
-        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: records.unsent, {"partsong.to": "journal"})
-        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: merger.unsent, {"partsong.to": "synthesizer"})
-        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: self._pools.unsent, {"partsong.to": "pools"})
-        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: self._pools.unsent_calls, {"partsong.to": "workers"})
-        self._listening: asyncio.Task[None] | None = None
         end_without_memory()
+        self._setup = setup
+        self._name = name
+        self._made: _AtWork | None = None
         settle()
 
     @ray.method
-    async def ready(self) -> None:
-        """Return when rows are taken."""
-        self._listen()
+    async def ready(self, setup: Setup) -> int:
+        """Return the number of its epoch when rows are taken. Raises EngineError when the engine that gives them is set up otherwise."""
+        self._setup.check_fits(setup)
+        await self._at_work.begun()
+        return self._at_work.epoch
 
     @ray.method
     async def exchange(self, caller: str, envelope: bytes) -> bytes:
         """See Mailbox.exchange."""
-        self._listen()
-        return await self._mailbox.exchange(caller, envelope)
+        at_work = self._at_work
+        await at_work.begun()
+        return await at_work.mailbox.exchange(caller, envelope)
+
+    @ray.method
+    async def rows(self, run: str, epoch: int) -> Sequence[int]:
+        """Return the run's rows that are under way here; from now on rows of its earlier epochs are refused."""
+        return self._at_work.led(run, epoch)
 
     @ray.method
     async def close(self) -> None:
         """Let go of the traces."""
-        if self._listening is not None:
-            self._listening.cancel()
+        if self._made is not None:
+            await self._made.close()
+
+    @property
+    def _at_work(self) -> "_AtWork":
+        if self._made is None:
+            self._made = _AtWork(self._setup, self._name)
+        return self._made
+
+
+class _AtWork:
+    """A coordinator with all that it needs."""
+
+    def __init__(self, setup: Setup, name: str) -> None:
+        around = setup.around
+        mesh = setup.unpacked(importing=True)
+        clock = Clock()
+        self._telemetry = setup.telemetry(mesh.telemetry, name.rpartition("/")[2])
+        self._pools = PoolClient(around.actor(around.pools), name, mesh, clock)
+        records = _Records(around.actor(around.journal()), self._pools.tell)
+        merger = SynthesizerClient(around.actor(around.synthesizer()))
+        core = Coordinator.of(mesh, self._pools.callers, merger, records, self._telemetry, clock)
+        self._rows = RowsUnderWay(core.answer)
+        self.mailbox = Mailbox(self._answer if setup.system.lasting else core.answer, ROWS, OUTCOMES)
+        self._epochs: dict[str, int] = {}
+        self._tenure = records.tenure = self._tenure_of(setup, name, records, clock)
+        for caller in self._pools.callers.values():
+            caller.gate = self._tenure
+        self._telemetry.gauge(*REPLIES_WAITING, lambda: self.mailbox.waiting_replies)
+        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: records.unsent, {"partsong.to": "journal"})
+        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: merger.unsent, {"partsong.to": "synthesizer"})
+        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: self._pools.unsent, {"partsong.to": "pools"})
+        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: self._pools.unsent_calls, {"partsong.to": "workers"})
+        self._beginning: asyncio.Future[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
+
+    @property
+    def epoch(self) -> int:
+        """The number of its epoch; 0 where there are none."""
+        return 0 if self._tenure is None else self._tenure.epoch.number
+
+    async def begun(self) -> None:
+        """Return when rows can be worked; what failed is tried again by the next who asks."""
+        if self._beginning is None:
+            self._beginning = asyncio.ensure_future(self._begin())
+        if not self._beginning.done():
+            await asyncio.shield(self._beginning)
+        elif self._beginning.exception() is not None:
+            self._beginning = None
+            await self.begun()
+
+    def led(self, run: str, epoch: int) -> Sequence[int]:
+        """See the actor's rows."""
+        self._epochs[run] = max(epoch, self._epochs.get(run, 0))
+        return self._rows.of(run)
+
+    async def close(self) -> None:
+        """Let go of the traces."""
+        for task in self._beside:
+            task.cancel()
         self._telemetry.close()
 
-    def _listen(self) -> None:
-        if self._listening is None:
-            self._listening = asyncio.create_task(self._pools.listen())
+    async def _begin(self) -> None:
+        if self._tenure is not None:
+            await self._tenure.begin()
+            self._beside.append(asyncio.create_task(self._until_fenced(self._tenure)))
+        self._beside.append(asyncio.create_task(self._pools.listen()))
+
+    async def _answer(self, row: Row) -> RowOutcome:
+        """Work a row of a lasting system."""
+        if row.epoch < self._epochs.get(row.run, 0):
+            raise FencedError("fenced", f"run {row.run} has another leader", remedy="nothing is to be done: the other leader goes on")
+        try:
+            return await self._rows.answer(row)
+        except FencedError:  # of this coordinator: whoever asked hears of it by the end of this process
+            await asyncio.Event().wait()
+            raise
+
+    async def _until_fenced(self, tenure: Tenure) -> None:
+        """End this process when it has a successor; its calls are cancelled before."""
+        await tenure.keep()
+        self.mailbox.cancel()
+        os.write(2, f"{tenure.fenced()}\n".encode())
+        await asyncio.sleep(_CANCELS_WITHIN_S)
+        os._exit(1)
+
+    @staticmethod
+    def _tenure_of(setup: Setup, name: str, records: JournalClient, clock: Clock) -> Tenure | None:
+        health = setup.system.health
+        if not setup.system.lasting:
+            return None
+        return Tenure(name, records, clock, tenure_s=health.tenure_s, confirm_every_s=health.confirm_every_s)
 
 
 CoordinatorActor = ray.remote(_CoordinatorActor)
-
-
-class RemoteCoordinator:
-    """A coordinator in another process."""
-
-    def __init__(self, actor: "ActorProxy[_CoordinatorActor]") -> None:
-        self._actor = actor
-        self._link: Link[Row, RowOutcome] = Link(self, _ROWS, _OUTCOMES)
-
-    @property
-    def unsent(self) -> int:
-        """See Link.unsent."""
-        return self._link.unsent
-
-    async def answer(self, row: Row) -> RowOutcome:
-        """See Coordinator.answer. Raises LinkLostError when its process dies meanwhile."""
-        return await self._link.request(row)
-
-    def exchange(self, caller: str, envelope: bytes) -> Awaitable[bytes]:
-        """See Correspondent."""
-        return self._actor.exchange.remote(caller, envelope)
-
-    async def back(self) -> None:
-        """Return when its process, which died, is there again and takes rows; EngineError when that takes too long."""
-        lost = EngineError("coordinator-lost", "a coordinator's process is gone", remedy="see Ray's logs; the run can be resumed")
-        await again(self._actor.ready.remote, lost)
-
-    async def close(self) -> None:
-        """See the actor's close."""
-        await self._actor.close.remote()

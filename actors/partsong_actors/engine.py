@@ -1,47 +1,44 @@
 """The Ray engine: the same cores as the inline engine, each in an actor; needs a Ray that is initialised."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import ray
+from ray.actor import ActorProxy
 
-from partsong.contracts import Notice, Row, RowOutcome
+from partsong.contracts import Row, RowOutcome
 from partsong.contracts.allowed import NOTHING, Allowed
-from partsong.errors import EngineError
+from partsong.contracts.epoch import Epoch
+from partsong.errors import EngineError, MeshError
 from partsong.mesh import Mesh
 from partsong.telemetry import Telemetry
 from partsong.telemetry.levels import MESSAGES_UNSENT
 from partsong.work.memory import settle
 from partsong.work.notices import Notices, Tell, logged
-from partsong_actors.coordinator import CoordinatorActor, RemoteCoordinator
-from partsong_actors.journal import JournalActor, JournalClient
+from partsong_actors.again import again
+from partsong_actors.coordinators import DIED, Coordinators
+from partsong_actors.journal import JournalClient
 from partsong_actors.link import LinkLostError
-from partsong_actors.pool import ModelPool
+from partsong_actors.remote_coordinator import RemoteCoordinator
 from partsong_actors.setup import Setup, SystemSpec
-from partsong_actors.staff import Staff
-from partsong_actors.synthesizer import SynthesizerActor
+from partsong_actors.staff import Staff, _StaffActor
+from partsong_actors.system import System, end_system
 
 __all__ = ["RayEngine"]
+
+_STAFF_EVERY_S = 5.0
 
 _LIVES = 5
 """Deaths of its coordinator that one row lives through."""
 
-_CLOSES_WITHIN_S = 30.0
-
-_DIED = Notice(
-    code="coordinator-died",
-    where="coordinator",
-    what="its process died",
-    doing="it is restarted, and its rows go on from what the journal holds of them",
-)
-
 
 class RayEngine:
-    """Answers rows of one mesh over Ray actors, which live as long as it does."""
+    """Answers rows of one mesh over the actors of a system: one that ends with it, or one that lasts and has other engines too."""
 
     def __init__(
         self,
@@ -59,62 +56,72 @@ class RayEngine:
     ) -> None:
         """`folder` is where the mesh's relative paths start; `secrets` are the resolved keys by model.
 
-        `system` is the one to make, by default one that ends with this process. `tell` gets notices of what breaks and what is done
-        about it; the log gets them without it.
+        `system` is the one to make, or to find if it lasts; by default one that ends with this process. One that lasts is given no
+        secrets: each worker reads its own on its node. `tell` gets notices of what breaks and what is done about it; the log gets them
+        without it.
         """
         self._mesh = mesh
         self._system = system or SystemSpec.passing()
         self._setup = Setup(
             mesh=mesh.pack(),
             mesh_hash=mesh_hash,
-            folder=str(folder.resolve()),
+            folder=_on_any_node(folder) if self._system.lasting else str(folder.resolve()),
             store_url=store_url,
             run_folder=str(run_folder.resolve()),
             system=self._system,
+            secrets_from="node" if self._system.lasting else "given",
             allowed=allowed,
         )
         self._secrets = dict(secrets or {})
         self._telemetry = telemetry or Telemetry.off()
         self._tell = Notices(tell or logged, time.monotonic)
-        self._coordinators: list[RemoteCoordinator] = []
         self._journal: JournalClient | None = None
-        self._actors: list[Any] = []
+        self._coordinators: Coordinators | None = None
+        self._made: System | None = None
+        self._staff: Staff | None = None
+        self._beside: list[asyncio.Task[None]] = []
+        self._epochs: dict[str, int] = {}
+        self._adopted: dict[str, asyncio.Future[dict[int, RemoteCoordinator]]] = {}
 
     async def __aenter__(self) -> Self:
-        system, around = self._system, self._system.around
-        names = [around.coordinator(n) for n in range(system.coordinators)]
-        journal = JournalActor.options(**system.options("journal", around.journal())).remote(self._setup)
-        pool = ModelPool.options(**system.options("pools", around.pools)).remote(self._setup, names, around.journal())
-        synthesizer = SynthesizerActor.options(**system.options("synthesizer", around.synthesizer())).remote()
-        coordinators = [CoordinatorActor.options(**system.options("coordinator", name)).remote(self._setup, name) for name in names]
-        self._actors = [*coordinators, pool, synthesizer, journal]
-        self._journal = JournalClient(journal, self._tell)
-        self._coordinators = [RemoteCoordinator(actor) for actor in coordinators]
-        self._staff = Staff(pool, self._setup, self._mesh.models, self._secrets, self._tell)
-        self._staffing = asyncio.create_task(self._staff.work())
-        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: sum(one.unsent for one in self._coordinators), {"partsong.to": "coordinators"})
+        self._check_python()
+        made = self._made = System.of(self._setup)
+        self._journal = JournalClient(made.journals[0], self._tell)
+        room = self._system.room("coordinator")
+        coordinators = self._coordinators = Coordinators(self._tell, room, self._fence if self._system.lasting else None)
+        for number, actor in enumerate(made.coordinators):
+            name = self._setup.around.coordinator(number)
+            coordinators.add(RemoteCoordinator(name, actor, self._setup, coordinators.turned))
+        if made.staff is None:
+            self._staff = Staff(made.pools, self._setup, self._mesh.models, self._secrets, self._tell)
+            self._beside.append(asyncio.create_task(self._staff.work()))
+        else:
+            self._beside.append(asyncio.create_task(self._told_by(made.staff)))
+        self._telemetry.gauge(*MESSAGES_UNSENT, lambda: coordinators.unsent, {"partsong.to": "coordinators"})
+        if self._system.lasting:
+            try:
+                await coordinators.any_up()
+            except BaseException:
+                await self._leave()
+                raise
         settle()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._staffing.cancel()
-        await asyncio.gather(self._staffing, return_exceptions=True)
-        closing: list[Awaitable[None]] = [coordinator.close() for coordinator in self._coordinators]
-        closing += [worker.close.remote() for worker in self._staff.workers]
-        try:
-            async with asyncio.timeout(_CLOSES_WITHIN_S):
-                await asyncio.gather(*closing, return_exceptions=True)
-                await asyncio.gather(self._actors[-1].close.remote(), return_exceptions=True)  # the journal, when nobody writes any more
-        except TimeoutError:
-            pass  # what hangs is ended all the same, and what was acknowledged is on disk
-        for actor in [*self._staff.workers, *self._actors]:
-            ray.kill(actor)
+        await self._leave()
+        if not self._system.lasting:
+            await self._close()
+
+    async def end(self) -> None:
+        """End the system, with all that other engines do on it: rows under way are finished, what hangs is ended all the same."""
+        await self._leave()
+        await end_system(self._system.name, self._system.namespace, self._system.health.closes_within_s)
 
     @property
     def journal(self) -> JournalClient:
         """See Engine.journal."""
         if self._journal is None:
-            raise EngineError("not-started", "the engine is not started", remedy="use it inside `async with`")
+            raise _not_started()
         return self._journal
 
     @property
@@ -127,24 +134,101 @@ class RayEngine:
         """See Engine.concurrency."""
         return self._mesh.concurrency
 
+    def lead(self, run: str, epoch: Epoch) -> None:
+        """Give rows of the run under this epoch from now on: those that an earlier holder of it still gives are refused."""
+        self._epochs[run] = epoch.number
+
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
         """See Engine.answer; text is not streamed between actors.
 
         A coordinator that dies costs nothing but time: the row is answered by its record if it has one already, else it starts again from
         what the journal holds of it.
         """
-        coordinator = self._coordinators[row.row % len(self._coordinators)]
+        coordinators = self._coordinators
+        if coordinators is None:
+            raise _not_started()
+        coordinator = (await self._at_work_on(row)) or await coordinators.chosen(row)
         with self._telemetry.span("submit", row.traceparent, {"partsong.row": row.row}) as span:
-            row = row.model_copy(update={"traceparent": span.traceparent})
-            for _ in range(_LIVES):
+            row = row.model_copy(update={"traceparent": span.traceparent, "epoch": self._epochs.get(row.run, 0)})
+            deaths = 0
+            while deaths < _LIVES:
                 try:
                     return await coordinator.answer(row)
-                except LinkLostError:
-                    self._tell(_DIED)
-                    await coordinator.back()
+                except LinkLostError as lost:
+                    deaths += lost.sent
+                    self._tell(DIED)
+                    coordinator = await coordinators.instead_of(coordinator, row)
                     record = await self.journal.row(row.run, row.row)
                     if record is not None:
                         return RowOutcome(row=record.row, custom_id=record.custom_id, reply=record.reply)
                     row = row.model_copy(update={"held": tuple(await self.journal.calls(row.run, row.row, row.row))})
         what = f"row {row.row} lost its coordinator {_LIVES} times"
         raise EngineError("coordinator-lost", what, remedy="see Ray's logs; the run can be resumed")
+
+    async def _at_work_on(self, row: Row) -> RemoteCoordinator | None:
+        """Return who works the row already, for an engine that led the run before this one."""
+        if not self._system.lasting:
+            return None
+        adopted = self._adopted.get(row.run)
+        if adopted is None:
+            adopted = self._adopted[row.run] = asyncio.ensure_future(self._found_at_work(row.run))
+        return (await asyncio.shield(adopted)).pop(row.row, None) if not adopted.done() or adopted.result() else None
+
+    async def _found_at_work(self, run: str) -> dict[int, RemoteCoordinator]:
+        assert self._coordinators is not None, "answer sees to it"
+        await self._coordinators.any_up()
+        return await self._coordinators.at_work_on(run, self._epochs.get(run, 0))
+
+    async def _fence(self, name: str, number: int) -> None:
+        """Take a coordinator's epoch from it, unless its successor has it."""
+        if await self.journal.holds(Epoch(name=name, number=number)):
+            await self.journal.claim(name)
+
+    def _check_python(self) -> None:
+        """Refuse a mesh that this cluster would not run, before it is tried."""
+        named = [name for name, spec in self._mesh.models.items() if spec.adapter == "python"]
+        if named and not self._system.python_adapter:
+            what = f"models.{named[0]} is Python code, and this cluster runs none"
+            raise MeshError(
+                "python-off", what, remedy="take it out of the mesh, or let whoever runs the cluster allow `python_adapter: on`"
+            )
+
+    async def _told_by(self, staff: "ActorProxy[_StaffActor]") -> None:
+        """See that the staff is at work, also when it was restarted."""
+        lost = EngineError("staff-lost", "the process of the staff is gone", remedy="see Ray's logs; the run can be resumed")
+        while True:
+            await again(staff.ready.remote, lost, math.inf)
+            await asyncio.sleep(_STAFF_EVERY_S)
+
+    async def _leave(self) -> None:
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
+        if self._coordinators is not None:
+            self._coordinators.leave()
+
+    async def _close(self) -> None:
+        """End what was made: nobody else knows it."""
+        assert self._made is not None, "it was entered"
+        assert self._staff is not None, "a system that ends with this process has its staff here"
+        closing: list[Awaitable[None]] = [coordinator.close() for coordinator in self._coordinators.all] if self._coordinators else []
+        closing += [worker.close.remote() for worker in self._staff.workers]
+        try:
+            async with asyncio.timeout(self._system.health.closes_within_s):
+                await asyncio.gather(*closing, return_exceptions=True)
+                # the journal, when nobody writes any more
+                await asyncio.gather(*(journal.close.remote() for journal in self._made.journals), return_exceptions=True)
+        except TimeoutError:
+            pass  # what hangs is ended all the same, and what was acknowledged is on disk
+        for actor in [*self._staff.workers, *self._made.all]:
+            ray.kill(actor)
+
+
+def _not_started() -> EngineError:
+    return EngineError("not-started", "the engine is not started", remedy="use it inside `async with`")
+
+
+def _on_any_node(folder: Path) -> str:
+    """Return the folder as every node finds it: within the files of a job, which Ray unpacks where its actors start."""
+    at = folder.resolve()
+    return str(at.relative_to(Path.cwd())) if at.is_relative_to(Path.cwd()) else str(at)

@@ -133,6 +133,14 @@ class Link(Generic[In, Out]):
                 self._sends.put((number, None))
             raise
 
+    def give_up(self) -> None:
+        """Let go of all that is under way, as if the actor had died; when it hears again it is told to stop."""
+        pending, self._pending = self._pending, {}
+        for number, request in pending.items():
+            self._sends.put((number, None))
+            if not request.reply.done():
+                request.reply.set_exception(LinkLostError("given up", sent=request.sent))
+
     async def _send(self, batch: Sequence[tuple[int, In | None]]) -> Sequence[None]:
         items = [(number, item) for number, item in batch if item is not None and number in self._pending]
         for number, _ in items:
@@ -221,6 +229,11 @@ class Mailbox(Generic[In, Out]):
     def callers(self) -> int:
         """Callers that something is kept for."""
         return len(self._boxes)
+
+    def cancel(self) -> None:
+        """Stop all requests under way."""
+        for task in self._tasks.values():
+            task.cancel()
 
     async def exchange(self, caller: str, envelope: bytes) -> bytes:
         """Begin the requests in the envelope, stop what it cancels; return finished replies, waiting for one if it brings nothing."""

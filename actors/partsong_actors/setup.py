@@ -21,12 +21,14 @@ from partsong.mesh import Mesh
 from partsong.mesh.secrets import model_secret, resolve
 from partsong.telemetry import Telemetry, TelemetrySpec
 from partsong.work.worker import Worker
-from partsong_actors.metrics import started
 
-__all__ = ["NAMESPACE", "Around", "Health", "Placement", "Setup", "SystemSpec", "own_version"]
+__all__ = ["NAMESPACE", "ActorKind", "Around", "Health", "Placement", "Setup", "SystemSpec", "own_version"]
 
 NAMESPACE = "partsong"
 """Ray's namespace of systems that name no other."""
+
+ActorKind = Literal["coordinator", "synthesizer", "journal", "pools", "staff", "job"]
+"""Kinds of actors that a system places itself; workers are placed by their models."""
 
 _MANY = 100_000
 """Concurrent calls an async actor takes: bounded by the callers' windows, not by Ray."""
@@ -51,6 +53,12 @@ class Placement(Frozen):
     """Amounts of resources that nodes declare, by name."""
     labels: dict[str, str] = {}
     """Labels that the node must have, as Ray's label selectors write them: `zone: in(a,b)`."""
+
+    def __str__(self) -> str:
+        wanted = [f"{self.cpu:g} CPU"] if self.cpu else []
+        wanted += [f"{self.memory:,} bytes of memory"] if self.memory is not None else []
+        wanted += [f"{amount:g} {name}" for name, amount in self.custom.items()]
+        return ", ".join([*wanted, *(f"label {name}={value}" for name, value in self.labels.items())])
 
     def options(self) -> dict[str, Any]:
         """Return it as options of a Ray actor."""
@@ -88,7 +96,7 @@ class SystemSpec(Frozen):
     """Actors that merge."""
     journal_shards: PositiveInt = 1
     """Actors that write the journal."""
-    placed: dict[Literal["coordinator", "synthesizer", "journal", "pools", "staff", "job"], Placement] = {}
+    placed: dict[ActorKind, Placement] = {}
     """Where the actors of a kind may be; workers are placed by their model's `resources`."""
     python_adapter: bool = True
     """Whether the mesh may run Python code: models of adapter `python`, and functions that plans name."""
@@ -101,16 +109,15 @@ class SystemSpec(Frozen):
         return cls(name=f"partsong-{uuid.uuid4().hex}", namespace=namespace, coordinators=coordinators)
 
     @property
-    def told_as(self) -> str:
-        """What it is called among metrics, where a name for each passing system would stay for as long as the cluster."""
-        return self.name if self.lasting else "passing"
-
-    @property
     def around(self) -> "Around":
         """What its actors are called."""
         return Around(system=self.name, namespace=self.namespace)
 
-    def options(self, kind: Literal["coordinator", "synthesizer", "journal", "pools", "staff", "job"], name: str) -> dict[str, Any]:
+    def room(self, kind: ActorKind) -> str:
+        """Return what the node of an actor of this kind must have, in words; empty when any will do."""
+        return str(self.placed.get(kind, Placement()))
+
+    def options(self, kind: ActorKind, name: str) -> dict[str, Any]:
         """Return the options of its Ray actor of this kind and name; Ray never asks again by itself: what it repeats may be paid."""
         ray = {"max_concurrency": _MANY, "max_restarts": -1, "max_task_retries": 0, "enable_task_events": False}
         return self.kept(name) | ray | self.placed.get(kind, Placement()).options()
@@ -196,6 +203,16 @@ class Setup(Frozen):
         find = partial(imported, folder=Path(self.folder), allowed=self.allowed) if self.system.python_adapter else _no_python
         return Mesh.unpack(self.mesh, find if importing else None)
 
+    def check_fits(self, engine: "Setup") -> None:
+        """Raise EngineError when an engine with that setup cannot work on this system."""
+        self.check_version()
+        if engine.version != self.version:
+            what = f"the system {self.system.name} is of Partsong {self.version}, and was asked by {engine.version}"
+            raise EngineError("version-skew", what, remedy="use the same version on both sides, or end the system and begin it anew")
+        if engine.mesh_hash != self.mesh_hash:
+            what = f"the system {self.system.name} answers by another mesh"
+            raise EngineError("other-mesh", what, remedy="name another system for this mesh, or end that one first")
+
     def check_version(self) -> None:
         """Raise EngineError when this process runs another version than the one that made the system."""
         if self.version != own_version():
@@ -203,8 +220,8 @@ class Setup(Frozen):
             raise EngineError("version-skew", what, remedy="install the same version on every node, or let it travel with the job")
 
     def telemetry(self, spec: TelemetrySpec, service: str) -> Telemetry:
-        """Return this process's telemetry, which Ray's metrics are told of too."""
-        return started(spec, service, Path(self.run_folder), self.system.told_as)
+        """Return this process's telemetry."""
+        return Telemetry.start(spec, service, Path(self.run_folder))
 
     def secret(self, name: str, mesh: Mesh, given: str | None = None, env: Mapping[str, str] = os.environ) -> str | None:
         """Return the model's key: the one that was given, or the node's own. MeshError when the node has none."""
@@ -225,4 +242,4 @@ class Setup(Frozen):
 
 def _no_python(name: str) -> NoReturn:
     what = f"{name!r} is Python code, and the system runs none"
-    raise EngineError("python-off", what, remedy="take it out of the mesh, or let whoever runs the cluster allow `python_adapter: on`")
+    raise EngineError("python-off", what, remedy="take it out of the mesh, or have `python_adapter: on` in the deploy file")

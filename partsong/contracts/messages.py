@@ -95,6 +95,8 @@ class Row(Frozen):
     traceparent: str = ""
     """W3C trace context of whoever submitted the row; empty starts a trace."""
     terms: Terms = Terms()
+    epoch: NonNegativeInt = 0
+    """Which holder of the run gives it, where several may follow each other: rows of an earlier one are refused."""
 
 
 class RowOutcome(Frozen):
