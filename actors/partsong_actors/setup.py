@@ -21,6 +21,7 @@ from partsong.mesh import Mesh
 from partsong.mesh.secrets import model_secret, resolve
 from partsong.telemetry import Telemetry, TelemetrySpec
 from partsong.work.worker import Worker
+from partsong_actors.metrics import started
 
 __all__ = ["NAMESPACE", "ActorKind", "Around", "Health", "Placement", "Setup", "SystemSpec", "own_version"]
 
@@ -107,6 +108,11 @@ class SystemSpec(Frozen):
     def passing(cls, *, coordinators: int = 1, namespace: str = NAMESPACE) -> Self:
         """Return a system that ends with its driver, of a name that no other on the cluster has."""
         return cls(name=f"partsong-{uuid.uuid4().hex}", namespace=namespace, coordinators=coordinators)
+
+    @property
+    def told_as(self) -> str:
+        """What it is called among metrics, where a name for each passing system would stay for as long as the cluster."""
+        return self.name if self.lasting else "passing"
 
     @property
     def around(self) -> "Around":
@@ -220,8 +226,8 @@ class Setup(Frozen):
             raise EngineError("version-skew", what, remedy="install the same version on every node, or let it travel with the job")
 
     def telemetry(self, spec: TelemetrySpec, service: str) -> Telemetry:
-        """Return this process's telemetry."""
-        return Telemetry.start(spec, service, Path(self.run_folder))
+        """Return this process's telemetry, which Ray's metrics are told of too."""
+        return started(spec, service, Path(self.run_folder), self.system.told_as)
 
     def secret(self, name: str, mesh: Mesh, given: str | None = None, env: Mapping[str, str] = os.environ) -> str | None:
         """Return the model's key: the one that was given, or the node's own. MeshError when the node has none."""
