@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +17,11 @@ from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.cli.findings import block, counted, fact
 from partsong_cluster.deploy import load_deploy
 from partsong_cluster.deploy.check import Examined, examined
+from partsong_cluster.deploy.kuberay import kuberay_files
+from partsong_cluster.deploy.launcher import launcher_files
 from partsong_cluster.deploy.nodes import cluster_machines
 from partsong_cluster.deploy.placing import Machine
+from partsong_cluster.deploy.rendered import write
 
 __all__ = ["app"]
 
@@ -34,11 +38,6 @@ DeployFile = Annotated[Path, typer.Argument(metavar="FILE", help="The deploy fil
 MeshFile = Annotated[Path | None, typer.Option("--mesh", metavar="MESH", help="The mesh file that it is for.")]
 Address = Annotated[str | None, typer.Option("--address", help="A cluster that runs: HOST:6379, or auto for the one on this machine.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")]
-
-
-@app.callback()
-def _family() -> None:
-    """Commands of their own even where there is only one."""
 
 
 @app.command(
@@ -70,6 +69,34 @@ def check(
         _print_problems(Console(highlight=False, soft_wrap=True), str(file), found)
     if found.errors:
         raise typer.Exit(PROBLEMS_FOUND)
+
+
+class Target(StrEnum):
+    """What can be rendered."""
+
+    KUBERAY = "kuberay"
+    LAUNCHER = "launcher"
+
+
+@app.command(
+    epilog="Examples:  partsong deploy render kuberay deploy.yaml -o manifests  |  partsong deploy render launcher deploy.yaml -o ."
+)
+def render(
+    target: Annotated[Target, typer.Argument(help="What for: KubeRay's objects, or Ray's cluster launcher.", show_default=False)],
+    file: DeployFile,
+    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Write what starts the machines: objects for KubeRay with kustomize overlays, or a file for `ray up` on hosts of your own.
+
+    Files in the folder that have their names are written anew; nothing else there is touched.
+
+    Exit code 0: written; 2: the deploy file has problems, or wrong usage.
+    """
+    loaded = load_deploy(file)
+    files = kuberay_files(loaded) if target is Target.KUBERAY else launcher_files(loaded)
+    written = [str(path) for path in write(files, folder)]
+    typer.echo(json.dumps({"written": written}, indent=2) if as_json else "\n".join(written))
 
 
 def _mesh_of(file: Path, allow: list[str] | None) -> Mesh:

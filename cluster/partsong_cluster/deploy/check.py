@@ -34,7 +34,7 @@ def examined(loaded: LoadedDeploy, mesh: Mesh | None = None, nodes: Sequence[Mac
     """Return everything that is wrong with a deploy file: alone, with the mesh that it is for, on the nodes of a cluster that runs."""
     look = _Look(loaded, mesh, nodes)
     errors = [*look.unknown_models(), *look.bad_selectors(), *look.bad_nodes(), *look.store(), *look.security(), *look.python()]
-    warnings = [*look.doubtful_security(), *look.doubtful_kubernetes(), *look.keys()]
+    warnings = [*look.doubtful_security(), *look.doubtful_kubernetes(), *look.tls_by_operator(), *look.keys()]
     for problem, serious in look.placing():
         (errors if serious else warnings).append(problem)
     return Examined(_in_order(errors), _in_order(warnings))
@@ -149,6 +149,11 @@ class _Look:
             what = "RocksDB is alpha in Ray 2.60, and a feature gate of KubeRay 1.7"
             remedy = "turn the operator's gate on, or set `gcs_storage: redis`"
             yield Problem("gcs-alpha", what, self.loaded.place("kubernetes", "gcs_storage"), remedy)
+
+    def tls_by_operator(self) -> Iterator[Problem]:
+        if self.deploy.kubernetes is not None and self.deploy.security.tls:
+            what = "KubeRay 1.7 makes certificates behind a feature gate (RayClusterMTLS), with cert-manager"
+            yield Problem("tls-alpha", what, self.loaded.place("security", "tls"), "turn the operator's gate on and install cert-manager")
 
     def keys(self) -> Iterator[Problem]:
         said = self.deploy.kubernetes

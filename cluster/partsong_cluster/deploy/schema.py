@@ -1,5 +1,6 @@
 """Schema: what a deploy file may say. Pools, the other actors, store, nodes, security, tenants, Kubernetes, hosts."""
 
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -55,6 +56,17 @@ def _ordered(value: WorkerRange) -> WorkerRange:
     if value.max < value.min:
         raise ValueError(f"max {value.max} is below min {value.min}")
     return value
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError(f"{value!r} is no network; write an address and the length of its prefix: 10.0.0.0/8") from None
+
+
+Network = Annotated[str, AfterValidator(_network)]
+"""A network: `10.0.0.0/8`."""
 
 
 class Reserved(Frozen):
@@ -225,18 +237,24 @@ class Kubernetes(Frozen):
     """The Secret with Ray's token, under its key `auth_token`."""
     key_secrets: tuple[KubeName, ...] = ()
     """Secrets whose keys become environment variables of all pods: those that the mesh file's `{env: NAME}` and the store name."""
-    tls_secret: KubeName = "partsong-tls"  # noqa: S105  a name
-    """The Secret with `tls.crt`, `tls.key` and `ca.crt`, where TLS is on."""
     gcs_storage: Literal["redis", "rocksdb", "off"] = "redis"
     """What keeps Ray's own state when the head is lost: a Redis, a volume of the head (a feature gate of KubeRay 1.7), or nothing."""
     redis: str = "redis:6379"
     """Address of that Redis."""
     redis_password: SecretKey | None = None
     """Where its password is."""
-    egress: tuple[str, ...] = ("0.0.0.0/0",)
+    egress: tuple[Network, ...] = ("0.0.0.0/0",)
     """Networks (CIDR) that pods may open connections to, beside each other: providers, database, storage. Link-local ones stay shut."""
     clients: dict[str, str] = {"partsong.dev/client": "true"}
     """Labels of the pods, in the same namespace, that may talk to the dashboard and the job API."""
+    operator_namespace: KubeName = "kuberay-operator"
+    """Namespace of KubeRay's operator, which asks the job API."""
+    monitoring_namespace: KubeName = "monitoring"
+    """Namespace of Prometheus, which reads the metrics ports."""
+    files: KubeName = "partsong-files"
+    """The ConfigMap with the mesh file, what it names and the deploy file; all pods have it in `/etc/partsong/files` if it is there."""
+    user: PositiveInt = 1000
+    """User and group of all processes, the one of the image."""
     node_selectors: dict[str, dict[str, str]] = {}
     """Labels of Kubernetes' own nodes that the pods of a node type are put on, by node type (`head` for the head)."""
     tolerations: dict[str, tuple[dict[str, str], ...]] = {}
@@ -258,6 +276,8 @@ class Launcher(Frozen):
     """Folder on all hosts with `ray` and `partsong`: a virtual environment's `bin`."""
     token_path: str = "/etc/partsong/auth_token"  # noqa: S105  a path
     """File on all hosts that holds Ray's token and nothing else, for this user alone to read."""
+    keys: str = "/etc/partsong/keys"
+    """File on all hosts, for this user alone to read: `NAME=value` of each variable that the mesh file and the store name."""
     port: PositiveInt = 6379
     """Port of the head that the others join."""
     state: str | None = "/var/lib/partsong/gcs"

@@ -12,7 +12,7 @@ MESHES = sorted((Path(__file__).resolve().parents[3] / "deploy/meshes").glob("*.
 KEYS = {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k", "GEMINI_API_KEY": "k"}
 
 
-VENDORS = [path for path in MESHES if path.stem != "mood"]
+VENDORS = [path for path in MESHES if path.stem not in ("mixed", "mood")]
 
 
 @pytest.mark.parametrize("path", MESHES, ids=lambda path: path.stem)
@@ -44,6 +44,7 @@ def test_the_common_needs_are_there():
         "cost-saver",
         "customer-feedback",
         "faq-cascade",
+        "mixed",
         "mood",
         "vote-of-three",
         "weekend",

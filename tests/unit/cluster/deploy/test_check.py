@@ -148,3 +148,10 @@ def test_the_command_prints_what_is_wrong_and_says_so_by_its_exit_code(tmp_path,
     assert CliRunner().invoke(app, ["check", "d.yaml"]).output == "d.yaml: good\n"
     (tmp_path / "d.yaml").write_text("version: 1\n")
     assert "lacks 'name'" in CliRunner().invoke(app, ["check", "d.yaml"]).output
+
+
+def test_what_is_rendered_is_written_and_named(tmp_path):
+    (tmp_path / "d.yaml").write_text(HEAD + "launcher: {head: 10.0.0.1, workers: [10.0.0.2]}\n")
+    result = CliRunner().invoke(app, ["render", "launcher", str(tmp_path / "d.yaml"), "-o", str(tmp_path / "made")])
+    assert (result.exit_code, result.output) == (0, f"{tmp_path}/made/cluster.yaml\n")
+    assert (tmp_path / "made/cluster.yaml").read_text().startswith("# Written by `partsong deploy render`")
