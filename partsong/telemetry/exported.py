@@ -40,9 +40,9 @@ _PREFIX = "ray_"
 _LABELS = {
     "error.type": "outcome",
     "gen_ai.token.type": "type",
-    "partsong.horizon": "horizon",
     "partsong.limit": "limit",
     "partsong.model": "model",
+    "partsong.of": "of",
     "partsong.run": "job",
     "partsong.state": "state",
     "partsong.step.kind": "kind",

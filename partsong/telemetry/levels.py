@@ -122,9 +122,11 @@ WAIT_P95 = Level("partsong.calls.wait_p95", "s", "What 95 % of the calls waited 
 JOURNAL_OLDEST = Level(
     "partsong.journal.oldest", "s", "For how long the oldest append has not been durable; seconds mean that the store is slow or away."
 )
-EPOCH = Level("partsong.epoch", "1", "The number of the epoch that an actor of a lasting system holds; a rise means that it was replaced.")
+EPOCH = Level("partsong.epoch", "1", "The number of the epoch that an actor (partsong.of) holds; a rise means that it was replaced.")
 TENURE = Level(
-    "partsong.tenure", "1", "Whether the store has confirmed an actor's epoch lately: 1; at 0 it makes no call and grants nothing."
+    "partsong.tenure",
+    "1",
+    "Whether the store has confirmed the epoch of an actor (partsong.of) lately: 1; at 0 it makes no call, grants nothing.",
 )
 JOB_ROWS = Level("partsong.job.rows", "{row}", "Rows of a run in its output by partsong.run and partsong.state: answered, failed.")
 JOB_SHARE = Level("partsong.job.share", "1", "Share of a run's input that is done, where it is known, by partsong.run.")

@@ -117,5 +117,5 @@ def test_an_instrument_that_breaks_does_not_break_what_it_watches(tmp_path, capl
 
 def test_no_label_names_a_row_a_worker_or_a_key():
     labels = {label for metric in EXPORTED for label in metric.labels}
-    assert labels <= {"model", "outcome", "type", "kind", "le", "to", "limit", "state", "job"}
+    assert labels <= {"model", "outcome", "type", "kind", "le", "to", "limit", "state", "job", "of"}
     assert len({metric.served for metric in EXPORTED}) == len(EXPORTED)
