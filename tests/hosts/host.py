@@ -148,6 +148,7 @@ class Host:
             "LANG": "C.UTF-8",
             "PYTHONDONTWRITEBYTECODE": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
+            **{name: value for name, value in os.environ.items() if name == "PYTHONPATH"},
         }
         variables = [f"{name}={value}" for name, value in (plain | dict(environment or {})).items()]
         enter = ["nsenter", "--target", str(parent), *spaces, "--", "env", "-i", f"--chdir={folder}", *variables]
