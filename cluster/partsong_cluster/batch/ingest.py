@@ -20,6 +20,7 @@ from partsong_cluster.batch.parquet_rows import parquet_records
 from partsong_cluster.batch.places import InputFile
 from partsong_cluster.batch.position import LONGEST_RAW_CHARACTERS, BadRow, BadRowError, Position, Read
 from partsong_cluster.batch.record import Record, raw_text
+from partsong_cluster.batch.remote_errors import AwayError, away, passes, transport_errors
 
 __all__ = ["FirstRow", "Ingest", "InputRules"]
 
@@ -46,12 +47,27 @@ class Ingest:
         self._files = files
         self._rules = rules
         self._first_row = first_row
-        self._rows = self._read_all(start or Position())
+        self._next = start or Position()
+        self._rows = self._read_all(self._next)
         self.unused: Counter[str] = Counter()
         """Rows of this session by fields of OpenAI requests that change nothing here."""
 
     def block(self) -> Sequence[Read]:
-        """Return the next rows, at most 256 of them and not much more than 4 MB; none at the end."""
+        """Return the next rows, at most 256 of them and not much more than 4 MB; none at the end.
+
+        AwayError where a remote place does not answer: then the next call reads the same rows.
+        """
+        unused = self.unused.copy()
+        try:
+            reads = self._read_block()
+        except AwayError:
+            self.unused = unused
+            self._rows = self._read_all(self._next)
+            raise
+        self._next = reads[-1].after if reads else self._next
+        return reads
+
+    def _read_block(self) -> Sequence[Read]:
         reads: list[Read] = []
         size_bytes = 0
         for read, bytes_read in islice(self._rows, _ROWS_A_BLOCK):
@@ -84,7 +100,9 @@ class Ingest:
         source = file.open()
         try:
             yield from self._records(file, source, line, offset)
-        except (OSError, EOFError, zlib.error) as error:
+        except transport_errors(EOFError, zlib.error) as error:
+            if "://" in file.name and passes(error):
+                raise away(file.name, "read", error) from error
             raise _broken(file, error) from None
         except InputError as error:
             raise InputError(error.code, error.problems[0].what, at=Place(file.name), remedy=error.problems[0].remedy) from None

@@ -4,7 +4,6 @@ A run stands in four places: journal, ledger, output files, `run.json`. The jour
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,9 +14,9 @@ from partsong.journal.port import JournalPort
 from partsong.work.notices import Tell
 from partsong_cluster.batch.folder import LEDGER, Manifest, RunFolder
 from partsong_cluster.batch.ledger import Ledger
-from partsong_cluster.batch.output import ERRORS, OUTPUT
+from partsong_cluster.batch.results import Results
 
-__all__ = ["found_manifest", "mend_ledger"]
+__all__ = ["check_new", "found_manifest", "mend_ledger"]
 
 
 def found_manifest(folder: RunFolder, *, fresh: bool) -> Manifest | None:
@@ -36,10 +35,19 @@ def found_manifest(folder: RunFolder, *, fresh: bool) -> Manifest | None:
     return copy
 
 
-async def mend_ledger(ledger: Ledger, journal: JournalPort, run: str, folder: Path, tell: Tell) -> None:
+def check_new(results: Results) -> None:
+    """Refuse to begin a run over output that the journal knows nothing of."""
+    with results.errors():
+        name = results.holds_rows()
+    if name:
+        remedy = "put it back, name another place, or start again with --fresh, which pays for all rows again"
+        raise RunError(
+            "journal-gone", f"the journal of this run is gone, and {name} holds rows of it", at=Place(results.name), remedy=remedy
+        )
+
+
+async def mend_ledger(ledger: Ledger, journal: JournalPort, run: str, tell: Tell) -> None:
     """Have the input read again from its start where the ledger is gone, or says of more rows that they are done than the journal holds."""
-    if await journal.run(run) is None:
-        _check_new(folder)
     if ledger.was_damaged:
         doing = "it is made anew from the journal and the input, which is read from its start; finished rows are not asked again"
         tell(Notice(code="ledger-rebuilt", where=LEDGER, what="it was damaged", doing=doing))
@@ -63,14 +71,3 @@ def _copy(folder: RunFolder) -> Manifest | None:
         return None
     finally:
         ledger.close()
-
-
-def _check_new(folder: Path) -> None:
-    """Refuse to begin a run over output that the journal knows nothing of."""
-    for name in (OUTPUT, ERRORS):
-        path = folder / name
-        if path.exists() and path.stat().st_size:
-            remedy = "put it back, name another folder, or start again with --fresh, which pays for all rows again"
-            raise RunError(
-                "journal-gone", f"the journal of this run is gone, and {name} holds rows of it", at=Place(str(folder)), remedy=remedy
-            )

@@ -1,14 +1,13 @@
 """Parquet output: `output.parquet`, made of `output.jsonl` when the run is complete; nested fields stay JSON text."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from partsong_cluster.batch.disk import disk_errors
-from partsong_cluster.batch.output import OUTPUT
 
 __all__ = ["PARQUET", "write_parquet"]
 
@@ -19,8 +18,8 @@ _PLAIN = ("row", "source", "confidence", "escalations", "stopped", "cost_usd", "
 _JSON = ("value", "votes", "candidates", "tiers", "bill", "metadata", "tool_calls")
 
 
-def write_parquet(folder: Path) -> Path:
-    """Write the file beside the JSONL, in one step, in flat memory."""
+def write_parquet(folder: Path, lines: Iterable[bytes]) -> Path:
+    """Write the file into the folder out of the lines of `output.jsonl`, in one step, in flat memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -49,7 +48,7 @@ def write_parquet(folder: Path) -> Path:
     with disk_errors(path):
         try:
             with pq.ParquetWriter(draft, schema) as writer:
-                for group in _groups(folder / OUTPUT):
+                for group in _groups(lines):
                     writer.write_table(pa.Table.from_pylist(group, schema))
             draft.replace(path)
         finally:
@@ -57,14 +56,13 @@ def write_parquet(folder: Path) -> Path:
     return path
 
 
-def _groups(path: Path) -> Iterator[list[dict[str, Any]]]:
+def _groups(lines: Iterable[bytes]) -> Iterator[list[dict[str, Any]]]:
     group: list[dict[str, Any]] = []
-    with path.open("rb") as lines:
-        for line in lines:
-            group.append(_flat(from_json(line)))
-            if len(group) == _ROWS_A_GROUP:
-                yield group
-                group = []
+    for line in lines:
+        group.append(_flat(from_json(line)))
+        if len(group) == _ROWS_A_GROUP:
+            yield group
+            group = []
     yield group
 
 

@@ -1,6 +1,7 @@
 """Places: the files that INPUT means: a path, a folder, a glob, `-`, or any fsspec URL, compressed or not."""
 
 import hashlib
+import io
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from typing import Any, Literal, cast
 
 from partsong.errors import InputError, Place
 from partsong_cluster.batch.lines import ByteSource
+from partsong_cluster.batch.remote_errors import AwayError, away, passes, transport_errors
+from partsong_cluster.batch.remote_options import remote_options
 
 __all__ = ["STDIN", "FileKind", "InputFile", "fingerprint", "input_files"]
 
@@ -22,6 +25,7 @@ _COMPRESSED = frozenset({".gz", ".bz2", ".xz", ".zst", ".lzma"})
 _WHOLE_BYTES = 64_000_000
 _SAMPLES = 256
 _SAMPLE_BYTES = 1 << 16
+_BUFFER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,13 @@ class InputFile:
         try:
             if not self.compressed and "://" not in self.name:
                 return Path(self.name).open("rb")
-            return cast("ByteSource", _fsspec().open(self.name, "rb", compression="infer").open())
-        except (OSError, ImportError, ValueError) as error:
+            return _buffered(_fsspec().open(self.name, "rb", compression="infer", **remote_options(self.name)).open())
+        except transport_errors(ImportError, ValueError) as error:
             raise _unreadable(self.name, error) from None
 
 
 def input_files(given: str, kind: FileKind | None = None) -> Sequence[InputFile]:
-    """Return the input's files, sorted by name; `kind` overrules their endings."""
+    """Return the input's files, sorted by name; `kind` overrules their endings. AwayError where a remote place does not answer."""
     if given == STDIN:
         return [InputFile(STDIN, kind or "jsonl")]
     found = [_file(name, size, mark, kind) for name, size, mark in _found(given, kind)]
@@ -109,14 +113,15 @@ def _found(given: str, kind: FileKind | None) -> Iterator[tuple[str, int | None,
 
 def _remote(given: str) -> Iterator[tuple[str, int | None, str]]:
     try:
-        system, path = _fsspec().core.url_to_fs(given)
+        system, path = _fsspec().core.url_to_fs(given, **remote_options(given))
+        system.invalidate_cache()
         names = (
             sorted(system.glob(path)) if system.isdir(path) is False and any(m in path for m in "*?[") else _remote_members(system, path)
         )
         for name in names:
             info = system.info(name)
             yield system.unstrip_protocol(name) if "::" not in given else given, info.get("size"), str(system.ukey(name))
-    except (OSError, ImportError, ValueError, NotImplementedError) as error:
+    except transport_errors(ImportError, ValueError, NotImplementedError) as error:
         raise _unreadable(given, error) from None
 
 
@@ -149,7 +154,14 @@ def _fsspec() -> Any:
     return fsspec
 
 
-def _unreadable(name: str, error: Exception) -> InputError:
+def _buffered(file: Any) -> ByteSource:
+    """Return the file with lines read up to a size, which fsspec's own files cannot."""
+    return cast("ByteSource", io.BufferedReader(file, _BUFFER_BYTES))
+
+
+def _unreadable(name: str, error: Exception) -> InputError | AwayError:
+    if "://" in name and passes(error):
+        return away(name, "read", error)
     if isinstance(error, ImportError):
         return InputError("input-package", f"reading this needs a package: {error}", at=Place(name), remedy="install it beside Partsong")
     why = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from partsong.journal.port import JournalPort
 from partsong_cluster.batch.ledger import Ledger
@@ -12,8 +13,8 @@ __all__ = ["Publisher"]
 
 _MOST_WAITING_ROWS = 4096
 """Finished rows that may wait for the output files; past that, a slow sink slows the source."""
-_PAUSE_S = 0.2
-"""Between two rounds, so that a sync to disk is shared by many rows."""
+_PRESSING_ROWS = 1024
+"""So many are written out before the pause between two rounds is over."""
 _ROWS_A_STEP = 256
 
 
@@ -26,6 +27,7 @@ class Publisher:
         self._ledger = ledger
         self._published = published
         self._news = asyncio.Event()
+        self._pressing = asyncio.Event()
         self._waiting_rows = 0
         self._over = False
         self.tally = Tally()
@@ -45,11 +47,14 @@ class Publisher:
         """The journal has one more row."""
         self._waiting_rows += 1
         self._news.set()
+        if self._waiting_rows >= _PRESSING_ROWS:
+            self._pressing.set()
 
     def finish(self) -> None:
         """No more rows will come: write the rest and end."""
         self._over = True
         self._news.set()
+        self._pressing.set()
 
     async def begin(self) -> None:
         """Bring files and tally to where the journal stands."""
@@ -63,9 +68,12 @@ class Publisher:
             await self._news.wait()
             self._news.clear()
             await self._publish()
-            if not self._over:
-                await asyncio.sleep(_PAUSE_S)
+            await self._pause()
         await self._publish()
+
+    async def seal(self) -> None:
+        """Make the output files whole: every row of the input is in them."""
+        await self._output.seal()
 
     def keep_tally(self) -> None:
         """Keep the tally for the next session."""
@@ -75,8 +83,14 @@ class Publisher:
         """Close the files; may be called again."""
         self._output.close()
 
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._output.pause_s):
+                await self._pressing.wait()
+        self._pressing.clear()
+
     async def _publish(self) -> None:
-        while records := await self._output.publish(_ROWS_A_STEP):
+        while records := await self._output.publish():
             for record in records:
                 self.tally.add(record.reply)
             self._waiting_rows = max(0, self._waiting_rows - len(records))

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from partsong.contracts import CallRecord, Failure, FailureCode, Reply, Row, RowRecord, Task, Terms
@@ -13,6 +12,7 @@ from partsong.errors import BudgetError, InputError, Place, RunError, most_telli
 from partsong.journal.store import RunInfo
 from partsong.telemetry.levels import ROWS_UNPUBLISHED
 from partsong_cluster.batch.aside import aside
+from partsong_cluster.batch.attempts import Attempts
 from partsong_cluster.batch.frontier import Frontier
 from partsong_cluster.batch.ingest import Ingest, InputRules
 from partsong_cluster.batch.ledger import Ledger
@@ -76,30 +76,30 @@ class BatchRun:
         self,
         engine: Engine,
         info: RunInfo,
-        folder: Path,
+        output: Output,
         ledger: Ledger,
         input: RunInput,
         limits: Limits,
         stop: Stop,
         watcher: Watcher,
         *,
+        weight: float = 1.0,
         limits_usd: bool = False,
     ) -> None:
-        """`limits_usd` says that the mesh limits dollars of a run or a day."""
+        """`weight` is its share beside other runs on the engine; `limits_usd` says that the mesh limits dollars of a run or a day."""
         self._engine = engine
         self._info = info
-        self._folder = folder
         self._ledger = ledger
         self._input = input
         self._limits = limits
         self._stop = stop
         self._watcher = watcher
         self._limits_usd = limits_usd or limits.budget_usd is not None
-        self.publisher = Publisher(
-            Output(folder, info.run, engine.journal, lambda notice: watcher.say(f"{notice}.")), engine.journal, ledger, self._on_published
-        )
+        self._place = Place(output.place)
+        self.publisher = Publisher(output, engine.journal, ledger, self._on_published)
         engine.telemetry.gauge(*ROWS_UNPUBLISHED, lambda: self.publisher.waiting_rows)
         self._levels = RunLevels(engine.telemetry, info.run, limits.budget_usd)
+        self._reading = Attempts("input", stop, output.tell, limits.grace_s)
         self._ingest = Ingest(input.files, input.rules, ledger.first_row, ledger.position())
         self._frontier = Frontier(ledger.position())
         self._window = limits.concurrency or engine.concurrency
@@ -107,7 +107,7 @@ class BatchRun:
         self._change = asyncio.Event()
         """A row is finished, rows are published, or stopping is asked for."""
         self._reading_error: InputError | None = None
-        self._terms = Terms()
+        self._terms = Terms(weight=weight)
         self._codes_told: set[FailureCode] = set()
         self.refused: str | None = None
         """Which call a budget refused, and why; None while it has refused none."""
@@ -126,6 +126,8 @@ class BatchRun:
                     outcome = Outcome.BUDGET  # refused when every row was handed out already
                 self.publisher.finish()
                 showing.cancel()
+            if outcome is Outcome.COMPLETE and self._reading_error is None:
+                await self.publisher.seal()
         except BaseExceptionGroup as errors:
             raise most_telling(errors) from errors
         finally:
@@ -150,7 +152,7 @@ class BatchRun:
         journal, run = self._engine.journal, self._info.run
         resumed = await journal.run(run) is not None
         if not resumed and self._frontier.low != Position():
-            raise RunError("journal-gone", "the journal of this run is gone", at=Place(str(self._folder)), remedy="--fresh starts again")
+            raise RunError("journal-gone", "the journal of this run is gone", at=self._place, remedy="--fresh starts again")
         await journal.begin(self._info)
         await self.publisher.begin()
         self.tally.sessions += 1
@@ -158,6 +160,7 @@ class BatchRun:
         if self._limits_usd:
             now_s = time.time()
             self._terms = Terms(
+                weight=self._terms.weight,
                 budget_usd=self._limits.budget_usd,
                 spent_usd=dict(await journal.spent(run, 0.0)),
                 today_usd=dict(await journal.spent(None, now_s - now_s % _DAY_S)),
@@ -183,7 +186,7 @@ class BatchRun:
 
     async def _block(self) -> Sequence[Read]:
         """Return the next rows; none at the input's end, or when stopping is asked for meanwhile."""
-        reading = asyncio.ensure_future(aside(self._ingest.block))
+        reading = asyncio.ensure_future(self._reading.until(lambda: aside(self._ingest.block)))
         asked = asyncio.ensure_future(self._stop.asked())
         try:
             await asyncio.wait((reading, asked), return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Session: one `partsong run`: the folder claimed, the run begun or found again, the engine started, rows worked, the summary written."""
+"""Session: one stretch of work at a run: the folder claimed, the run begun or found again, the engine started, rows worked, summed up."""
 
 import asyncio
 import time
@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -13,17 +14,22 @@ from typing import Any, Literal
 from partsong.contracts import Notice
 from partsong.engine import Engine
 from partsong.errors import Place, RunError
+from partsong.journal.port import JournalPort
 from partsong.journal.salvage import set_aside_if_damaged
 from partsong.journal.store import RunInfo
 from partsong.mesh import LoadedMesh
+from partsong_cluster.batch.attempts import Attempts
 from partsong_cluster.batch.folder import JOURNAL, LEDGER, MANIFEST, SNAPSHOT, Manifest, RunFolder
 from partsong_cluster.batch.ingest import InputRules
 from partsong_cluster.batch.ledger import Ledger
-from partsong_cluster.batch.mending import found_manifest, mend_ledger
+from partsong_cluster.batch.mending import check_new, found_manifest, mend_ledger
+from partsong_cluster.batch.output import Output
 from partsong_cluster.batch.places import FileKind, fingerprint, input_files
+from partsong_cluster.batch.remote_results import RemoteResults
+from partsong_cluster.batch.results import OUTPUT, LocalResults, Results
 from partsong_cluster.batch.run import BatchRun, Limits, RunInput, Watcher
 from partsong_cluster.batch.stop import Outcome, Stop
-from partsong_cluster.batch.summary import summary, write_summary
+from partsong_cluster.batch.summary import SUMMARY, summary, write_summary
 
 __all__ = ["RunOrder", "Session"]
 
@@ -36,6 +42,13 @@ class RunOrder:
     """The mesh file, as it was named."""
     input: str
     folder: Path
+    """Of this machine: lock, ledger, the journal of a mesh that names none; and the results, unless `output` says otherwise."""
+    output: str | None = None
+    """URL of the folder where the results go; None: `folder`."""
+    run: str | None = None
+    """The run's name where others know it already, so that it goes on in any folder from what the store holds; None: the folder says."""
+    weight: float = 1.0
+    """Its share beside other runs on the same engine."""
     input_kind: FileKind | None = None
     rules: InputRules = field(default_factory=InputRules)
     use: str | None = None
@@ -44,11 +57,20 @@ class RunOrder:
     accept_changes: bool = False
     output_format: Literal["jsonl", "parquet"] = "jsonl"
 
+    @property
+    def place(self) -> str:
+        """Where the results go, as it is shown."""
+        return str(self.folder) if self.output is None else self.output.rstrip("/")
+
+    def results(self) -> Results:
+        """Return where the results go."""
+        return LocalResults(self.folder) if self.output is None else RemoteResults(self.output)
+
 
 StartEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Session:
     """Works at a run until it is done or something stops it."""
 
@@ -59,50 +81,104 @@ class Session:
     stop: Stop
 
     async def work(self) -> dict[str, Any]:
-        """Return the run's summary, which stands in its folder too."""
-        files = input_files(self.order.input, self.order.input_kind)
+        """Return the run's summary, which stands among its results too."""
+        files = await self._reading.make(input_files, self.order.input, self.order.input_kind)
         input_hash = await asyncio.to_thread(fingerprint, files)
         folder = RunFolder.claim(self.order.folder)
         try:
             manifest, forgotten = self._manifest(folder, input_hash)
+            told = manifest.model_dump_json().encode()
+            await self.attempts.make(self.results.own, manifest.run, told, fresh=self.order.fresh)
             async with self.start_engine() as engine:
                 if forgotten is not None:
                     await engine.journal.forget(forgotten)
+                manifest = await self._as_begun(manifest, engine.journal)
                 ledger = Ledger(folder.path / LEDGER)
                 try:
-                    await mend_ledger(ledger, engine.journal, manifest.run, folder.path, self._tell)
+                    await mend_ledger(ledger, engine.journal, manifest.run, self._tell)
                     ledger.keep_manifest(manifest.model_dump(mode="json"))
-                    return await self._worked(engine, manifest, folder.path, ledger, RunInput(files, self.order.rules, self.order.use))
+                    return await self._worked(engine, manifest, ledger, RunInput(files, self.order.rules, self.order.use))
                 finally:
                     ledger.close()
         finally:
             folder.release()
 
-    async def _worked(self, engine: Engine, manifest: Manifest, folder: Path, ledger: Ledger, rows: RunInput) -> dict[str, Any]:
+    async def add(self, path: Path) -> None:
+        """Put a file of the run's folder among the results."""
+        await self.attempts.make(self._put, path)
+
+    @cached_property
+    def results(self) -> Results:
+        """Where the results go."""
+        return self.order.results()
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        """How that place is spoken to."""
+        return Attempts(self.results.name, self.stop, self._tell, self.order.limits.grace_s)
+
+    @cached_property
+    def _reading(self) -> Attempts:
+        return Attempts(self.order.input, self.stop, self._tell, self.order.limits.grace_s)
+
+    async def _worked(self, engine: Engine, manifest: Manifest, ledger: Ledger, rows: RunInput) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         if self.order.limits.deadline_s is not None:
             loop.call_later(self.order.limits.deadline_s, lambda: self.stop.ask(Outcome.DEADLINE, at_once=True))
         info = RunInfo(manifest.run, manifest.mesh_hash, manifest.input_hash, manifest.started_s)
         run = BatchRun(
-            engine, info, folder, ledger, rows, self.order.limits, self.stop, self.watcher, limits_usd=self.loaded.mesh.limits_usd
+            engine,
+            info,
+            Output(self.results, manifest.run, engine.journal, self.attempts, self._tell),
+            ledger,
+            rows,
+            self.order.limits,
+            self.stop,
+            self.watcher,
+            weight=self.order.weight,
+            limits_usd=self.loaded.mesh.limits_usd,
         )
         outcome = await run.work()
         run.tally.duration_s += loop.time() - began_s
         run.publisher.keep_tally()
         if self.order.output_format == "parquet" and outcome is Outcome.COMPLETE:
-            from partsong_cluster.batch.parquet_output import write_parquet
-
-            await asyncio.to_thread(write_parquet, folder)
+            await self.attempts.make(self._put_parquet)
         paid_usd = sum((await engine.journal.spent(manifest.run, 0.0)).values())
         content = summary(manifest, outcome, run.tally, run.unused, run.refused, paid_usd)
-        write_summary(folder, content)
+        write_summary(self.order.folder, content)
+        await self.add(self.order.folder / SUMMARY)
         return content
+
+    def _put(self, path: Path) -> None:
+        with self.results.errors():
+            self.results.put(path.name, path)
+
+    def _put_parquet(self) -> None:
+        from partsong_cluster.batch.parquet_output import write_parquet
+
+        with self.results.errors():
+            path = write_parquet(self.order.folder, self.results.read(OUTPUT))
+            self.results.put(path.name, path)
+
+    async def _as_begun(self, manifest: Manifest, journal: JournalPort) -> Manifest:
+        """Return the manifest with what the journal knows of how the run was started."""
+        begun = await journal.run(manifest.run)
+        if begun is None:
+            await self.attempts.make(check_new, self.results)
+            return manifest
+        if self.order.run is None:
+            return manifest
+        changes = [what for what in ("mesh", "input") if getattr(begun, f"{what}_hash") != getattr(manifest, f"{what}_hash")]
+        if changes and not self.order.accept_changes:
+            what = f"this run was started otherwise: the {' and the '.join(changes)} changed"
+            raise RunError("run-changed", what, at=Place(self.results.name), remedy="put it back as it was, or submit it as a new run")
+        return manifest.model_copy(update={"started_s": begun.started_s})
 
     def _manifest(self, folder: RunFolder, input_hash: str) -> tuple[Manifest, str | None]:
         """Return what the run was started with, and the name of an earlier run whose records are to be forgotten."""
         now = Manifest(
-            run=uuid.uuid4().hex[:12],
+            run=self.order.run or uuid.uuid4().hex[:12],
             mesh=self.order.mesh,
             mesh_hash=self.loaded.hash,
             input=self.order.input,

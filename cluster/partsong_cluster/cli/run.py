@@ -30,8 +30,10 @@ from partsong_cluster.batch.ingest import InputRules
 from partsong_cluster.batch.output import ERRORS
 from partsong_cluster.batch.places import STDIN, FileKind, input_files
 from partsong_cluster.batch.progress import Progress, progress_on
+from partsong_cluster.batch.remote_results import is_remote
 from partsong_cluster.batch.run import Limits, RunInput
 from partsong_cluster.batch.session import RunOrder, Session
+from partsong_cluster.batch.state_folder import state_folder
 from partsong_cluster.batch.stop import Outcome, Stop, on_signals
 from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.cli.exit_codes import ExitCode, code_of_summary
@@ -42,7 +44,8 @@ from partsong_cluster.report import write_run_report
 __all__ = ["EXAMPLES", "run"]
 
 EXAMPLES = (
-    "Examples:  partsong run mesh.yaml questions.jsonl -o out  |  partsong run mesh.yaml 's3://bucket/*.parquet' -o out --budget 5  |  "
+    "Examples:  partsong run mesh.yaml questions.jsonl -o out  |  "
+    "partsong run mesh.yaml 's3://bucket/*.parquet' -o s3://bucket/out --budget 5  |  "
     "partsong run mesh.yaml tickets.csv -o out --id-column ticket --prompt-column text --limit 100 --dry-run"
 )
 
@@ -74,7 +77,13 @@ Mesh = Annotated[Path, typer.Argument(help="The mesh file.", metavar="MESH", sho
 Input = Annotated[
     str, typer.Argument(help="JSONL, CSV or Parquet: a file, folder, glob, URL, or `-`; gz too.", metavar="INPUT", show_default=False)
 ]
-Folder = Annotated[Path | None, typer.Option("--output", "-o", help="The run's folder; a run in it is continued.", metavar="DIR")]
+Output = Annotated[
+    str | None, typer.Option("--output", "-o", help="The run's folder, or a URL (s3://...); a run in it is continued.", metavar="DIR")
+]
+State = Annotated[
+    Path | None,
+    typer.Option(help="With a URL: what a run keeps on this machine (journal, lock). Default: a folder of its own.", metavar="DIR"),
+]
 Use = Annotated[str | None, typer.Option("--plan", "--model", "--use", help="The plan or model that answers every row.", metavar="NAME")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only so many rows, from the input's start.", metavar="ROWS")]
 Budget = Annotated[float | None, typer.Option(min=0.0, help="Stop before the run has cost more.", metavar="USD")]
@@ -104,7 +113,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and
 def run(
     mesh: Mesh,
     input: Input,
-    folder: Folder = None,
+    output: Output = None,
     use: Use = None,
     limit: Limit = None,
     budget: Budget = None,
@@ -121,11 +130,12 @@ def run(
     max_row: MaxRow = 10_000_000,
     output_format: OutputFormat = "jsonl",
     grace: Grace = 30.0,
+    state: State = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     allow: Allow = None,
 ) -> None:
-    """Answer every row of INPUT, and write output.jsonl, errors.jsonl, summary.json and report.html to DIR.
+    """Answer every row of INPUT, and write output.jsonl, errors.jsonl, summary.json and report.html to DIR, a folder or a URL.
 
     The same command continues a run that was stopped; what was paid is not paid again.
 
@@ -144,14 +154,17 @@ def run(
         forecast = dry_run(RunInput(input_files(input, input_format), rules, use), estimator, limit)
         typer.echo(forecast.model_dump_json(indent=2)) if as_json else Console(highlight=False).print(forecast_shown(forecast))
         return
-    if folder is None:
+    if output is None:
         raise typer.BadParameter("name the run's folder", param_hint="-o DIR")
+    url = output if is_remote(output) else None
+    folder = Path(output.removeprefix("file://")) if url is None else state or state_folder(url, os.environ)
     if budget is not None:
         estimator.check_priced()
     order = RunOrder(
         mesh=str(mesh),
         input=input,
         folder=folder,
+        output=url,
         input_kind=input_format,
         rules=rules,
         use=use,
@@ -163,13 +176,14 @@ def run(
     end_without_memory(ExitCode.ENGINE, "out of memory; what was finished is kept, the same command goes on")
     console = Console(stderr=True, highlight=False)
     progress = progress_on(console, quiet=quiet or as_json)
+    if url is not None:
+        progress.say(f"What this run keeps on this machine (journal, lock) is in {folder}.")
     if input == STDIN and not fresh and (folder / MANIFEST).exists():
         progress.say(
             "Standard input cannot be compared with what this run has read: it goes on right only with the same rows in the same order."
         )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         summary = runner.run(_worked(order, loaded, _EngineChoice(engine, address), progress))
-    write_run_report(folder)
     _print_end(summary, order, as_json=as_json, quiet=quiet)
     raise typer.Exit(code_of_summary(summary))
 
@@ -178,7 +192,7 @@ def _print_end(summary: Mapping[str, Any], order: RunOrder, *, as_json: bool, qu
     if as_json:
         typer.echo(json.dumps(summary, indent=2))
     elif not quiet:
-        Console(highlight=False).print(summary_shown(summary, order.folder))
+        Console(highlight=False).print(summary_shown(summary, order.place))
     if not quiet and (hint := _hint(summary, order)):
         typer.echo(hint, err=True)
 
@@ -194,7 +208,7 @@ def _hint(summary: Mapping[str, Any], order: RunOrder) -> str:
         return "To go on:  " + shlex.join(["partsong", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
     if not failed:
         return ""
-    again = shlex.join(["partsong", "run", order.mesh, str(order.folder / ERRORS), "-o", f"{order.folder}-again"])
+    again = shlex.join(["partsong", "run", order.mesh, f"{order.place}/{ERRORS}", "-o", f"{order.place}-again"])
     rows, them = ("1 row failed and is", "it") if failed == 1 else (f"{failed:,} rows failed and are", "them")
     return f"{rows} not asked again; to ask {them}: {again}"
 
@@ -222,7 +236,10 @@ async def _worked(order: RunOrder, loaded: LoadedMesh, choice: "_EngineChoice", 
         )
 
     with progress, on_signals(interrupted):
-        return await Session(order, loaded, start_engine, progress, stop).work()
+        session = Session(order, loaded, start_engine, progress, stop)
+        summary = await session.work()
+        await session.add(await asyncio.to_thread(write_run_report, order.folder))
+        return summary
 
 
 @dataclass(frozen=True, slots=True)

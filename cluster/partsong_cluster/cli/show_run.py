@@ -1,7 +1,6 @@
 """What a run came to, and what a dry run foresees, for the terminal."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -23,9 +22,9 @@ _WHY = {
 }
 
 
-def summary_shown(summary: Mapping[str, Any], folder: Path) -> Group:
-    """Return a run's summary."""
-    return Group(*_summary_parts(summary, folder))
+def summary_shown(summary: Mapping[str, Any], place: str) -> Group:
+    """Return a run's summary; `place` is where its results are."""
+    return Group(*_summary_parts(summary, place))
 
 
 def forecast_shown(forecast: DryRun) -> Group:
@@ -33,7 +32,7 @@ def forecast_shown(forecast: DryRun) -> Group:
     return Group(*_forecast_parts(forecast))
 
 
-def _summary_parts(summary: Mapping[str, Any], folder: Path) -> Iterator[RenderableType]:
+def _summary_parts(summary: Mapping[str, Any], place: str) -> Iterator[RenderableType]:
     rows, latency = summary["rows"], summary["latency_s"]
     pace = rows["finished"] / summary["duration_s"] if summary["duration_s"] else 0.0
     yield Text(_WHY[summary["outcome"]], "bold" if summary["outcome"] == "complete" else "bold yellow")
@@ -50,7 +49,7 @@ def _summary_parts(summary: Mapping[str, Any], folder: Path) -> Iterator[Rendera
     if summary["unused_fields"]:
         listed = ", ".join(f"{name} ({counted(count, 'row')})" for name, count in summary["unused_fields"].items())
         yield Text(plain(f"These fields of the requests changed nothing: {listed}"), "yellow")
-    yield Text(f"{folder}", "dim")
+    yield Text(plain(place), "dim")
 
 
 def _cost(summary: Mapping[str, Any]) -> str:

@@ -106,7 +106,7 @@ async def test_an_untouched_folder_needs_no_mending(bench: Bench):
 
 @pytest.mark.parametrize("what", ["deleted", "replaced", "emptied", "both deleted"])
 async def test_output_that_disappears_during_a_run_is_written_anew(what: str, bench: Bench, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("partsong_cluster.batch.publisher._PAUSE_S", 0.001)
+    monkeypatch.setattr("partsong_cluster.batch.results.LocalResults.pause_s", 0.001)
     output, errors = bench.out / "output.jsonl", bench.out / "errors.jsonl"
 
     async def spoils(row: Row) -> Reply:

@@ -20,12 +20,12 @@ import asyncio, os, sys
 from pathlib import Path
 
 from batch_bench import Bench, MESH, loaded
-from partsong_cluster.batch import publisher
+from partsong_cluster.batch.results import LocalResults
 from partsong_cluster.batch.session import RunOrder, Session
 from partsong_cluster.batch.stop import Stop
 from scripted_engine import ScriptedEngine, echo
 
-publisher._PAUSE_S = 0.0
+LocalResults.pause_s = 0.0
 
 class Telling(ScriptedEngine):
     async def answer(self, row, on_text=None):

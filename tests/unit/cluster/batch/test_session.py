@@ -317,7 +317,7 @@ async def test_a_full_disk_is_an_error_that_loses_nothing(bench: Bench, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("partsong_cluster.batch.output.os.fsync", full)
+        patched.setattr("partsong_cluster.batch.results.os.fsync", full)
         with pytest.raises(RunError, match="the disk is full"):
             await bench.rows(100).run()
     await bench.run()
@@ -326,8 +326,8 @@ async def test_a_full_disk_is_an_error_that_loses_nothing(bench: Bench, monkeypa
 
 async def test_a_slow_sink_slows_the_source(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("partsong_cluster.batch.publisher._MOST_WAITING_ROWS", 20)
-    monkeypatch.setattr("partsong_cluster.batch.publisher._PAUSE_S", 0.01)
-    monkeypatch.setattr("partsong_cluster.batch.output.os.fsync", lambda fd: time.sleep(0.01))
+    monkeypatch.setattr("partsong_cluster.batch.results.LocalResults.pause_s", 0.01)
+    monkeypatch.setattr("partsong_cluster.batch.results.os.fsync", lambda fd: time.sleep(0.01))
     ahead = []
 
     async def watches(row: Row) -> Reply:
