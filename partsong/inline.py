@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from partsong.journal.store import Store
 from partsong.mesh import Mesh
 from partsong.pool.limiter import Ahead, Leased, Limiter, LimitInstruction, Refused
 from partsong.pool.permits import Grant, KeepIdle, Recall
-from partsong.pool.pool import Pool, PoolInstruction
+from partsong.pool.pool import DrainWorker, Hand, Pool, PoolInstruction, StartWorker
 from partsong.pool.purse import Purse, PurseWish
 from partsong.pool.share import Share
 from partsong.telemetry import Telemetry
@@ -38,6 +38,8 @@ __all__ = ["InlineEngine"]
 _log = logging.getLogger(__name__)
 
 _CALLER = "inline"
+_LOOKS_EVERY_S = 1.0
+"""How often a pool looks at how long calls wait."""
 
 
 class InlineEngine:
@@ -138,28 +140,31 @@ def _handed_out(callers: Mapping[str, Caller], instruction: LimitInstruction) ->
 
 
 class _InlinePool:
-    """Carries out what a pool decides: grants go straight to the one caller, workers start as tasks."""
+    """Carries out what a pool decides: grants go straight to the one caller, workers start as tasks, and stay until the engine ends."""
 
     def __init__(self, name: str, spec: ModelSpec, engine: InlineEngine) -> None:
         self._name = name
         self._spec = spec
         self._engine = engine
-        self._starts: set[asyncio.Task[None]] = set()
-        self._pool = Pool(spec.workers, spec.concurrency)
+        self._now_s = engine._clock.now_s
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pool = Pool(spec.workers, spec.concurrency, scale=spec.scale.model_copy(update={"idle": None}))
         self._workers: list[WorkerHandle] = []
         self._begun = False
         limited = engine._mesh.limits(name)
-        purse = Purse(name, engine.wish, metered=limited, looks_ahead=False, now_s=engine._clock.now_s)
-        self.caller = Caller(name, spec, Share(self._exchange), purse, engine._clock, engine._tell)
+        purse = Purse(name, engine.wish, metered=limited, looks_ahead=False, now_s=self._now_s)
+        self.caller = Caller(name, spec, Share(self._exchange, self._now_s), purse, engine._clock, engine._tell)
 
     def _exchange(self, want: int, give_back: int) -> None:
         if not self._begun:
             self._begun = True
-            self._carry_out([*self._pool.begin(), *self._pool.join(_CALLER)])
+            self._carry_out(self._pool.join(_CALLER, 0, 0, self._now_s()))
+            if self._spec.workers.max > max(1, self._spec.workers.min):
+                self._begin(self._watched())
         if give_back:
             self._carry_out(self._pool.give_back(_CALLER, give_back))
         if want:
-            self._carry_out(self._pool.want(_CALLER, want))
+            self._carry_out(self._pool.want(_CALLER, want, self._now_s()))
 
     def _carry_out(self, instructions: Sequence[PoolInstruction]) -> None:
         for instruction in instructions:
@@ -170,10 +175,22 @@ class _InlinePool:
                     self.caller.share.recalled(count)
                 case KeepIdle(keep=keep):
                     self.caller.share.keep_idle(keep)
-                case _:
-                    start = asyncio.create_task(self._start())
-                    self._starts.add(start)
-                    start.add_done_callback(self._starts.discard)
+                case StartWorker():
+                    self._begin(self._start())
+                case DrainWorker():
+                    raise AssertionError("in one process no worker is let go")
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _watched(self) -> None:
+        """Let the pool see every second how long calls wait."""
+        while True:
+            await self._engine._clock.sleep(_LOOKS_EVERY_S)
+            self._pool.heard(_CALLER, self.caller.waited(), self._now_s())
+            self._carry_out(self._pool.tick(self._now_s()))
 
     async def _start(self) -> None:
         try:
@@ -183,20 +200,20 @@ class _InlinePool:
             return
         self.caller.use(self._workers)
         self.caller.share.staffed()
-        self._carry_out(self._pool.worker_ready())
+        self._carry_out(self._pool.worker_ready(Hand(str(len(self._workers)), self._spec.concurrency), self._now_s()))
 
     def _fail(self, error: Exception) -> None:
         if not isinstance(error, PartsongError):
             _log.error("a worker of %s did not start", self._name, exc_info=error)
             what = f"no worker of {self._name} could start: its adapter raised {type(error).__name__}"
             error = EngineError("worker-start", what, remedy="see the log")
-        self._carry_out(self._pool.worker_gone(was_ready=False))
+        self._carry_out(self._pool.start_failed(self._now_s()))
         if self._pool.hopeless:
             self.caller.share.fail(error)
 
     async def close(self) -> None:
         """Stop workers that are still starting."""
-        starts = list(self._starts)
-        for start in starts:
-            start.cancel()
-        await asyncio.gather(*starts, return_exceptions=True)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

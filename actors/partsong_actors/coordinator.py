@@ -19,7 +19,7 @@ from partsong.work.under_way import RowsUnderWay
 from partsong_actors.journal import JournalClient
 from partsong_actors.link import Mailbox
 from partsong_actors.memory_watch import end_if_without_memory, end_without_memory
-from partsong_actors.pool import PoolClient
+from partsong_actors.pool_client import PoolClient
 from partsong_actors.setup import Setup
 from partsong_actors.synthesizer import SynthesizerClient
 

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from ray.exceptions import ActorUnavailableError, RayError
 
-__all__ = ["Membership", "PoolLine"]
+__all__ = ["Membership", "PoolLine", "StalePoolsError"]
 
 _PAUSE_S = 0.2
 """Between two attempts to join."""
@@ -20,11 +20,15 @@ News = TypeVar("News")
 N = TypeVar("N", covariant=True)
 
 
+class StalePoolsError(Exception):
+    """Pools were joined that have successors already, and do not know it yet."""
+
+
 class PoolLine(Protocol[N]):
     """How a party reaches the pools."""
 
     def join(self, life: str) -> Awaitable[None]:
-        """Join under this life, with what is so at the moment of the call."""
+        """Join under this life, with what is so at the moment of the call. Raises StalePoolsError when others must be joined."""
         ...
 
     def news(self, life: str) -> Awaitable[Sequence[N] | None]:
@@ -54,7 +58,7 @@ class Membership(Generic[News]):
                 while (news := await self._next()) is not None:
                     for one in news:
                         self._hear(one)
-            except ActorUnavailableError:
+            except (ActorUnavailableError, StalePoolsError):
                 pass
             await asyncio.sleep(_PAUSE_S)
 

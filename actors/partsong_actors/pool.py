@@ -1,112 +1,64 @@
-"""ModelPool: the Ray shell of the pools of one engine, and the face that coordinators use.
+"""ModelPool: the Ray shell of the pools of one system.
 
-All pools of an engine live in one process: a pool is a few counters, a process is a second of start and 60 MB (docs/architecture.md).
+All pools of a system live in one process: a pool is a few counters, a process is a second of start and 60 MB (docs/architecture.md).
 It holds nothing that its members could not tell again: callers what permits they hold, the staff which workers there are.
+
+The pools of a lasting system hold an epoch. Pools that the store does not confirm grant nothing: every member's life with them ends, and
+who joins again waits until they are confirmed. Their successors lease when every caller has told what it holds, or when callers that did
+not must have stopped, and then count as spent whatever these may have used.
 """
 
 import asyncio
 import logging
+import os
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from functools import partial
 
 import ray
-from ray.actor import ActorProxy
 
-from partsong.contracts import Failure, ModelSpec, Notice
-from partsong.errors import EngineError, PartsongError
-from partsong.mesh import Mesh
+from partsong.contracts import ModelSpec
+from partsong.errors import FencedError, PartsongError
+from partsong.pool.built import built_from
 from partsong.pool.limiter import Ahead, Leased, Limiter, LimitInstruction, Refused, Standing
-from partsong.pool.meter import NOTHING, Amounts
 from partsong.pool.permits import Grant, KeepIdle, Recall
-from partsong.pool.pool import Pool, PoolInstruction
-from partsong.pool.purse import Purse, PurseWish
-from partsong.pool.share import Share
-from partsong.telemetry.levels import NEWS_WAITING
-from partsong.work.caller import Caller
+from partsong.pool.pool import DrainWorker, Pool, PoolInstruction, StartWorker
+from partsong.telemetry.levels import NEWS_WAITING, WAIT_P95, WORKERS
 from partsong.work.clock import Clock
 from partsong.work.metering import Metering
-from partsong.work.notices import Notices
-from partsong_actors.coalesce import Coalescer
+from partsong.work.tenure import Tenure, TermState
 from partsong_actors.journal import JournalClient
-from partsong_actors.membership import Membership
 from partsong_actors.memory_watch import end_without_memory
-from partsong_actors.remote_worker import RemoteWorker
+from partsong_actors.news import STAFF, Lease, Member, PoolNews, Recruit, Staffing, Welcome, Wish, WorkerReport
+from partsong_actors.present import callers_of, present, remember, remember_callers
 from partsong_actors.setup import Setup
-from partsong_actors.worker import _ModelWorker
 
-__all__ = ["STAFF", "Lease", "ModelPool", "PoolClient", "PoolNews", "Staffing"]
-
-STAFF = "staff"
-"""The member that starts workers."""
+__all__ = ["ModelPool"]
 
 _REPORTS_WITHIN_S = 10.0
 """How long restarted pools wait for every caller to say what it holds before they lease again."""
-
-_TIDIES_EVERY_S = 1.0
+_TICKS_EVERY_S = 1.0
+_CLAIMS_AGAIN_AFTER_S = 1.0
+_LEAVES_LATE_S = 10.0
+"""How much longer than its model's time-out a call may be at a worker that is drained; then whoever made it is dead or deaf."""
 _DAY_S = 86_400.0
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """What a caller that joins holds of a model's permits, and how many more it wants."""
-
-    held: int
-    wanted: int
-
-
-@dataclass(frozen=True, slots=True)
-class Staffing:
-    """A model's workers, as the staff that joins knows them."""
-
-    ready: "tuple[ActorProxy[_ModelWorker], ...]"
-    starting: int
-    failed: PartsongError | None
-
-
-@dataclass(frozen=True, slots=True)
-class PoolNews:
-    """What the pools tell one member."""
+@dataclass(slots=True)
+class _Leaving:
+    """A worker that is drained."""
 
     model: str
-    kind: Literal["granted", "recalled", "keep", "workers", "failed", "start", "leased", "ahead", "refused", "notice"]
-    count: int = 0
-    run: str = ""
-    amounts: Amounts = NOTHING
-    failure: Failure | None = None
-    notice: Notice | None = None
-    workers: "tuple[ActorProxy[_ModelWorker], ...]" = ()
-    error: PartsongError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """A caller wants permits of a model, or gives some back; wants amounts of what is limited; or has something to tell the user."""
-
-    life: str
-    model: str
-    want: int = 0
-    give_back: int = 0
-    purse: PurseWish | None = None
-    notice: Notice | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """A party as the pools see it; None among its news says that this life is over."""
-
-    life: str
-    news: "asyncio.Queue[PoolNews | None]" = field(default_factory=asyncio.Queue)
-
-
-def calls_ahead(spec: ModelSpec) -> int:
-    """Return how many calls may be on their way to a worker besides those it makes."""
-    return spec.concurrency // 2
+    recruit: Recruit
+    until_s: float
+    """Nothing is in flight there after that."""
+    unheard: set[str]
+    """Callers that may have calls there."""
+    ending: bool = field(default=False)
 
 
 class _ModelPool:
@@ -115,90 +67,103 @@ class _ModelPool:
     def __init__(self, setup: Setup, callers: Sequence[str], journal: str) -> None:
         """`callers` are the names of all that will join, `journal` is the name of the journal's actor."""
         end_without_memory()
-        mesh = setup.unpacked()
-        specs = mesh.models
-        self._pools = {name: Pool(spec.workers, spec.concurrency, ahead=calls_ahead(spec)) for name, spec in specs.items()}
-        self._workers: dict[str, tuple[ActorProxy[_ModelWorker], ...]] = dict.fromkeys(specs, ())
+        setup.check_version()
+        self._setup = setup = present(setup)
+        self._changed = False
+        mesh = self._mesh = setup.unpacked()
+        self._clock = Clock()
+        self._pools = {name: _pool_of(spec) for name, spec in mesh.models.items()}
+        self._recruits: dict[str, dict[str, Recruit]] = {name: {} for name in mesh.models}
+        self._leaving: dict[str, _Leaving] = {}
         self._failed: dict[str, PartsongError] = {}
-        self._members: dict[str, _Member] = {}
-        self._reborn: bool = ray.get_runtime_context().was_current_actor_reconstructed
-        self._unheard = set(callers) if self._reborn else set()
-        self._journal_name = journal
+        self._members: dict[str, Member] = {}
+        self._callers = {*callers, *callers_of(setup)}
+        self._journal = JournalClient(setup.around.actor(journal))
         self._all_heard = asyncio.Event()
-        self._metering = Metering(Limiter(specs, mesh.accounts), Clock(), self._hand_out, held=self._reborn)
+        self._reborn: bool = ray.get_runtime_context().was_current_actor_reconstructed
+        self._unheard = set(self._callers) if self._reborn else set()
+        self._metering = Metering(
+            Limiter(mesh.models, mesh.accounts), self._clock, self._hand_out, held=self._reborn or setup.system.lasting
+        )
+        self._tenure = self._tenure_of(setup)
+        self._beginning: asyncio.Future[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
         self._telemetry = setup.telemetry(mesh.telemetry, "pools")
         self._metering.watched(self._telemetry)
         self._telemetry.gauge(*NEWS_WAITING, lambda: sum(member.news.qsize() for member in list(self._members.values())))
+        for name in mesh.models:
+            self._watch(name)
 
     @ray.method
-    async def join(self, caller: str, life: str, born: str, leases: Mapping[str, Lease], standings: Sequence[Standing]) -> None:
+    async def join(self, caller: str, life: str, born: str, leases: Mapping[str, Lease], standings: Sequence[Standing]) -> Welcome:
         """A caller is here, for the first time, again, or in place of one that died; `born` names its process."""
+        await self._begun()
         told = await self._with_spent(standings) if self._reborn else standings
+        if caller not in self._callers:
+            self._callers.add(caller)
+            remember_callers(self._setup, self._callers)
         self._enter(caller, life)
         self._metering.join(caller, born, told, dollars_in_terms=self._reborn)
+        for leaving in self._leaving.values():
+            self._ask_to_leave(caller, leaving)
         for model, pool in self._pools.items():
-            if self._workers[model]:
-                self._tell(caller, PoolNews(model, "workers", workers=self._workers[model]))
+            if self._changed:
+                self._tell(caller, self._spec_news(model))
+            if pool.taking:
+                self._tell(caller, self._workers_news(model))
             if model in self._failed:
                 self._tell(caller, PoolNews(model, "failed", error=self._failed[model]))
             lease = leases.get(model, Lease(0, 0))
-            if lease.wanted:
-                self._carry_out(model, pool.begin())
-            self._carry_out(model, pool.join(caller, lease.held, lease.wanted))
+            self._carry_out(model, pool.join(caller, lease.held, lease.wanted, self._clock.now_s()))
         self._unheard.discard(caller)
         if not self._unheard:
             self._all_heard.set()
+        return Welcome() if self._tenure is None else Welcome(self._tenure.epoch.number, self._alone_for_s)
 
     @ray.method
-    async def exchange(self, caller: str, life: str, wishes: Sequence[_Wish]) -> None:
-        """Take a caller's wishes; a model's workers start when it is first wanted."""
+    async def exchange(self, caller: str, life: str, wishes: Sequence[Wish]) -> None:
+        """Take a caller's wishes."""
         if not self._lives(caller, life):
             return
         for wish in wishes:
-            if wish.notice is not None:
-                self._tell(STAFF, PoolNews(wish.model, "notice", notice=wish.notice))
-                continue
-            pool = self._pools[wish.model]
-            if wish.give_back:
-                self._carry_out(wish.model, pool.give_back(caller, wish.give_back))
-            if wish.want:
-                self._carry_out(wish.model, pool.begin())
-                self._carry_out(wish.model, pool.want(caller, wish.want))
-            if wish.purse is not None:
-                self._metering.take(caller, wish.purse)
+            self._take(caller, wish)
 
     @ray.method
     async def staff(self, life: str, staffing: Mapping[str, Staffing]) -> None:
         """The staff is here with its workers. Without workers nothing is leased: so restarted pools hear first what all callers hold."""
-        if self._unheard:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_REPORTS_WITHIN_S):
-                    await self._all_heard.wait()
+        await self._begun()
+        await self._heard_all()
         self._metering.open()
         self._enter(STAFF, life)
+        if self._changed:
+            self._tell(STAFF, PoolNews("", "change", setup=self._setup))
+        now_s = self._clock.now_s()
+        there = {one.key for told in staffing.values() for one in told.recruits}
+        self._leaving = {key: leaving for key, leaving in self._leaving.items() if key in there}
         for model, told in staffing.items():
-            self._workers[model] = told.ready
-            if told.ready:
+            if model not in self._pools:
+                continue
+            known = [replace(one, leaving=True) if one.key in self._leaving else one for one in told.recruits]
+            self._recruits[model] = {one.key: one for one in known}
+            ready, leaving = [one for one in known if not one.leaving], [one for one in known if one.leaving]
+            self._carry_out(
+                model, self._pools[model].staffed([one.hand for one in ready], [one.hand for one in leaving], told.starting, now_s)
+            )
+            if ready:
                 self._failed.pop(model, None)
-                self._tell_callers(PoolNews(model, "workers", workers=told.ready))
-            self._carry_out(model, self._pools[model].staffed(len(told.ready), told.starting))
+            self._tell_callers(self._workers_news(model))
+            for one in leaving:
+                self._drain(model, one)
             if told.failed:
                 self._fail(model, told.failed)
 
     @ray.method
-    async def hired(self, life: str, model: str, worker: "ActorProxy[_ModelWorker] | None", error: PartsongError | None) -> None:
-        """A worker that was ordered takes calls, or could not start."""
-        if not self._lives(STAFF, life):
-            return
-        if worker is not None:
-            self._workers[model] = (*self._workers[model], worker)
-            self._failed.pop(model, None)
-            self._tell_callers(PoolNews(model, "workers", workers=self._workers[model]))
-            self._carry_out(model, self._pools[model].worker_ready())
-            return
-        self._carry_out(model, self._pools[model].worker_gone(was_ready=False))
-        if error is not None:
-            self._fail(model, error)
+    async def reported(self, life: str, reports: Sequence[WorkerReport]) -> None:
+        """The staff tells what became of workers."""
+        if self._lives(STAFF, life):
+            for report in reports:
+                if report.model in self._pools:
+                    self._note(report)
 
     @ray.method
     async def news(self, member: str, life: str) -> Sequence[PoolNews] | None:
@@ -209,17 +174,177 @@ class _ModelPool:
         news = [await queue.get()]
         while not queue.empty():
             news.append(queue.get_nowait())
+        if self._tenure is not None and not self._tenure.held:
+            return None  # grants of pools that may have successors
         return None if None in news else [one for one in news if one is not None]
+
+    @ray.method
+    async def change(self, setup: Setup) -> None:
+        """Go over to another mesh of the same system: pools grow, drain and replace their workers one by one, and limits hold at once."""
+        await self._begun()
+        remember(setup)
+        mesh, now_s = setup.unpacked(), self._clock.now_s()
+        self._setup, self._mesh, self._changed = setup, mesh, True
+        self._metering.change(mesh.models, mesh.accounts)
+        self._tell(STAFF, PoolNews("", "change", setup=setup))
+        for model, spec in mesh.models.items():
+            if model in self._pools:
+                orders = self._pools[model].change(spec.workers, spec.concurrency, spec.scale, built_from(spec), now_s)
+            else:
+                self._pools[model], self._recruits[model], orders = _pool_of(spec), {}, ()
+                self._watch(model)
+                orders = [order for caller in self._members if caller != STAFF for order in self._pools[model].join(caller, 0, 0, now_s)]
+            self._failed.pop(model, None)
+            self._tell_callers(self._spec_news(model))
+            self._carry_out(model, orders)
+        for model in set(self._pools) - set(mesh.models):
+            self._carry_out(model, self._pools[model].remove(now_s))
+            self._tell_callers(PoolNews(model, "spec"))
+            self._forget_if_removed(model)
+
+    async def _begun(self) -> None:
+        """Return when these pools may act; the process ends when others have taken their place."""
+        if self._beginning is None:
+            self._beginning = asyncio.ensure_future(self._begin())
+        await asyncio.shield(self._beginning)
+        if self._tenure is None:
+            return
+        try:
+            await self._tenure.confirmed()
+        except FencedError:
+            self._end("lost")
+
+    async def _begin(self) -> None:
+        self._beside.append(asyncio.create_task(self._ticking()))
+        if self._tenure is None:
+            return
+        while True:
+            try:
+                await self._tenure.begin()
+                break
+            except PartsongError:
+                _log.exception("the pools cannot claim their epoch; they try again")
+                await asyncio.sleep(_CLAIMS_AGAIN_AFTER_S)
+        self._beside.append(asyncio.create_task(self._tenure.keep()))
+        self._reborn = self._tenure.epoch.number > 1
+        self._unheard = set(self._callers) if self._reborn else set()
+
+    def _tenure_of(self, setup: Setup) -> Tenure | None:
+        health = setup.system.health
+        return (
+            Tenure(
+                setup.around.pools,
+                self._journal,
+                self._clock,
+                tenure_s=health.tenure_s,
+                confirm_every_s=health.confirm_every_s,
+                turned=self._end,
+            )
+            if setup.system.lasting
+            else None
+        )
+
+    def _end(self, state: TermState) -> None:
+        """Leave every member to the successors, or until the store confirms these pools again; what is lost for good ends."""
+        if state == "lost":
+            _log.error("these pools have successors, and end")
+            os._exit(1)
+        if state == "unconfirmed":
+            for member in self._members.values():
+                member.news.put_nowait(None)
+            self._members.clear()
+
+    @property
+    def _alone_for_s(self) -> float:
+        return self._setup.system.health.tenure_s / 2
+
+    async def _heard_all(self) -> None:
+        """Wait for every caller to tell what it holds; count as spent what those that do not tell may have used."""
+        if not self._unheard:
+            return
+        within_s = _REPORTS_WITHIN_S if self._tenure is None else self._setup.system.health.tenure_s + self._alone_for_s
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._all_heard.wait()
+        if self._unheard:
+            _log.warning("not heard of: %s", ", ".join(sorted(self._unheard)))
+            self._unheard.clear()
+            self._metering.presume(max(spec.timeout for spec in self._mesh.models.values()))
+
+    async def _ticking(self) -> None:
+        while True:
+            await asyncio.sleep(_TICKS_EVERY_S)
+            now_s = self._clock.now_s()
+            for model, pool in self._pools.items():
+                self._carry_out(model, pool.tick(now_s))
+            for leaving in self._leaving.values():
+                if now_s >= leaving.until_s:
+                    leaving.unheard.clear()
+                self._end_if_left(leaving)
 
     async def _with_spent(self, standings: Sequence[Standing]) -> Sequence[Standing]:
         """Return them with what the journal says was spent: restarted pools know nothing of callers that died before."""
         if not any(told.terms.budget_usd is not None or told.terms.spent_usd or told.used.usd for told in standings):
             return standings
-        journal = JournalClient(ray.get_actor(self._journal_name))
         midnight_s = time.time() // _DAY_S * _DAY_S
-        today = dict(await journal.spent(None, midnight_s))
-        spent = {run: dict(await journal.spent(run, 0.0)) for run in {told.run for told in standings}}
+        today = dict(await self._journal.spent(None, midnight_s))
+        spent = {run: dict(await self._journal.spent(run, 0.0)) for run in {told.run for told in standings}}
         return [replace(told, terms=told.terms.model_copy(update={"spent_usd": spent[told.run], "today_usd": today})) for told in standings]
+
+    def _take(self, caller: str, wish: Wish) -> None:
+        if wish.notice is not None:
+            self._tell(STAFF, PoolNews(wish.model, "notice", notice=wish.notice))
+            return
+        if wish.left:
+            if wish.left in self._leaving:
+                self._leaving[wish.left].unheard.discard(caller)
+                self._end_if_left(self._leaving[wish.left])
+            return
+        if (pool := self._pools.get(wish.model)) is None:
+            return
+        now_s = self._clock.now_s()
+        if wish.waited is not None:
+            pool.heard(caller, wish.waited, now_s)
+            self._carry_out(wish.model, pool.tick(now_s))
+        if wish.give_back:
+            self._carry_out(wish.model, pool.give_back(caller, wish.give_back))
+        if wish.want:
+            self._carry_out(wish.model, pool.want(caller, wish.want, now_s))
+        if wish.purse is not None:
+            self._metering.take(caller, wish.purse)
+
+    def _note(self, report: WorkerReport) -> None:
+        model, key, now_s = report.model, report.key, self._clock.now_s()
+        pool = self._pools[model]
+        match report.kind:
+            case "ready":
+                assert report.recruit is not None
+                if key in self._leaving:
+                    return
+                self._recruits[model][key] = report.recruit
+                self._failed.pop(model, None)
+                orders = pool.worker_ready(report.recruit.hand, now_s)
+                self._tell_callers(self._workers_news(model))
+                self._carry_out(model, orders)
+            case "failed":
+                self._carry_out(model, pool.start_failed(now_s))
+                if report.error is not None:
+                    self._fail(model, report.error)
+            case "away":
+                self._carry_out(model, pool.worker_away(key, now_s))
+            case "leaves":
+                self._carry_out(model, pool.worker_leaves([key], now_s))
+            case "gone":
+                self._recruits[model].pop(key, None)
+                self._leaving.pop(key, None)
+                self._carry_out(model, pool.worker_gone(key, now_s))
+                self._tell_callers(self._workers_news(model))
+        self._forget_if_removed(model)
+
+    def _forget_if_removed(self, model: str) -> None:
+        """Forget a model that is no longer in the mesh when its last worker has ended."""
+        if model not in self._mesh.models and not self._recruits[model] and not self._pools[model].starting:
+            del self._pools[model], self._recruits[model]
 
     def _lives(self, member: str, life: str) -> bool:
         return member in self._members and self._members[member].life == life
@@ -227,7 +352,7 @@ class _ModelPool:
     def _enter(self, member: str, life: str) -> None:
         if member in self._members:
             self._members[member].news.put_nowait(None)
-        self._members[member] = _Member(life)
+        self._members[member] = Member(life)
 
     def _carry_out(self, model: str, instructions: Sequence[PoolInstruction]) -> None:
         for instruction in instructions:
@@ -238,8 +363,38 @@ class _ModelPool:
                     self._tell(caller, PoolNews(model, "recalled", count))
                 case KeepIdle(caller=caller, keep=keep):
                     self._tell(caller, PoolNews(model, "keep", int(keep)))
-                case _:
+                case StartWorker():
                     self._tell(STAFF, PoolNews(model, "start"))
+                case DrainWorker(key=key):
+                    self._drain(model, self._recruits[model][key])
+
+    def _drain(self, model: str, recruit: Recruit) -> None:
+        """Have every caller send it no more calls and say when none of theirs is there; then it is ended."""
+        spec = self._mesh.models.get(model)
+        until_s = self._clock.now_s() + (spec.timeout if spec is not None else _DAY_S) + _LEAVES_LATE_S
+        callers = {member for member in self._members if member != STAFF}
+        leaving = self._leaving[recruit.key] = _Leaving(model, replace(recruit, leaving=True), until_s, callers)
+        self._tell(STAFF, PoolNews(model, "drain", key=recruit.key))
+        self._tell_callers(self._workers_news(model))
+        for caller in callers:
+            self._ask_to_leave(caller, leaving)
+        self._end_if_left(leaving)
+
+    def _ask_to_leave(self, caller: str, leaving: _Leaving) -> None:
+        leaving.unheard.add(caller)
+        self._tell(caller, PoolNews(leaving.model, "leave", recruits=(leaving.recruit,)))
+
+    def _end_if_left(self, leaving: _Leaving) -> None:
+        if not leaving.unheard and not leaving.ending:
+            leaving.ending = True
+            self._tell(STAFF, PoolNews(leaving.model, "end", key=leaving.recruit.key))
+
+    def _workers_news(self, model: str) -> PoolNews:
+        recruits = self._recruits[model]
+        return PoolNews(model, "workers", recruits=tuple(recruits[key] for key in self._pools[model].taking))
+
+    def _spec_news(self, model: str) -> PoolNews:
+        return PoolNews(model, "spec", spec=self._mesh.models.get(model), limited=model in self._mesh.models and self._mesh.limits(model))
 
     def _hand_out(self, instruction: LimitInstruction) -> None:
         purpose = instruction.purpose
@@ -266,133 +421,23 @@ class _ModelPool:
             if member != STAFF:
                 self._tell(member, news)
 
+    def _watch(self, model: str) -> None:
+        about = {"partsong.model": model}
+        for state in ("wanted", "ready", "starting", "draining"):
+            self._telemetry.gauge(*WORKERS, partial(self._counted, model, state), about | {"partsong.state": state})
+        self._telemetry.gauge(*WAIT_P95, partial(self._p95_s, model), about)
+
+    def _counted(self, model: str, state: str) -> int | None:
+        pool = self._pools.get(model)
+        return None if pool is None else int(getattr(pool, state))
+
+    def _p95_s(self, model: str) -> float | None:
+        pool = self._pools.get(model)
+        return None if pool is None else pool.p95_s
+
+
+def _pool_of(spec: ModelSpec) -> Pool:
+    return Pool(spec.workers, spec.concurrency, looks_ahead=True, scale=spec.scale, built=built_from(spec))
+
 
 ModelPool = ray.remote(_ModelPool)
-
-
-class PoolClient:
-    """One caller's side of every pool: its shares of permits and its links to workers."""
-
-    def __init__(self, actor: "ActorProxy[_ModelPool]", caller: str, mesh: Mesh, clock: Clock) -> None:
-        self._actor = actor
-        self._caller = caller
-        self._born = uuid.uuid4().hex
-        self._membership: Membership[PoolNews] = Membership(self, self._hear)
-        self._wishes: Coalescer[_Wish, None] = Coalescer(self._send)
-        self._links: dict[str, RemoteWorker] = {}
-        self._workers: dict[str, list[RemoteWorker]] = {}
-        self.tell = Notices(self._notice, clock.now_s)
-        """Tells the user, by way of the pools' process and whoever started the engine."""
-        self.callers = {name: self._of(name, spec, mesh, clock) for name, spec in mesh.models.items()}
-
-    def _of(self, name: str, spec: ModelSpec, mesh: Mesh, clock: Clock) -> Caller:
-        purse = Purse(name, self._wish, metered=mesh.limits(name), looks_ahead=True, now_s=clock.now_s)
-        most = spec.workers.max * (spec.concurrency + calls_ahead(spec))
-        return Caller(name, spec, Share(self._exchange(name)), purse, clock, self.tell, most)
-
-    @property
-    def unsent(self) -> int:
-        """Wishes that wait for an earlier message to come back."""
-        return self._wishes.queued
-
-    @property
-    def unsent_calls(self) -> int:
-        """Calls, and cancellations, that wait for an earlier message to their worker to come back."""
-        return sum(worker.unsent for worker in list(self._links.values()))
-
-    async def listen(self) -> None:
-        """Pass on the pools' news, whatever becomes of their process; runs until cancelled. Calls fail when there are no pools any more."""
-        tidying = asyncio.create_task(self._tidied())
-        try:
-            await self._membership.keep()
-        except Exception as error:  # noqa: BLE001  whatever it was: who waits for news that nobody hears would wait for ever
-            _log.exception("the pools are gone")
-            what = f"the process of the model pools is gone, or not understood ({type(error).__name__})"
-            for caller in self.callers.values():
-                lost = EngineError("pool-lost", what, remedy="see Ray's logs; the run can be resumed")
-                caller.share.lose(lost)
-                caller.purse.lose(lost)
-        finally:
-            tidying.cancel()
-
-    async def join(self, life: str) -> None:
-        """See PoolLine. What calls wait for is wanted anew, under the new life."""
-        leases = {model: Lease(*caller.share.renew()) for model, caller in self.callers.items()}
-        standings = [standing for caller in self.callers.values() for standing in caller.purse.standings()]
-        waits = [wish for caller in self.callers.values() for wish in caller.purse.waits()]
-        for wish in waits:
-            self._wishes.put(_Wish(life, wish.model, purse=wish))
-        await self._actor.join.remote(self._caller, life, self._born, leases, standings)
-
-    async def _tidied(self) -> None:
-        """Give back what is leased ahead and idle: another caller may be waiting for the last of it."""
-        while True:
-            await asyncio.sleep(_TIDIES_EVERY_S)
-            for caller in self.callers.values():
-                caller.purse.give_back_ahead()
-
-    def news(self, life: str) -> Awaitable[Sequence[PoolNews] | None]:
-        """See PoolLine."""
-        return self._actor.news.remote(self._caller, life)
-
-    def _hear(self, news: PoolNews) -> None:
-        caller = self.callers[news.model]
-        match news.kind:
-            case "granted":
-                caller.share.granted(news.count)
-            case "recalled":
-                caller.share.recalled(news.count)
-            case "keep":
-                caller.share.keep_idle(bool(news.count))
-            case "workers":
-                self._workers[news.model] = [self._link(news.model, worker) for worker in news.workers]
-                self._use(news.model)
-                caller.share.staffed()
-            case "failed":
-                assert news.error is not None
-                caller.share.fail(news.error)
-            case "leased":
-                caller.purse.leased(news.run, news.count)
-            case "ahead":
-                caller.purse.leased_ahead(news.run, news.amounts, news.count)
-            case "refused":
-                assert news.failure is not None
-                caller.purse.refused(news.run, news.failure)
-            case "start" | "notice":
-                raise AssertionError("a caller starts no workers, and talks to no user")
-
-    def _use(self, model: str) -> None:
-        """Send calls to the workers that are up; with none up they wait for one to be back."""
-        workers = self._workers[model]
-        self.callers[model].use([worker for worker in workers if worker.up] or [*workers])
-
-    def _link(self, model: str, worker: "ActorProxy[_ModelWorker]") -> RemoteWorker:
-        key = worker._actor_id.hex()  # type: ignore[union-attr]  # the one name that survives a handle's copies
-        if key not in self._links:
-            self._links[key] = RemoteWorker(worker, lambda: self._turned(model, key))
-        return self._links[key]
-
-    def _turned(self, model: str, key: str) -> None:
-        """A worker went down, or is up again."""
-        self._use(model)
-        if not self._links[key].up:
-            doing = "it is waited for, and its calls are made again"
-            self.tell(Notice(code="worker-lost", where=model, what="a worker's process died or stands still", doing=doing))
-
-    def _exchange(self, model: str) -> Callable[[int, int], None]:
-        def exchange(want: int, give_back: int) -> None:
-            self._wishes.put(_Wish(self._membership.life, model, want, give_back))
-
-        return exchange
-
-    def _wish(self, wish: PurseWish) -> None:
-        self._wishes.put(_Wish(self._membership.life, wish.model, purse=wish))
-
-    def _notice(self, notice: Notice) -> None:
-        self._wishes.put(_Wish(self._membership.life, notice.where, notice=notice))
-
-    async def _send(self, wishes: Sequence[_Wish]) -> Sequence[None]:
-        life = wishes[-1].life  # the latest; those of earlier lives were told by its joining
-        current = [wish for wish in wishes if wish.life == life]
-        await self._membership.tell(life, lambda: self._actor.exchange.remote(self._caller, life, current))
-        return [None] * len(wishes)

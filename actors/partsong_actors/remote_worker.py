@@ -46,6 +46,7 @@ class RemoteWorker:
         self._slack_s = slack_s
         self._link: Link[Call, Completion | Failure] = Link(self, CALLS, REPLIES, turned=self._turned, deaf_after_s=deaf_after_s)
         self._return: asyncio.Task[None] | None = None
+        self._waiting = 0
         self._up = asyncio.Event()
         self._up.set()
 
@@ -53,6 +54,11 @@ class RemoteWorker:
     def up(self) -> bool:
         """Whether it takes calls, as far as is known."""
         return self._up.is_set()
+
+    @property
+    def pending(self) -> int:
+        """Calls that were given to it and are not answered; also those that wait for its process to be back."""
+        return self._link.pending + self._waiting
 
     @property
     def unsent(self) -> int:
@@ -79,11 +85,14 @@ class RemoteWorker:
 
     async def _is_back(self) -> bool:
         """Wait for the process, as long as such waiting is worth while; the row's own deadline is watched by who works it."""
+        self._waiting += 1
         try:
             async with asyncio.timeout(self._back_within_s):
                 await self._up.wait()
         except TimeoutError:
             return False
+        finally:
+            self._waiting -= 1
         return True
 
     def _down(self) -> None:

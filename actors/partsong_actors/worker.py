@@ -1,11 +1,13 @@
 """ModelWorker: the Ray shell of one model's worker."""
 
 import asyncio
+from dataclasses import dataclass
 
 import ray
 
 from partsong.contracts import Call, Completion, Failure
 from partsong.contracts.messages import CompletedOrFailed
+from partsong.pool.built import built_from
 from partsong.telemetry.levels import REPLIES_WAITING
 from partsong.wire import Codec
 from partsong.work.memory import settle
@@ -14,21 +16,36 @@ from partsong_actors.link import Mailbox
 from partsong_actors.memory_watch import end_if_without_memory, end_without_memory
 from partsong_actors.setup import Setup
 
-__all__ = ["CALLS", "REPLIES", "ModelWorker"]
+__all__ = ["CALLS", "REPLIES", "ModelWorker", "Opened"]
 
 CALLS: Codec[Call] = Codec(Call)
 REPLIES: Codec[Completion | Failure] = Codec(CompletedOrFailed)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a worker tells of itself when its model takes calls."""
+
+    node: str
+    """Ray's id of the node that it is on."""
+    concurrency: int
+    """Calls that it makes at once."""
+    built: str
+    """See built_from."""
 
 
 class _ModelWorker:
     """One adapter, its calls in flight. Opened by its first call if nobody opened it, so that a restarted worker goes on by itself."""
 
     def __init__(self, setup: Setup, name: str, secret: str | None) -> None:
-        if secret is not None:
-            no_core_dumps()
         mesh = setup.unpacked()
+        key = setup.secret(name, mesh, secret)
+        if key is not None:
+            no_core_dumps()
+        spec = mesh.models[name]
+        self._about = Opened(ray.get_runtime_context().get_node_id(), spec.concurrency, built_from(spec))
         self._telemetry = setup.telemetry(mesh.telemetry, f"worker-{name}")
-        self._worker = setup.worker(name, mesh, secret, self._telemetry)
+        self._worker = setup.worker(name, mesh, key, self._telemetry)
         self._opening: asyncio.Task[None] | None = None
         self._mailbox = Mailbox(self._ask, CALLS, REPLIES)
         self._telemetry.gauge(*REPLIES_WAITING, lambda: self._mailbox.waiting_replies)
@@ -36,9 +53,15 @@ class _ModelWorker:
         settle()
 
     @ray.method
-    async def open(self) -> None:
+    async def open(self) -> Opened:
         """Return when the model takes calls."""
         await self._opened()
+        return self._about
+
+    @ray.method
+    async def stay(self) -> None:
+        """Never return: who waits for it hears at once when this process ends."""
+        await asyncio.Event().wait()
 
     @ray.method
     async def exchange(self, caller: str, envelope: bytes) -> bytes:

@@ -83,8 +83,8 @@ class Limiter:
     def __init__(self, models: Mapping[str, ModelSpec], accounts: Mapping[str, Limits]) -> None:
         self._models = models
         self._accounts = accounts
-        of_accounts = {name: _lasting(limits, f"account {name}") for name, limits in accounts.items()}
-        self._meters = {name: [*_lasting(spec.limits, name), *of_accounts.get(spec.account or "", ())] for name, spec in models.items()}
+        self._lasting: dict[tuple[str, str], Meter] = {}
+        self._meters = self._arranged()
         self._runs: dict[str, _RunMeters] = {}
         self._held: dict[Purpose, Amounts] = {}
         self._used: dict[Purpose, Amounts] = {}
@@ -125,6 +125,22 @@ class Limiter:
                 meter.settle(one.leased, one.used, one.age_s, now_s)
         self._held[purpose], self._used[purpose] = held, used
         return self.due(now_s)
+
+    def change(self, models: Mapping[str, ModelSpec], accounts: Mapping[str, Limits], now_s: float) -> Sequence[LimitInstruction]:
+        """Other limits hold from now on; what was used under a limit of the same kind still counts."""
+        self._models, self._accounts = models, accounts
+        self._meters = self._arranged()
+        for run in self._runs.values():
+            run.change(models, accounts, self._meters)
+        for purpose in [purpose for purpose in (*self._lanes, *self._held) if purpose.model not in models]:
+            self._lanes.pop(purpose, None)
+            self._held.pop(purpose, None)
+            self._used.pop(purpose, None)
+        return self.due(now_s)
+
+    def presume(self, now_s: float) -> Sequence[tuple[Meter, float]]:
+        """Callers that held amounts were not heard of: they may have used all. Return what is in flight, to be released when it is over."""
+        return [(meter, held) for meter in self.lasting if (held := meter.presume(now_s))]
 
     def join(
         self, caller: str, born: str, standings: Sequence[Standing], now_s: float, *, dollars_in_terms: bool = False
@@ -179,6 +195,20 @@ class Limiter:
         firsts = ((purpose, wants[0]) for purpose, wants in self._lanes.items())
         return min((max(meter.fits_at_s(need, now_s) for meter in self._of(purpose)) for purpose, need in firsts), default=math.inf)
 
+    def _arranged(self) -> dict[str, list[Meter]]:
+        """Return each model's meters, its account's among them; those that were there before go on."""
+        there, self._lasting = self._lasting, {}
+        for owner, limits in (*((name, spec.limits) for name, spec in self._models.items()), *_named(self._accounts)):
+            for kind, limit, horizon, counts in _kinds(limits):
+                what = f"{kind} {limit:g} of {owner}"
+                meter = self._lasting[owner, kind] = there.get((owner, kind)) or Meter(what, limit, horizon, counts)
+                if meter.what != what:
+                    meter.change(what, limit)
+        return {
+            name: [meter for (owner, _), meter in self._lasting.items() if owner in (name, f"account {spec.account}")]
+            for name, spec in self._models.items()
+        }
+
     def _served(self, purpose: Purpose, taken: set[int], now_s: float) -> list[LimitInstruction]:
         """Lease or refuse the lane's first want, which moves the lane to the end; nothing when it has to wait."""
         wants, meters = self._lanes[purpose], self._of(purpose)
@@ -223,7 +253,7 @@ class Limiter:
             del self._lanes[purpose]
 
     def _of(self, purpose: Purpose) -> list[Meter]:
-        return self._runs[purpose.run].of[purpose.model]
+        return self._runs[purpose.run].of.get(purpose.model, [])  # of a model that was taken out, nothing is counted any more
 
     def _enter(self, run: str, terms: Terms, now_s: float) -> None:
         """Make the run's meters when it is first seen; a changed budget takes the place of the old one."""
@@ -261,12 +291,25 @@ class _RunMeters:
     ) -> None:
         self._budget = Meter("the run's budget", math.inf, Horizon.RUN, _usd)
         self.rebudget(terms)
-        of_accounts = {name: _of_run(limits, f"account {name}") for name, limits in accounts.items()}
-        own = {name: [self._budget, *_of_run(spec.limits, name), *of_accounts.get(spec.account or "", ())] for name, spec in models.items()}
+        self._limited: dict[str, Meter] = {}
+        self.of: dict[str, list[Meter]] = {}
+        self.change(models, accounts, lasting)
         for name, spent_usd in terms.spent_usd.items():
-            for meter in own.get(name, (self._budget,)):
+            for meter in (one for one in self.of.get(name, (self._budget,)) if one.horizon is Horizon.RUN):
                 meter.add(spent_usd, now_s, now_s)
-        self.of = {name: [*lasting[name], *meters] for name, meters in own.items()}
+
+    def change(self, models: Mapping[str, ModelSpec], accounts: Mapping[str, Limits], lasting: Mapping[str, Sequence[Meter]]) -> None:
+        """Hold to these limits from now on; what the run has spent under a limit still counts."""
+        there, self._limited = self._limited, {}
+        for owner, limits in (*((name, spec.limits) for name, spec in models.items()), *_named(accounts)):
+            if (limit := limits.usd_per_run) is not None:
+                what = f"usd_per_run {limit:g} of {owner}"
+                meter = self._limited[owner] = there.get(owner) or Meter(what, limit, Horizon.RUN, _usd)
+                meter.change(what, limit)
+        self.of = {name: [*lasting[name], self._budget, *self._limiting(name, f"account {spec.account}")] for name, spec in models.items()}
+
+    def _limiting(self, *owners: str) -> Sequence[Meter]:
+        return [self._limited[owner] for owner in owners if owner in self._limited]
 
     def rebudget(self, terms: Terms) -> None:
         self._budget.limit = math.inf if terms.budget_usd is None else terms.budget_usd
@@ -277,16 +320,12 @@ def _usd(amounts: Amounts) -> float:
     return amounts.usd
 
 
-def _of_run(limits: Limits, whose: str) -> list[Meter]:
-    return (
-        []
-        if limits.usd_per_run is None
-        else [Meter(f"usd_per_run {limits.usd_per_run:g} of {whose}", limits.usd_per_run, Horizon.RUN, _usd)]
-    )
+def _named(accounts: Mapping[str, Limits]) -> Sequence[tuple[str, Limits]]:
+    return [(f"account {name}", limits) for name, limits in accounts.items()]
 
 
-def _lasting(limits: Limits, whose: str) -> list[Meter]:
-    """Return the meters of all limits but those of a run."""
+def _kinds(limits: Limits) -> Sequence[tuple[str, float, Horizon, Callable[[Amounts], float]]]:
+    """Return all limits but those of a run."""
     kinds: list[tuple[str, float | None, Horizon, Callable[[Amounts], float]]] = [
         ("requests_per_minute", limits.requests_per_minute, Horizon.MINUTE, lambda amounts: amounts.requests),
         ("input_tokens_per_minute", limits.input_tokens_per_minute, Horizon.MINUTE, lambda amounts: amounts.prompt_tokens),
@@ -295,7 +334,7 @@ def _lasting(limits: Limits, whose: str) -> list[Meter]:
         ("calls_in_flight", limits.calls_in_flight, Horizon.AT_ONCE, lambda amounts: amounts.requests),
         ("usd_per_day", limits.usd_per_day, Horizon.DAY, _usd),
     ]
-    return [Meter(f"{name} {limit:g} of {whose}", limit, horizon, counts) for name, limit, horizon, counts in kinds if limit is not None]
+    return [(name, limit, horizon, counts) for name, limit, horizon, counts in kinds if limit is not None]
 
 
 def _refusal(meter: Meter, need: Amounts, purpose: Purpose, now_s: float) -> Failure:

@@ -165,6 +165,25 @@ class Meter:
         """Count what a caller holds already, whether or not it fits."""
         self._leased += self._held(amounts)
 
+    def change(self, what: str, limit: float) -> None:
+        """Hold to another limit from now on; what was used still counts."""
+        self.what, self.limit = what, limit
+        self._burst = max(min(1.0, limit), _BURST_SHARE * limit)
+
+    def presume(self, now_s: float) -> float:
+        """Count all that is left as used just now, and as in flight: by callers that nobody has heard of. Return what `release` takes."""
+        left = max(0.0, self.left)
+        if self.horizon is Horizon.MINUTE:
+            self.add(left, now_s, now_s)
+        if self.horizon is not Horizon.AT_ONCE:
+            return 0.0
+        self._leased += left
+        return left
+
+    def release(self, amount: float) -> None:
+        """What was presumed to be in flight must have ended."""
+        self._leased = max(0.0, self._leased - amount)
+
     def reset(self) -> None:
         """A new day: forget what was used."""
         self._used = 0.0

@@ -89,7 +89,9 @@ class Permits:
         return self._settle()
 
     def resize(self, capacity: int) -> Sequence[Instruction]:
-        """Workers came or went. Below what is leased, nothing is granted until enough has come back."""
+        """Workers came or went. Below what is leased, nothing is granted until enough has come back, which callers are asked for."""
+        if capacity == self._capacity:
+            return []
         self._capacity = capacity
         return self._settle()
 
@@ -101,7 +103,7 @@ class Permits:
         return [KeepIdle(caller, len(self._held) == 1) for caller in self._held]
 
     def _settle(self) -> list[Instruction]:
-        return [*self._grants(), *self._recalls()]
+        return [*self._grants(), *self._excess(), *self._recalls()]
 
     def _grants(self) -> list[Instruction]:
         """Lease what is free, one by one, to who holds the fewest: a caller of a thousand calls does not keep one of ten waiting."""
@@ -116,6 +118,16 @@ class Permits:
                 del self._wanted[caller]
             granted[caller] = granted.get(caller, 0) + 1
         return [Grant(caller, count) for caller, count in granted.items()]
+
+    def _excess(self) -> list[Instruction]:
+        """Ask for what is leased beyond the capacity, from who holds most: whoever keeps idle permits gives them back at once."""
+        excess = self.leased - sum(self._recalled.values()) - self._capacity
+        recalls: dict[str, int] = {}
+        for _ in range(excess):
+            caller = max(self._held, key=lambda name: self._held[name] - self._recalled.get(name, 0))
+            self._recalled[caller] = self._recalled.get(caller, 0) + 1
+            recalls[caller] = recalls.get(caller, 0) + 1
+        return [Recall(caller, count) for caller, count in recalls.items()]
 
     def _recalls(self) -> list[Instruction]:
         """Ask callers above a fair share for what the waiting ones lack of theirs."""

@@ -58,7 +58,8 @@ class Purse:
         """`metered` says that the model is limited whatever the run; `looks_ahead` that asking the limiter takes a message."""
         self._model = model
         self._exchange = exchange
-        self._metered = metered
+        self.metered = metered
+        """Whether the model is limited whatever the run; it may change while calls are in flight."""
         self._looks_ahead = looks_ahead
         self._now_s = now_s
         self._runs: dict[str, _RunPurse] = {}
@@ -71,7 +72,7 @@ class Purse:
 
     def limits(self, terms: Terms) -> bool:
         """Whether calls of a run on these terms need a reservation."""
-        return self._metered or terms.budget_usd is not None
+        return self.metered or terms.budget_usd is not None
 
     async def reserve(self, run: str, terms: Terms, need: Amounts) -> Reservation | Failure:
         """Return when the call may be made, or why it will not be. Cancelled while waiting, nothing is held."""

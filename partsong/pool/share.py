@@ -2,12 +2,18 @@
 
 import asyncio
 import math
+import time
+from collections import Counter, deque
 from collections.abc import Callable
 
 from partsong.errors import PartsongError
-from partsong.pool.fair import FairQueue
+from partsong.pool.fair import FairQueue, Ticket
+from partsong.pool.waits import NO_WAIT, Waited, bucket
 
 __all__ = ["NoWorkerError", "Share"]
+
+_Waiter = tuple[asyncio.Future[None], float]
+"""A call that waits, and since when."""
 
 
 class NoWorkerError(Exception):
@@ -21,9 +27,14 @@ class NoWorkerError(Exception):
 class Share:
     """Permits leased by this caller. `exchange(want, give_back)` asks the pool for more, or gives some back, without waiting for it."""
 
-    def __init__(self, exchange: Callable[[int, int], None]) -> None:
+    def __init__(self, exchange: Callable[[int, int], None], now_s: Callable[[], float] = time.monotonic) -> None:
         self._exchange = exchange
-        self._waiters: FairQueue[asyncio.Future[None]] = FairQueue()
+        self._now_s = now_s
+        self._waiters: FairQueue[_Waiter] = FairQueue()
+        self._arrivals: deque[Ticket[_Waiter]] = deque()  # those that still wait, and others until they come to the front
+        self._waits: Counter[int] = Counter()
+        self._most_in_use = 0
+        self._paused = False
         self._most_busy = math.inf
         self._idle = 0
         self._keep_idle = False
@@ -52,8 +63,9 @@ class Share:
             raise error
         if self.try_acquire():
             return
-        waiter = asyncio.get_running_loop().create_future()
-        ticket = self._waiters.push(run, weight, waiter)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ticket = self._waiters.push(run, weight, (waiter, self._now_s()))
+        self._arrivals.append(ticket)
         self._tell(0)
         try:
             await waiter
@@ -65,10 +77,11 @@ class Share:
 
     def try_acquire(self) -> bool:
         """Take a permit if one is idle and no call waits for it."""
-        if not self._idle or self._waiters or self._busy >= self._most_busy:
+        if not self._idle or self._waiters or self._busy >= self._most_busy or self._paused:
             return False
         self._idle -= 1
-        self._busy += 1
+        self._use()
+        self._waits[NO_WAIT] += 1
         return True
 
     def hold_to(self, most_busy: float) -> None:
@@ -76,6 +89,22 @@ class Share:
         if most_busy != self._most_busy:
             self._most_busy = most_busy
             self._settle(0)
+
+    def pause(self, paused: bool) -> None:
+        """Whether calls are to wait whatever is leased: the pools may have leased it to others."""
+        if paused != self._paused:
+            self._paused = paused
+            self._settle(0)
+
+    def waited(self) -> Waited:
+        """Return how calls have waited since this was last asked; calls that wait for the provider, not for a worker, are not counted."""
+        while self._arrivals and not self._arrivals[0].queued:
+            self._arrivals.popleft()
+        waits, self._waits = self._waits, Counter()
+        busy, self._most_in_use = max(self._busy, self._most_in_use), self._busy
+        if self._held_back or not self._arrivals:
+            return Waited(busy, waits=dict(waits))
+        return Waited(busy, len(self._waiters), self._now_s() - self._arrivals[0].item[1], dict(waits))
 
     def release(self) -> None:
         """Give one permit up: to the pool if it asked for it, to the next call that waits, else keep it idle."""
@@ -117,9 +146,18 @@ class Share:
         self._lost = error
         self._refuse()
 
+    @property
+    def _held_back(self) -> bool:
+        """Whether calls wait because the provider is overloaded, not for want of permits."""
+        return self._busy >= self._most_busy or self._paused
+
+    def _use(self) -> None:
+        self._busy += 1
+        self._most_in_use = max(self._most_in_use, self._busy)
+
     def _refuse(self) -> None:
         while self._waiters:
-            waiter = self._waiters.pop()
+            waiter, _ = self._waiters.pop()
             if not waiter.done() and (error := self._refusal()) is not None:
                 waiter.set_exception(error)
 
@@ -135,11 +173,13 @@ class Share:
         back = min(self._idle, self._owed)
         self._owed -= back
         self._idle -= back
-        while self._idle and self._waiters and self._busy < self._most_busy:
-            waiter = self._waiters.pop()
+        now_s = self._now_s() if self._waiters else 0.0
+        while self._idle and self._waiters and self._busy < self._most_busy and not self._paused:
+            waiter, since_s = self._waiters.pop()
             if not waiter.done():
                 self._idle -= 1
-                self._busy += 1
+                self._use()
+                self._waits[bucket(now_s - since_s) if not self._held_back else NO_WAIT] += 1
                 waiter.set_result(None)
         if not self._keep_idle:
             back += self._idle

@@ -8,7 +8,7 @@ callers (permits, rates, dollars) is leased through `Share` and `Purse`.
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from partsong.contracts import Call, Completion, Failure, FailureCode, ModelSpec, Task, Terms, Usage
@@ -22,6 +22,7 @@ from partsong.pool.purse import Purse, Reservation
 from partsong.pool.retry import RetryPolicy
 from partsong.pool.retry_budget import RetryBudget
 from partsong.pool.share import NoWorkerError, Share
+from partsong.pool.waits import Waited
 from partsong.work import told
 from partsong.work.clock import Clock
 from partsong.work.hedged import Hedged
@@ -115,10 +116,10 @@ class Caller:
         self.share = share
         self.purse = purse
         self.forecast = Forecast(spec.price)
-        self.retried = 0
-        """Attempts after a call's first, so far."""
         self.gate: Tenure | None = None
         """What must be held for a call to be made; None where nobody can take its place unseen."""
+        self.retried = 0
+        """Attempts after a call's first, so far."""
         self._clock = clock
         self._tell = tell
         self._policy = RetryPolicy(spec.retries)
@@ -126,7 +127,8 @@ class Caller:
         self._breaker = None if spec.breaker == "off" else Breaker(spec.breaker)
         self._patience_s = 0.0 if spec.breaker == "off" else spec.breaker.patience
         self._seats = Seats(None if spec.breaker == "off" else spec.breaker, clock.dice)
-        self._limit = AdaptiveLimit(most_in_flight or spec.workers.max * spec.concurrency) if spec.adaptive else None
+        self._most_in_flight = most_in_flight or spec.workers.max * spec.concurrency
+        self._limit = AdaptiveLimit(self._most_in_flight) if spec.adaptive else None
         self._hedge = None if spec.hedge is None else Hedge(spec.hedge.after, spec.hedge.share)
         self._quarantine = Quarantine()
         self._in_flight = 0
@@ -136,6 +138,30 @@ class Caller:
     def use(self, workers: Sequence[WorkerHandle]) -> None:
         """Send calls to these workers from now on; calls in flight stay where they are."""
         self._seats.use(workers)
+
+    def change(self, spec: ModelSpec, most_in_flight: int) -> None:
+        """The model's entry is another from now on; calls under way keep to the old one until their next attempt."""
+        before, self.spec = self.spec, spec
+        self._policy = RetryPolicy(spec.retries)
+        if spec.retry_share != before.retry_share:
+            self._retries = RetryBudget(spec.retry_share, _RETRIES_PER_S)
+        if spec.price != before.price:
+            self.forecast = Forecast(spec.price)
+        if spec.breaker != before.breaker:
+            self._breaker = None if spec.breaker == "off" else Breaker(spec.breaker)
+            self._patience_s = 0.0 if spec.breaker == "off" else spec.breaker.patience
+            self._seats.change(None if spec.breaker == "off" else spec.breaker)
+        if spec.hedge != before.hedge:
+            self._hedge = None if spec.hedge is None else Hedge(spec.hedge.after, spec.hedge.share)
+        if (spec.adaptive, most_in_flight) != (before.adaptive, self._most_in_flight):
+            self._most_in_flight = most_in_flight
+            self._limit = AdaptiveLimit(most_in_flight) if spec.adaptive else None
+            self.share.hold_to(math.inf if self._limit is None else self._limit.limit)
+
+    def waited(self) -> Waited:
+        """Return how calls waited for a worker since this was last asked; while a rate or a budget is used up, none waits for that."""
+        waited = self.share.waited()
+        return replace(waited, waiting=0, oldest_s=0.0, waits={}) if self.purse.waiting else waited
 
     @property
     def breaker_state(self) -> State | None:

@@ -3,9 +3,10 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from partsong.contracts import Limits, ModelSpec
 from partsong.pool.limiter import Limiter, LimitInstruction, Purpose, Standing
 from partsong.pool.meter import Meter
 from partsong.pool.purse import PurseWish
@@ -74,6 +75,16 @@ class Metering:
         self._hand_out(self._limiter.join(caller, born, standings, now_s, dollars_in_terms=dollars_in_terms))
         self._schedule()
 
+    def change(self, models: Mapping[str, ModelSpec], accounts: Mapping[str, Limits]) -> None:
+        """See Limiter.change."""
+        self._hand_out(self._limiter.change(models, accounts, self._clock.now_s()))
+        self._schedule()
+
+    def presume(self, for_s: float) -> None:
+        """See Limiter.presume; what is in flight unheard of is over after so long."""
+        presumed = self._limiter.presume(self._clock.now_s())
+        asyncio.get_running_loop().call_later(for_s, self._release, presumed)
+
     def open(self) -> None:
         """Carry out what was held, and all that comes from now on."""
         held, self._held = self._held or [], None
@@ -84,6 +95,12 @@ class Metering:
         """Wake no more."""
         if self._timer is not None:
             self._timer.cancel()
+
+    def _release(self, presumed: Sequence[tuple[Meter, float]]) -> None:
+        for meter, amount in presumed:
+            meter.release(amount)
+        self._hand_out(self._limiter.due(self._clock.now_s()))
+        self._schedule()
 
     def _share_used(self, meter: Meter) -> float:
         return meter.share_used(self._clock.now_s())

@@ -41,6 +41,11 @@ class Seats:
         known = {id(seat.worker): seat for seat in self._seats}
         self._seats = [known.get(id(worker)) or self._seat(worker) for worker in workers]
 
+    def change(self, breaker: BreakerSpec | None) -> None:
+        """Give workers a rest by other rules from now on; what was learned of them is forgotten."""
+        self._breaker = breaker
+        self._seats = [self._seat(seat.worker) for seat in self._seats]
+
     def take(self, now_s: float) -> tuple[Seat, Admission | None] | None:
         """Return the seat of the next call; one that is given a rest only for a probe, or when all are. None: there is no worker.
 

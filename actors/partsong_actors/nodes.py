@@ -1,0 +1,110 @@
+"""Nodes: which of the cluster's are going away, and whether any could ever take a worker."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import _raylet
+from ray._private import state as ray_state
+
+from partsong.contracts import Notice, Resources
+
+__all__ = ["Node", "Nodes", "fits", "waits_for_a_node"]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One that is alive."""
+
+    id: str
+    resources: Mapping[str, float]
+    """In all, whether used or not."""
+    labels: Mapping[str, str]
+    free: Mapping[str, float]
+    """What of it is not used."""
+
+
+class Nodes:
+    """The cluster that this process is connected to."""
+
+    def __init__(self) -> None:
+        self._head: Any = None
+
+    def alive(self) -> Sequence[Node]:
+        """Return those that are there."""
+        known: Any = ray
+        known_more: Any = ray_state
+        free = known_more.available_resources_per_node()
+        return [
+            Node(one["NodeID"], one["Resources"], one.get("Labels") or {}, free.get(one["NodeID"], {}))
+            for one in known.nodes()
+            if one["Alive"]
+        ]
+
+    def leaving(self) -> frozenset[str]:
+        """Return the ids of those that are being drained, or about to be taken away."""
+        if self._head is None:
+            raylet: Any = _raylet
+            self._head = raylet.GcsClient(address=ray.get_runtime_context().gcs_address)
+        return frozenset(self._head.get_draining_nodes())
+
+    def unplaced(self, actor: str) -> bool:
+        """Whether the actor of this id has no process on any node yet, or no more."""
+        found: Any = ray_state.actors(actor)
+        return bool(found) and found["State"] in _NOWHERE
+
+
+def fits(need: Resources, node: Node) -> bool:
+    """Whether the node could take such a worker if it were empty; its labels are compared where a selector is a plain value."""
+    labelled = all(_matches(wanted, node.labels.get(name)) for name, wanted in need.labels.items())
+    return labelled and _fits(need, node.resources)
+
+
+def waits_for_a_node(model: str, need: Resources, nodes: Sequence[Node]) -> Notice | None:
+    """Return what is told of a worker that cannot be placed; None where it could be, and is about to."""
+    wanted = _told(_amounts(need), need.labels)
+    could = [node for node in nodes if fits(need, node)]
+    if any(_fits(need, node.free) for node in could):
+        return None
+    if could:
+        what = f"a worker waits for a node with room for {wanted}: those that could take it are full"
+    else:
+        there = "; ".join(sorted({_told(_of_interest(node, need), node.labels if need.labels else {}) for node in nodes}))
+        what = f"a worker waits for a node with {wanted}: none has it; nodes have {there}"
+    doing = "it starts when there is one; until then its calls wait, or go to the other workers"
+    return Notice(code="no-node", where=model, what=what, doing=doing)
+
+
+def _amounts(need: Resources) -> dict[str, float]:
+    amounts = {"CPU": need.cpu, "GPU": need.gpu, "memory": float(need.memory or 0)} | dict(need.custom)
+    return {name: amount for name, amount in amounts.items() if amount}
+
+
+def _of_interest(node: Node, need: Resources) -> dict[str, float]:
+    return {name: node.resources.get(name, 0.0) for name in ({"CPU": 0.0} | _amounts(need))}
+
+
+def _told(amounts: Mapping[str, float], labels: Mapping[str, str]) -> str:
+    parts = [_amount(name, amount) for name, amount in amounts.items()]
+    own = [f"{name}={value}" for name, value in labels.items() if not name.startswith("ray.io/node-id")]
+    return ", ".join([*parts, *own]) or "nothing in particular"
+
+
+def _amount(name: str, amount: float) -> str:
+    return f"{amount / 1e9:.3g} GB memory" if name == "memory" else f"{_UNITS.get(name, name)} {amount:g}"
+
+
+def _fits(need: Resources, there: Mapping[str, float]) -> bool:
+    return all(there.get(name, 0.0) >= amount for name, amount in _amounts(need).items())
+
+
+_UNITS = {"CPU": "cpu", "GPU": "gpu"}
+_NOWHERE = frozenset({"DEPENDENCIES_UNREADY", "PENDING_CREATION", "RESTARTING"})
+
+
+def _matches(wanted: str, label: str | None) -> bool:
+    """Compare as Ray does: `value`, `!value`, `in(a, b)`, `!in(a, b)`."""
+    negated, rest = wanted.startswith("!"), wanted.removeprefix("!")
+    values = [one.strip() for one in rest[3:-1].split(",")] if rest.startswith("in(") and rest.endswith(")") else [rest]
+    return (label in values) != negated
