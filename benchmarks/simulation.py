@@ -32,7 +32,7 @@ from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.coordinator import Coordinator
 from partsong.work.metering import Metering
-from partsong.work.notices import Notices
+from partsong.work.notices import Notices, logged
 from partsong.work.synthesizer import Synthesizer
 
 MESH = """\
@@ -201,7 +201,7 @@ class Member:
         spec = mesh.models[MODEL]
         share = Share(lambda want, back: _queued(wishes.put((want, back))), clock.now_s)
         purse = Purse(MODEL, lambda wish: _queued(wishes.put(wish)), metered=mesh.limits(MODEL), looks_ahead=True, now_s=clock.now_s)
-        self.caller = Caller(MODEL, spec, share, purse, clock, Notices(lambda notice: None, clock.now_s))
+        self.caller = Caller(MODEL, spec, share, purse, clock, Notices(logged, clock.now_s))
         self.caller.use(workers)
 
     async def _told(self, wishes: Sequence[tuple[int, int] | PurseWish]) -> Sequence[None]:
