@@ -160,7 +160,7 @@ def _under_way(coordinator: RemoteCoordinator) -> int:
 
 def _waits(name: str, room: str) -> Notice:
     doing = f"it needs {room}; rows wait, or go to others" if room else "rows wait, or go to others"
-    return Notice(code="waits-for-node", where=name, what="it has no node yet", doing=doing)
+    return Notice(code="no-node", where=name, what="it has no node yet", doing=doing)
 
 
 def _failed(name: str, error: PartsongError) -> Notice:

@@ -1,9 +1,12 @@
 """The Ray engine: the same cores as the inline engine, each in an actor; needs a Ray that is initialised."""
 
 import asyncio
+import logging
 import math
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +17,7 @@ from ray.actor import ActorProxy
 from partsong.contracts import Row, RowOutcome
 from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.contracts.epoch import Epoch
-from partsong.errors import EngineError, MeshError
+from partsong.errors import EngineError, MeshError, PartsongError
 from partsong.mesh import Mesh
 from partsong.telemetry import Telemetry
 from partsong.telemetry.levels import MESSAGES_UNSENT
@@ -31,7 +34,9 @@ from partsong_actors.system import System, end_system
 
 __all__ = ["RayEngine"]
 
-_STAFF_EVERY_S = 5.0
+_log = logging.getLogger(__name__)
+
+_LISTENS_FOR_S = 5.0
 
 _LIVES = 5
 """Deaths of its coordinator that one row lives through."""
@@ -118,6 +123,11 @@ class RayEngine:
         await end_system(self._system.name, self._system.namespace, self._system.health.closes_within_s)
 
     @property
+    def setup(self) -> Setup:
+        """What every actor of the system is told."""
+        return self._setup
+
+    @property
     def journal(self) -> JournalClient:
         """See Engine.journal."""
         if self._journal is None:
@@ -194,11 +204,16 @@ class RayEngine:
             )
 
     async def _told_by(self, staff: "ActorProxy[_StaffActor]") -> None:
-        """See that the staff is at work, also when it was restarted."""
+        """Pass on what the system tells, whatever becomes of the staff's process."""
+        listener = uuid.uuid4().hex
         lost = EngineError("staff-lost", "the process of the staff is gone", remedy="see Ray's logs; the run can be resumed")
         while True:
-            await again(staff.ready.remote, lost, math.inf)
-            await asyncio.sleep(_STAFF_EVERY_S)
+            try:
+                for notice in await again(partial(staff.notices.remote, listener, _LISTENS_FOR_S), lost, math.inf):
+                    self._tell(notice)
+            except PartsongError as error:
+                _log.error("nobody tells of workers any more: %s", error.problems[0].what)  # the system was ended
+                return
 
     async def _leave(self) -> None:
         for task in self._beside:

@@ -12,6 +12,7 @@ from ray.exceptions import RayError
 from partsong_actors.coordinator import CoordinatorActor, _CoordinatorActor
 from partsong_actors.journal import JournalActor, _JournalActor
 from partsong_actors.pool import ModelPool, _ModelPool
+from partsong_actors.present import forget
 from partsong_actors.setup import NAMESPACE, Health, Setup
 from partsong_actors.staff import StaffActor, _StaffActor
 from partsong_actors.synthesizer import SynthesizerActor, _SynthesizerActor
@@ -74,6 +75,7 @@ async def end_system(system: str, namespace: str = NAMESPACE, closes_within_s: f
     left = [actor for name in await asyncio.to_thread(names_of, system, namespace) if (actor := _found(name, namespace)) is not None]
     for actor in left:  # started meanwhile
         ray.kill(actor)
+    await asyncio.to_thread(forget, system, namespace)
     return names
 
 
