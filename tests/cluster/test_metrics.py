@@ -92,15 +92,27 @@ async def run_of(folder: Path, url: str, rows: int):
             await process.wait()
 
 
-async def eventually(holds) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                if await asyncio.to_thread(holds):
-                    return
-            except OSError:
-                pass  # it does not listen yet
-            await asyncio.sleep(0.5)
+async def eventually(holds, what: str = "") -> None:
+    try:
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    if await asyncio.to_thread(holds):
+                        return
+                except OSError:
+                    pass  # it does not listen yet
+                await asyncio.sleep(0.5)
+    except TimeoutError:
+        pytest.fail(f"not within a minute: {what}")
+
+
+async def shown(*options: str) -> dict:
+    """Return what `partsong top` says."""
+    command = [BIN / "partsong", "top", "--json", "--interval", "11", *options]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    told, _ = await process.communicate()
+    assert process.returncode == 0
+    return json.loads(told)
 
 
 def queries() -> list[str]:
@@ -117,9 +129,10 @@ def without_variables(query: str) -> str:
 async def test_prometheus_scrapes_a_run_and_evaluates_every_alert_and_panel(tmp_path):
     async with OpenAIServer(latency_s=0.1) as server:
         with head(), prometheus(tmp_path):
-            await eventually(lambda: found('up{job="ray"} == 1'))
-            async with run_of(tmp_path, server.url, rows=1500) as process:
-                await eventually(lambda: found("ray_partsong_job_rows > 0") and found("ray_partsong_calls_total"))
+            await eventually(lambda: found('up{job="ray"} == 1'), "a node is scraped")
+            async with run_of(tmp_path, server.url, rows=2500) as process:
+                for metric in ("calls_total", "calls_waiting", "job_rows", "worker_waiting", "limit_used", "journal_oldest"):
+                    await eventually(lambda metric=metric: found(f"ray_partsong_{metric}"), metric)
                 served = {metric["metric"]["__name__"] for metric in found('{__name__=~"ray_partsong_.+"}')}
                 assert served <= {metric.served for metric in EXPORTED}
                 assert {series["metric"]["system"] for series in found("ray_partsong_calls_total")} == {"passing"}
@@ -129,9 +142,17 @@ async def test_prometheus_scrapes_a_run_and_evaluates_every_alert_and_panel(tmp_
                 assert b"UPSTREAM" not in page
                 for query in queries():
                     if not any(name in query for name in NOT_OF_THIS_RUN):
-                        await eventually(lambda query=query: found(without_variables(query)))
+                        await eventually(lambda query=query: found(without_variables(query)), query)
+                seen = await asyncio.gather(shown("--address", "http://127.0.0.1:8265"), shown("--prometheus", f"http://{PROMETHEUS}"))
+                for view in seen:
+                    [model], [job] = view["models"], view["jobs"]
+                    assert (model["system"], model["model"], model["breaker"]) == ("passing", "mini", "closed")
+                    assert model["in_flight"] > 0
+                    assert model["calls_per_s"] > 0
+                    assert 0 < job["share"] < 1
+                    assert view["nodes"][0]["processes"] >= 5
                 assert await process.wait() == 0
-            await eventually(lambda: sum(float(s["value"][1]) for s in found('ray_partsong_steps_total{kind="row"}')) == 1500)
+            await eventually(lambda: sum(float(s["value"][1]) for s in found('ray_partsong_steps_total{kind="row"}')) == 2500)
             assert sum(float(series["value"][1]) for series in found("ray_partsong_calls_total")) == len(server.arrivals)
             rules = [rule for group in asked("/api/v1/rules")["data"]["groups"] for rule in group["rules"]]
             assert rules

@@ -13,6 +13,7 @@ from partsong_cluster.cli.demo import EXAMPLES as DEMO_EXAMPLES
 from partsong_cluster.cli.demo import demo
 from partsong_cluster.cli.run import EXAMPLES as RUN_EXAMPLES
 from partsong_cluster.cli.run import run
+from partsong_cluster.cli.top import TOP_EXAMPLES, top
 from partsong_cluster.cli.trace import trace
 
 __all__ = ["app"]
@@ -49,6 +50,7 @@ app.command(short_help="Answer every row of a file; stop and continue at will.",
 app.command(epilog=ASK_EXAMPLES)(ask)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command(short_help="Draw what one row went through.", epilog=_TRACE_EXAMPLES)(trace)
+app.command(short_help="Watch a running cluster.", epilog=TOP_EXAMPLES)(top)
 app.command(short_help="See on real models what combining them brings.", epilog=DEMO_EXAMPLES)(demo)
 app.add_typer(config.app)
 app.add_typer(deploy.app)

@@ -1,0 +1,64 @@
+"""Dashboard: the HTTP API of a Ray cluster's head, asked with the cluster's token."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from partsong.errors import EngineError
+
+__all__ = ["DASHBOARD", "Dashboard", "token_of"]
+
+DASHBOARD = "http://127.0.0.1:8265"
+"""Where Ray's head has it, seen from itself or through a forwarded port."""
+
+_HOME_TOKEN = Path("~/.ray/auth_token")
+_TIMEOUT_S = 10.0
+_NO_TOKEN = "set RAY_AUTH_TOKEN, or put the cluster's token into ~/.ray/auth_token"  # noqa: S105  it says where one goes
+
+
+def token_of(env: Mapping[str, str] = os.environ) -> str | None:
+    """Return the cluster's token by Ray's own rules: the variable, the file that a variable names, the file in the home folder."""
+    if token := env.get("RAY_AUTH_TOKEN", "").strip():
+        return token
+    path = Path(env.get("RAY_AUTH_TOKEN_PATH") or _HOME_TOKEN).expanduser()
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
+
+
+class Dashboard:
+    """One cluster's; blocking."""
+
+    def __init__(self, url: str, token: str | None, timeout_s: float = _TIMEOUT_S) -> None:
+        self.url = url.rstrip("/")
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._timeout_s = timeout_s
+
+    def status(self, path: str, *, with_token: bool = True) -> int:
+        """Return the HTTP status of a page. Raises EngineError when nobody answers."""
+        return self._get(path, self._headers if with_token else {}).status_code
+
+    def get(self, path: str) -> Any:
+        """Return the JSON at a path. Raises EngineError with what to do: unreachable, or refused for want of the right token."""
+        answer = self._get(path, self._headers)
+        if answer.status_code in (401, 403):
+            what = f"{self.url} refuses: " + ("the token is wrong" if self._headers else "it wants the cluster's token")
+            raise EngineError("ray-token", what, remedy=_NO_TOKEN)
+        try:
+            answer.raise_for_status()
+            return answer.json()
+        except (httpx.HTTPStatusError, ValueError) as error:
+            what = f"{self.url}{path} answers {answer.status_code}, and not as Ray's dashboard does"
+            raise EngineError("ray-unreachable", what, remedy="give the dashboard's address: http://HEAD:8265") from error
+
+    def _get(self, path: str, headers: Mapping[str, str]) -> httpx.Response:
+        try:
+            return httpx.get(self.url + path, headers=dict(headers), timeout=self._timeout_s, follow_redirects=False)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            what = f"no dashboard answers at {self.url} ({type(error).__name__})"
+            remedy = "check the address; from afar forward the port: ssh -L 8265:127.0.0.1:8265 HEAD"
+            raise EngineError("ray-unreachable", what, remedy=remedy) from error
