@@ -28,6 +28,10 @@ class Engine(Protocol):
         """Rows worth having in flight: enough to keep every worker busy, no more."""
         ...
 
+    def over(self, run: str) -> None:
+        """Forget the run: no more of its rows will come in this session. What the journal holds of it stays."""
+        ...
+
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
         """Answer one row; its record is durable when this returns.
 

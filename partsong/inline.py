@@ -71,6 +71,7 @@ class InlineEngine:
         self._tell = Notices(tell or logged, self._clock.now_s)
         self._resources = AsyncExitStack()
         self._metering: Metering | None = None
+        self._callers: Mapping[str, Caller] = {}
         self._coordinator: Coordinator | None = None
         self._journal: Journal | None = None
 
@@ -80,7 +81,7 @@ class InlineEngine:
         pools = {name: _InlinePool(name, spec, self) for name, spec in self._mesh.models.items()}
         for pool in pools.values():
             self._resources.push_async_callback(pool.close)
-        callers = {name: pool.caller for name, pool in pools.items()}
+        callers = self._callers = {name: pool.caller for name, pool in pools.items()}
         self._metering = Metering(Limiter(self._mesh.models, self._mesh.accounts), self._clock, partial(_handed_out, callers))
         self._metering.watched(self._telemetry)
         self._resources.callback(self._metering.close)
@@ -106,6 +107,11 @@ class InlineEngine:
     def concurrency(self) -> int:
         """See Engine.concurrency."""
         return self._mesh.concurrency
+
+    def over(self, run: str) -> None:
+        """See Engine.over."""
+        for caller in self._callers.values():
+            caller.purse.forget(run)
 
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
         """See Engine.answer."""

@@ -80,6 +80,7 @@ class OpenMesh:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
+            rows.end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,10 @@ class _Rows:
         self._today = today
         self._run = f"open-{uuid.uuid4().hex[:12]}"
         self._numbers = itertools.count()
+
+    def end(self) -> None:
+        """No more will come."""
+        self._engine.over(self._run)
 
     async def answer(self, question: str | Task, use: str | None, on_text: Callable[[str], None] | None = None) -> Reply:
         number = next(self._numbers)

@@ -30,6 +30,7 @@ class ScriptedEngine:
         self.concurrency = concurrency
         self.telemetry = telemetry or Telemetry.off()
         self.asked: list[Row] = []
+        self.ended: list[str] = []
         self.in_flight = 0
         self.most_in_flight = 0
         self._script = script
@@ -47,6 +48,9 @@ class ScriptedEngine:
     def journal(self) -> Journal:
         assert self._journal is not None
         return self._journal
+
+    def over(self, run: str) -> None:
+        self.ended.append(run)
 
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
         self.asked.append(row)

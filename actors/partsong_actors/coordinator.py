@@ -2,11 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import ray
 
 from partsong.contracts import Failure, Row, RowOutcome, RowRecord
+from partsong.contracts.epoch import Epoch
 from partsong.errors import FencedError
 from partsong.journal.store import Record
 from partsong.telemetry.levels import MESSAGES_UNSENT, REPLIES_WAITING
@@ -20,6 +21,7 @@ from partsong_actors.journal import JournalClient
 from partsong_actors.link import Mailbox
 from partsong_actors.memory_watch import end_if_without_memory, end_without_memory
 from partsong_actors.pool_client import PoolClient
+from partsong_actors.present import present
 from partsong_actors.setup import Setup
 from partsong_actors.synthesizer import SynthesizerClient
 
@@ -37,15 +39,15 @@ class _Records(JournalClient):
 
     tenure: Tenure | None = None
 
-    async def append(self, records: Sequence[Record]) -> None:
+    async def append(self, records: Sequence[Record], under: Collection[Epoch] = ()) -> None:
         """See JournalPort.append."""
         if any(isinstance(record, RowRecord) and isinstance(record.reply, Failure) for record in records):
             end_if_without_memory()
         if self.tenure is None:
-            await super().append(records)
+            await super().append(records, under)
             return
         try:
-            await super().append(records, self.tenure.under)
+            await super().append(records, (*under, *self.tenure.under))
         except FencedError:
             self.tenure.lose()
             raise
@@ -64,7 +66,9 @@ class _CoordinatorActor:
     @ray.method
     async def ready(self, setup: Setup) -> int:
         """Return the number of its epoch when rows are taken. Raises EngineError when the engine that gives them is set up otherwise."""
-        self._setup.check_fits(setup)
+        now = await asyncio.to_thread(present, self._setup)
+        now.check_fits(setup)
+        self._setup = now
         await self._at_work.begun()
         return self._at_work.epoch
 
@@ -79,6 +83,12 @@ class _CoordinatorActor:
     async def rows(self, run: str, epoch: int) -> Sequence[int]:
         """Return the run's rows that are under way here; from now on rows of its earlier epochs are refused."""
         return self._at_work.led(run, epoch)
+
+    @ray.method
+    async def over(self, run: str) -> None:
+        """Forget a run that is over."""
+        if self._made is not None:
+            self._made.over(run)
 
     @ray.method
     async def close(self) -> None:
@@ -138,6 +148,14 @@ class _AtWork:
         """See the actor's rows."""
         self._epochs[run] = max(epoch, self._epochs.get(run, 0))
         return self._rows.of(run)
+
+    def over(self, run: str) -> None:
+        """Forget a run; unless another leads it by now, whose rows are under way."""
+        if self._rows.of(run):
+            return
+        self._epochs.pop(run, None)
+        for caller in self._pools.callers.values():
+            caller.purse.forget(run)
 
     async def close(self) -> None:
         """Let go of the traces."""

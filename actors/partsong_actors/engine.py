@@ -148,6 +148,13 @@ class RayEngine:
         """Give rows of the run under this epoch from now on: those that an earlier holder of it still gives are refused."""
         self._epochs[run] = epoch.number
 
+    def over(self, run: str) -> None:
+        """See Engine.over."""
+        self._epochs.pop(run, None)
+        self._adopted.pop(run, None)
+        for coordinator in self._coordinators.all if self._coordinators is not None else ():
+            coordinator.over(run)
+
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
         """See Engine.answer; text is not streamed between actors.
 

@@ -94,6 +94,10 @@ class RemoteCoordinator:
         async with asyncio.timeout(_ASKED_FOR_S):
             return await self._actor.rows.remote(run, epoch)
 
+    def over(self, run: str) -> None:
+        """See the actor's over."""
+        self._actor.over.remote(run)
+
     def give_up(self) -> None:
         """Let go of the rows that were given to it: others work them. When it hears again it is told to stop."""
         self._link.give_up()

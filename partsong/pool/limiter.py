@@ -89,6 +89,7 @@ class Limiter:
         self._held: dict[Purpose, Amounts] = {}
         self._used: dict[Purpose, Amounts] = {}
         self._born: dict[str, str] = {}
+        self._today_is_told = False
         self._lanes: OrderedDict[Purpose, deque[Amounts]] = OrderedDict()
 
     @property
@@ -126,6 +127,11 @@ class Limiter:
         self._held[purpose], self._used[purpose] = held, used
         return self.due(now_s)
 
+    def forget(self, purpose: Purpose, now_s: float) -> Sequence[LimitInstruction]:
+        """The caller makes no more calls for it; when none makes any for its run, what the run has spent is forgotten."""
+        self._drop(purpose, used=False, now_s=now_s)
+        return self.due(now_s)
+
     def change(self, models: Mapping[str, ModelSpec], accounts: Mapping[str, Limits], now_s: float) -> Sequence[LimitInstruction]:
         """Other limits hold from now on; what was used under a limit of the same kind still counts."""
         self._models, self._accounts = models, accounts
@@ -156,6 +162,9 @@ class Limiter:
         known = caller in self._born
         self._born[caller] = born
         self._drop_wants(caller)
+        told_of = {(told.model, told.run) for told in standings}
+        for purpose in [purpose for purpose in self._held if purpose.caller == caller and (purpose.model, purpose.run) not in told_of]:
+            self._drop(purpose, used=True, now_s=now_s)  # it has forgotten its run, and what it settled last was lost
         for told in standings:
             purpose = Purpose(caller, told.model, told.run)
             self._enter(told.run, told.terms, now_s)
@@ -248,6 +257,17 @@ class Limiter:
             for meter in self._of(purpose):
                 meter.settle(held, held, 0.0, now_s)
 
+    def _drop(self, purpose: Purpose, *, used: bool, now_s: float) -> None:
+        held = self._held.pop(purpose, NOTHING)
+        self._used.pop(purpose, None)
+        self._lanes.pop(purpose, None)
+        if purpose.run not in self._runs:
+            return
+        for meter in self._of(purpose):
+            meter.settle(held, held if used else NOTHING, 0.0, now_s)
+        if not any(other.run == purpose.run for other in (*self._held, *self._lanes)):
+            del self._runs[purpose.run]
+
     def _drop_wants(self, caller: str) -> None:
         for purpose in [purpose for purpose in self._lanes if purpose.caller == caller]:
             del self._lanes[purpose]
@@ -260,7 +280,8 @@ class Limiter:
         if run in self._runs:
             self._runs[run].rebudget(terms)
             return
-        if not self._runs:
+        if not self._today_is_told:
+            self._today_is_told = True
             for name, meters in self._meters.items():
                 for meter in meters:
                     if meter.horizon is Horizon.DAY:

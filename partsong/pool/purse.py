@@ -28,6 +28,8 @@ class PurseWish:
     needs: Sequence[Amounts] = ()
     ahead: int = 0
     settlements: Sequence[Settlement] = ()
+    over: bool = False
+    """Whether no more calls of the run will come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,9 @@ class Purse:
 
     def leased_ahead(self, run: str, amounts: Amounts, count: int) -> None:
         """The limiter leases further calls; used when they come."""
-        purse = self._runs[run]
+        purse = self._runs.get(run)
+        if purse is None:
+            return  # it was told meanwhile that the run is over, and takes them back
         for _ in range(count):
             purse.leased += amounts
             purse.ahead.append(amounts)
@@ -131,6 +135,16 @@ class Purse:
         """Return what was leased ahead and is not used: another may be waiting for it."""
         for run, purse in self._runs.items():
             self._give_back_ahead(run, purse)
+
+    def forget(self, run: str) -> None:
+        """The run is over; one that has calls in flight after all is not."""
+        purse = self._runs.get(run)
+        if purse is None:
+            return
+        self._give_back_ahead(run, purse)
+        if not purse.in_flight and not purse.waiters:
+            del self._runs[run]
+            self._exchange(PurseWish(self._model, run, purse.terms, over=True))
 
     def standings(self) -> Sequence[Standing]:
         """Return what the limiter is to know of this purse when it has forgotten it; `waits` tells the rest."""

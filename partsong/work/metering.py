@@ -64,6 +64,8 @@ class Metering:
             self._hand_out(self._limiter.settle(purpose, wish.settlements, now_s))
         if wish.needs:
             self._hand_out(self._limiter.want(purpose, wish.terms, wish.needs, wish.ahead, now_s))
+        if wish.over:
+            self._hand_out(self._limiter.forget(purpose, now_s))
         self._schedule()
 
     def join(self, caller: str, born: str, standings: Sequence[Standing], *, dollars_in_terms: bool = False) -> None:

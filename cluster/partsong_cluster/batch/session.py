@@ -139,7 +139,10 @@ class Session:
             weight=self.order.weight,
             limits_usd=self.loaded.mesh.limits_usd,
         )
-        outcome = await run.work()
+        try:
+            outcome = await run.work()
+        finally:
+            engine.over(manifest.run)
         run.tally.duration_s += loop.time() - began_s
         run.publisher.keep_tally()
         if self.order.output_format == "parquet" and outcome is Outcome.COMPLETE:

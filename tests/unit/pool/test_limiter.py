@@ -207,3 +207,39 @@ def test_over_any_sixty_seconds_a_limit_is_kept_and_used(seed):
         for begins in range(10, 130, 3)
     ]
     assert min(busiest) >= 0.95
+
+
+def test_a_run_is_forgotten_when_no_caller_makes_calls_for_it_any_more():
+    at, terms, theirs = limiter(Limits(calls_in_flight=9)), Terms(budget_usd=0.25), Purpose("b", "mini", "run")
+    for purpose in (MINE, theirs):
+        at.want(purpose, terms, [CALL], 0, 0.0)
+        at.settle(purpose, [Settlement(CALL, CALL)], 1.0)
+    at.forget(MINE, 2.0)
+    assert isinstance(at.want(theirs, terms, [CALL], 0, 3.0)[0], Refused)
+    at.forget(theirs, 4.0)
+    assert at.want(MINE, terms, [CALL], 0, 5.0) == [Leased(MINE, 1)]
+
+
+def test_what_a_run_that_is_forgotten_still_held_is_free_again():
+    at = limiter(Limits(calls_in_flight=1))
+    at.want(MINE, FREE, [CALL], 0, 0.0)
+    other = Purpose("a", "mini", "another run")
+    assert at.want(other, FREE, [CALL], 0, 0.0) == []
+    assert at.forget(MINE, 1.0) == [Leased(other, 1)]
+
+
+def test_what_was_spent_today_counts_once_though_all_runs_are_forgotten_meanwhile():
+    at, terms = limiter(Limits(usd_per_day=1.0)), Terms(today_usd={"mini": 0.4})
+    for n in range(5):
+        purpose = Purpose("a", "mini", f"run {n}")
+        assert at.want(purpose, terms, [CALL], 0, 0.0) == [Leased(purpose, 1)]
+        at.settle(purpose, [Settlement(CALL, CALL)], 0.0)
+        at.forget(purpose, 0.0)
+
+
+def test_what_a_caller_forgot_before_it_could_tell_counts_as_used():
+    at = limiter(Limits(requests_per_minute=1))
+    at.join("a", "process", [], 0.0)
+    at.want(MINE, FREE, [CALL], 0, 0.0)
+    at.join("a", "process", [], 1.0)
+    assert at.want(Purpose("b", "mini", "other"), FREE, [CALL], 0, 2.0) == []

@@ -323,3 +323,25 @@ def test_whatever_is_granted_cancelled_and_lost_no_limit_is_passed_and_nothing_i
     assert at.limiter.waiting == at.permits.waiting == 0
     assert [share.busy for share in at.shares.values()] == [0, 0]
     assert {standing.leased for purse in at.purses.values() for standing in purse.standings()} <= {NOTHING}
+
+
+async def test_a_run_that_is_over_is_forgotten_with_what_was_leased_ahead():
+    line = Line(looks_ahead=True)
+    waits = await line.reserve()
+    line.purse.leased("run", 1)
+    line.purse.leased_ahead("run", CALL, 2)
+    line.purse.settle(await waits, CALL)
+    line.purse.forget("run")
+    assert (line.leased, line.purse.standings(), line.wishes[-1].over) == (0, [], True)
+    line.purse.leased_ahead("run", CALL, 1)  # crossed the message
+    assert line.purse.standings() == []
+
+
+async def test_a_run_with_calls_in_flight_is_not_over():
+    line = Line()
+    waits = await line.reserve()
+    line.purse.leased("run", 1)
+    reservation = await waits
+    line.purse.forget("run")
+    line.purse.settle(reservation, CALL)
+    assert line.wishes[-1].settlements

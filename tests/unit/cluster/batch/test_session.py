@@ -47,6 +47,11 @@ async def test_no_more_rows_are_in_flight_than_allowed(bench: Bench):
     assert bench.engine.most_in_flight == 7
 
 
+async def test_the_engine_hears_when_a_run_is_over(bench: Bench):
+    summary = await bench.rows(3).run()
+    assert bench.engine.ended == [summary["run"]]
+
+
 async def test_the_same_command_again_asks_for_nothing(bench: Bench):
     await bench.rows(20).run()
     await bench.run()
