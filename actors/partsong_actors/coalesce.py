@@ -14,8 +14,8 @@ R = TypeVar("R")
 class Coalescer(Generic[T, R]):
     """Turns single items into batches without a timer: under load batches grow by themselves, an idle line waits for nothing."""
 
-    def __init__(self, send: Callable[[Sequence[T]], Awaitable[Sequence[R]]], *, at_once: int = 1, most: int = 1024) -> None:
-        """`send` takes a batch and returns a result for each item; `at_once` sends may be on their way, each of `most` items."""
+    def __init__(self, send: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]], *, at_once: int = 1, most: int = 1024) -> None:
+        """`send` takes a batch and returns for each item a result or what to raise; `at_once` sends may be under way, of `most` items."""
         self._send = send
         self._free = at_once
         self._most = most

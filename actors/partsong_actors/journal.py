@@ -1,18 +1,21 @@
 """Journal: the Ray shell of the one writer, and the face its callers use."""
 
 import asyncio
+import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgpack
 import ray
 from ray.actor import ActorProxy
 
 from partsong.contracts import CallRecord, Completion, Notice, RowRecord
-from partsong.errors import StoreError
+from partsong.contracts.epoch import Epoch
+from partsong.errors import FencedError, StoreError
 from partsong.journal.address import open_store
 from partsong.journal.journal import Journal
 from partsong.journal.sealed import CALLS, ROWS, Sealed, seal
@@ -30,6 +33,7 @@ __all__ = ["JournalActor", "JournalClient"]
 
 _COMPLETIONS: Codec[Completion] = Codec(Completion)
 _FIELDS = attrgetter(*Sealed.__slots__)
+_UNDER = attrgetter("under")
 _REMEDY = "see Ray's logs, then give the same command again: what was acknowledged is on disk"
 _DIED = Notice(
     code="journal-died",
@@ -51,84 +55,103 @@ class _JournalActor:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._opened: Journal | None = None
+        self._opening = asyncio.Lock()
+        self._epoch: Epoch | None = None
         self._telemetry = setup.telemetry(setup.unpacked().telemetry, "journal")
         watch_journal(self._telemetry, lambda: self._opened)
         end_without_memory()
         settle()
 
-    @property
-    def _journal(self) -> Journal:
-        if self._opened is None:
-            self._opened = Journal(open_store(self._setup.store_url, Path(self._setup.run_folder)))
-        return self._opened
+    @ray.method
+    async def claim(self, name: str) -> Epoch:
+        """See Store.claim."""
+        return await (await self._journal()).claim(name)
 
     @ray.method
-    async def append(self, records: bytes) -> None:
-        """Return when the sealed records, packed as a list of their fields, are durable."""
-        await self._journal.append([Sealed(*fields) for fields in msgpack.unpackb(records)])
+    async def holds(self, epoch: Epoch) -> bool:
+        """See Store.holds."""
+        return await (await self._journal()).holds(epoch)
+
+    @ray.method
+    async def append(self, packed: bytes) -> list[FencedError | None]:
+        """Return when the records are durable, for each append why it is refused; an append is packed as its epochs and sealed records."""
+        journal = await self._journal()
+        own = [] if self._epoch is None else [self._epoch]
+        appends = [
+            journal.append([Sealed(*fields) for fields in records], [*own, *(Epoch(name=name, number=number) for name, number in under)])
+            for under, records in msgpack.unpackb(packed)
+        ]
+        outcomes = await asyncio.gather(*appends, return_exceptions=True)
+        fenced = [outcome if isinstance(outcome, FencedError) else None for outcome in outcomes]
+        if any(fenced):
+            await self._end_if_fenced(journal)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, FencedError):
+                raise outcome
+        return fenced
 
     @ray.method
     async def calls(self, run: str, first_row: int, last_row: int) -> bytes:
         """See Store.calls; packed."""
-        return CALLS.pack(await self._journal.calls(run, first_row, last_row))
+        return CALLS.pack(await (await self._journal()).calls(run, first_row, last_row))
 
     @ray.method
     async def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
         """See Store.done."""
-        return await self._journal.done(run, first_row, last_row)
+        return await (await self._journal()).done(run, first_row, last_row)
 
     @ray.method
     async def finished(self, run: str, before_row: int) -> int:
         """See Store.finished."""
-        return await self._journal.finished(run, before_row)
+        return await (await self._journal()).finished(run, before_row)
 
     @ray.method
     async def row(self, run: str, row: int) -> bytes:
         """See Store.row; packed, a list of one or none."""
-        found = await self._journal.row(run, row)
+        found = await (await self._journal()).row(run, row)
         return ROWS.pack([] if found is None else [found])
 
     @ray.method
     async def rows(self, run: str, after_seq: int, limit: int) -> tuple[list[int], bytes]:
         """See Store.rows; places, and the packed records."""
-        rows = await self._journal.rows(run, after_seq, limit)
+        rows = await (await self._journal()).rows(run, after_seq, limit)
         return [seq for seq, _ in rows], ROWS.pack([record for _, record in rows])
 
     @ray.method
     async def cached(self, ask_hashes: list[bytes]) -> tuple[list[bytes], bytes]:
         """See Store.cached; hashes, and the packed completions."""
-        found = await self._journal.cached(ask_hashes)
+        found = await (await self._journal()).cached(ask_hashes)
         return list(found), _COMPLETIONS.pack(list(found.values()))
 
     @ray.method
     async def spent(self, run: str | None, since_s: float) -> dict[str, float]:
         """See Store.spent."""
-        return dict(await self._journal.spent(run, since_s))
+        return dict(await (await self._journal()).spent(run, since_s))
 
     @ray.method
     async def run(self, run: str) -> RunInfo | None:
         """See Store.run."""
-        return await self._journal.run(run)
+        return await (await self._journal()).run(run)
 
     @ray.method
     async def begin(self, info: RunInfo) -> None:
         """See Store.begin."""
-        await self._journal.begin(info)
+        await (await self._journal()).begin(info)
 
     @ray.method
     async def forget(self, run: str) -> None:
         """See Store.forget."""
-        await self._journal.forget(run)
+        await (await self._journal()).forget(run)
 
     @ray.method
     async def published(self, run: str) -> Published:
         """See Store.published."""
-        return await self._journal.published(run)
+        return await (await self._journal()).published(run)
 
     @ray.method
     async def publish(self, run: str, published: Published) -> None:
         """See Store.publish."""
-        await self._journal.publish(run, published)
+        await (await self._journal()).publish(run, published)
 
     @ray.method
     async def close(self) -> None:
@@ -137,8 +160,40 @@ class _JournalActor:
             await self._opened.aclose()
         self._telemetry.close()
 
+    async def _journal(self) -> Journal:
+        """Return the journal; it is opened when it is first asked for, and again by the next who asks if that fails."""
+        async with self._opening:
+            if self._opened is None:
+                journal = Journal(await asyncio.to_thread(open_store, self._setup.store_url, Path(self._setup.run_folder)))
+                try:
+                    self._epoch = await self._claimed(journal)
+                except BaseException:
+                    await journal.aclose()
+                    raise
+                self._opened = journal
+        return self._opened
+
+    async def _claimed(self, journal: Journal) -> Epoch | None:
+        """Claim this actor's name where it can have a predecessor that is cut off; a passing system's file has one writer as it is."""
+        if not self._setup.system.lasting:
+            return None
+        return await journal.claim(ray.get_runtime_context().get_actor_name() or self._setup.around.journal())
+
+    async def _end_if_fenced(self, journal: Journal) -> None:
+        """End this process when it has a successor: whoever asked is to ask that one."""
+        if self._epoch is not None and not await journal.holds(self._epoch):
+            os.write(2, f"{self._epoch.name} has a successor\n".encode())
+            os._exit(1)
+
 
 JournalActor = ray.remote(_JournalActor)
+
+
+class _Unsent(NamedTuple):
+    """A record that is to be appended, and under what."""
+
+    sealed: Sealed
+    under: frozenset[Epoch]
 
 
 class JournalClient:
@@ -149,7 +204,7 @@ class JournalClient:
         self._actor = actor
         self._free_within_s = free_within_s
         self._tell = tell
-        self._append: Coalescer[Sealed, None] = Coalescer(self._send)
+        self._append: Coalescer[_Unsent, None] = Coalescer(self._send)
         self._look_up: Coalescer[bytes, Completion | None] = Coalescer(self._find)
 
     @property
@@ -157,10 +212,18 @@ class JournalClient:
         """Records and look-ups that wait for an earlier message to come back."""
         return self._append.queued + self._look_up.queued
 
-    async def append(self, records: Sequence[Record]) -> None:
+    async def claim(self, name: str) -> Epoch:
+        """See JournalPort.claim."""
+        return await self._asked(lambda: self._actor.claim.remote(name))
+
+    async def holds(self, epoch: Epoch) -> bool:
+        """See JournalPort.holds."""
+        return await self._asked(lambda: self._actor.holds.remote(epoch))
+
+    async def append(self, records: Sequence[Record], under: Collection[Epoch] = ()) -> None:
         """See JournalPort.append."""
-        for durable in [self._append.put(sealed) for sealed in seal(records)]:
-            await durable
+        epochs = frozenset(under)
+        await asyncio.gather(*(self._append.put(_Unsent(sealed, epochs)) for sealed in seal(records)))
 
     async def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
         """See JournalPort.cached."""
@@ -225,10 +288,12 @@ class JournalClient:
                     raise
             await asyncio.sleep(_LOOKS_EVERY_S)
 
-    async def _send(self, batch: Sequence[Sealed]) -> Sequence[None]:
-        packed = msgpack.packb([_FIELDS(sealed) for sealed in batch])
-        await self._asked(lambda: self._actor.append.remote(packed))
-        return [None] * len(batch)
+    async def _send(self, batch: Sequence[_Unsent]) -> Sequence[FencedError | None]:
+        """Send them as one message, each run of records under the same epochs an append of its own; return why each was refused."""
+        appends = [(under, [_FIELDS(unsent.sealed) for unsent in run]) for under, run in groupby(batch, _UNDER)]
+        packed = msgpack.packb([([(epoch.name, epoch.number) for epoch in under], records) for under, records in appends])
+        fenced = await self._asked(lambda: self._actor.append.remote(packed))
+        return [error for error, (_, records) in zip(fenced, appends, strict=True) for _ in records]
 
     async def _find(self, ask_hashes: Sequence[bytes]) -> Sequence[Completion | None]:
         hashes, packed = await self._asked(lambda: self._actor.cached.remote(list(set(ask_hashes))))

@@ -1,14 +1,16 @@
 """Journal: many callers, one writer thread, one transaction for all that came while the last was being written."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import chain
 from types import TracebackType
 from typing import TypeVar
 
 from partsong.contracts import CallRecord, Completion, RowRecord
-from partsong.errors import StoreError, WireError
+from partsong.contracts.epoch import Epoch
+from partsong.errors import FencedError, StoreError, WireError
 from partsong.journal.batches import Batches
 from partsong.journal.store import Published, Record, RunInfo, Store
 
@@ -17,13 +19,19 @@ __all__ = ["Journal"]
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class _Append:
+    records: Sequence[Record]
+    under: frozenset[Epoch]
+
+
 class Journal:
     """A journal in this process over a store that it owns and closes; lives on one event loop. Implements JournalPort."""
 
     def __init__(self, store: Store, *, max_pending: int = 4096) -> None:
         self._store = store
         self._thread = ThreadPoolExecutor(1, "partsong-journal")
-        self._appends: Batches[Sequence[Record], None] = Batches(self._thread, self._written, max_waiting=max_pending)
+        self._appends: Batches[_Append, None] = Batches(self._thread, self._written, max_waiting=max_pending)
         self._lookups: Batches[Sequence[bytes], Mapping[bytes, Completion]] = Batches(
             self._thread, self._looked_up, max_waiting=max_pending
         )
@@ -62,10 +70,18 @@ class Journal:
         """Records made durable so far."""
         return self._durable
 
-    async def append(self, records: Sequence[Record]) -> None:
+    async def claim(self, name: str) -> Epoch:
+        """See Store.claim."""
+        return await self._in_turn(lambda: self._store.claim(name))
+
+    async def holds(self, epoch: Epoch) -> bool:
+        """See Store.holds."""
+        return await self._in_turn(lambda: self._store.holds(epoch))
+
+    async def append(self, records: Sequence[Record], under: Collection[Epoch] = ()) -> None:
         """Return when the records are durable; a caller cancelled meanwhile has its records written all the same: they were paid for."""
         self._check_open()
-        await self._appends.outcome(records, len(records))
+        await self._appends.outcome(_Append(records, frozenset(under)), len(records))
         self._durable += len(records)
 
     async def aclose(self) -> None:
@@ -137,20 +153,21 @@ class Journal:
         if self._closed:
             raise StoreError("journal-closed", "the journal is closed", remedy="open the store again")
 
-    def _written(self, appends: Sequence[Sequence[Record]]) -> Sequence[Exception | None]:
+    def _written(self, appends: Sequence[_Append]) -> Sequence[Exception | None]:
         """Write all the appends in one transaction; return what became of each."""
+        under = frozenset[Epoch]().union(*(append.under for append in appends))
         try:
-            self._store.append(chain.from_iterable(appends))
+            self._store.append(chain.from_iterable(append.records for append in appends), under)
         except StoreError as error:
             return [error] * len(appends)
-        except WireError:  # somebody's record cannot be packed: the others' must not fail with it
-            return [self._written_alone(records) for records in appends]
+        except (WireError, FencedError):  # somebody's record cannot be packed, or its epoch is over: the others' must not fail with it
+            return [self._written_alone(append) for append in appends]
         return [None] * len(appends)
 
-    def _written_alone(self, records: Sequence[Record]) -> Exception | None:
+    def _written_alone(self, append: _Append) -> Exception | None:
         try:
-            self._store.append(records)
-        except (StoreError, WireError) as error:
+            self._store.append(append.records, append.under)
+        except (StoreError, WireError, FencedError) as error:
             return error
         return None
 

@@ -1,9 +1,10 @@
 """The journal as the engine and a run see it: in this process, or an actor's on another machine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from partsong.contracts import CallRecord, Completion, RowRecord
+from partsong.contracts.epoch import Epoch
 from partsong.journal.store import Published, Record, RunInfo
 
 __all__ = ["JournalPort"]
@@ -12,8 +13,16 @@ __all__ = ["JournalPort"]
 class JournalPort(Protocol):
     """The store's operations, awaited; appends of many callers share one transaction. Every method may raise StoreError."""
 
-    async def append(self, records: Sequence[Record]) -> None:
-        """Return when the records are durable."""
+    async def claim(self, name: str) -> Epoch:
+        """See Store.claim."""
+        ...
+
+    async def holds(self, epoch: Epoch) -> bool:
+        """See Store.holds."""
+        ...
+
+    async def append(self, records: Sequence[Record], under: Collection[Epoch] = ()) -> None:
+        """Return when the records are durable. Raises FencedError when any of `under` is not the latest of its name."""
         ...
 
     async def calls(self, run: str, first_row: int, last_row: int) -> Sequence[CallRecord]:

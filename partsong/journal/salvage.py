@@ -18,7 +18,7 @@ from partsong.errors import Place, StoreError, WireError
 from partsong.journal.folder import sync_folder
 from partsong.journal.owner import Owner
 from partsong.journal.refusals import damaged, store_errors
-from partsong.journal.schema import SCHEMA_VERSION, check_ours, pragma, seen_as_now
+from partsong.journal.schema import MONEY_SINCE, check_ours, pragma, seen_as_now
 from partsong.journal.sealed import CALLS, ROWS
 from partsong.journal.sqlite import SqliteStore
 from partsong.journal.store import RunInfo
@@ -113,16 +113,17 @@ def _copied(path: Path, draft: Path) -> _Kept:
                 kept.calls += len(some) * (table != "rows")
         for run in runs:
             new.begin(_run(old, run))
-        spent = _forgotten(old)
+        spent, epochs = _lesser(old, "forgotten", "model, usd, at_s"), _lesser(old, "epochs", "name, number")
     with closing(sqlite3.connect(draft)) as new_db, new_db:
         new_db.executemany("insert into forgotten values (?, ?, ?)", spent)
+        new_db.executemany("insert into epochs values (?, ?)", epochs)
     if not kept.rows and not kept.calls:
         raise damaged(path, "nothing of it can be read")
     return kept
 
 
 def _tables(db: sqlite3.Connection) -> Sequence[str]:
-    return [table for table in _RECORDS if table != "attempts" or pragma(db, "user_version") >= SCHEMA_VERSION]
+    return [table for table in _RECORDS if table != "attempts" or pragma(db, "user_version") >= MONEY_SINCE]
 
 
 def _records(db: sqlite3.Connection, table: str, kept: _Kept) -> Iterator[CallRecord | RowRecord]:
@@ -172,9 +173,9 @@ def _run(db: sqlite3.Connection, run: str) -> RunInfo:
     return RunInfo(run, *found) if found else RunInfo(run, "", "", 0.0)
 
 
-def _forgotten(db: sqlite3.Connection) -> Sequence[tuple[str, float, float]]:
+def _lesser(db: sqlite3.Connection, table: str, columns: str) -> Sequence[tuple[Any, ...]]:
     try:
-        return db.execute("select model, usd, at_s from forgotten").fetchall()
+        return db.execute(f"select {columns} from {table}").fetchall()  # noqa: S608 - constants
     except sqlite3.Error:  # damaged, or of an older version
         return []
 

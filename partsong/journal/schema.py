@@ -9,10 +9,13 @@ from zlib import crc32
 from partsong.errors import Place, StoreError, WireError
 from partsong.journal.sealed import CALLS
 
-__all__ = ["SCHEMA_VERSION", "check_ours", "lay_out", "pragma", "seen_as_now"]
+__all__ = ["MONEY_SINCE", "SCHEMA_VERSION", "check_ours", "lay_out", "pragma", "seen_as_now"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Kept in the file as `user_version`; a file of a newer version is refused, one of an older version is brought up when opened to write."""
+
+MONEY_SINCE = 3
+"""The first version that keeps costs beside the records, and calls that are not settled."""
 
 _APPLICATION_ID = 0x50535247
 """`PSRG`, kept in the file: tells our journals from other people's databases."""
@@ -41,6 +44,10 @@ create table forgotten (model text not null, usd real not null, at_s real not nu
 """
 """Calls that are not settled, kept for their cost; and by model and hour what forgotten runs have spent."""
 
+_EPOCHS = """
+create table epochs (name text primary key, number integer not null) strict, without rowid;
+"""
+
 _SCHEMA = f"""
 begin immediate;
 create table runs (
@@ -55,14 +62,14 @@ create table rows (
     unique (run, row)
 ) strict;
 create index rows_by_seq on rows (run, seq);
+{_EPOCHS}
 pragma application_id = {_APPLICATION_ID};
 pragma user_version = {SCHEMA_VERSION};
 commit;
 """
 """`crc` is of the record: SQLite tells a page that makes no sense, and not a wrong letter in an answer. Older rows have none."""
 
-_FROM_OLDER = f"""
-begin immediate;
+_WITH_MONEY = f"""
 alter table calls rename to calls_older;
 {_CALLS}
 insert into calls
@@ -72,10 +79,17 @@ drop table calls_older;
 {_CALLS_BY}
 {_ATTEMPTS}
 alter table rows add column crc integer;
-pragma user_version = {SCHEMA_VERSION};
-commit;
 """  # noqa: S608 - constants alone
 """Version 1 kept one call a step, so that a call asked otherwise at the same step was lost; version 2 kept no money beside the records."""
+
+_FROM_OLDER = f"""
+begin immediate;
+{{with_money}}
+{_EPOCHS}
+pragma user_version = {SCHEMA_VERSION};
+commit;
+"""
+"""Version 3 knew no epochs."""
 
 
 def check_ours(connection: sqlite3.Connection, path: Path) -> None:
@@ -101,12 +115,15 @@ def lay_out(connection: sqlite3.Connection) -> None:
         connection.create_function("usd_in", 1, lambda blob: opened(blob).cost_usd)
         connection.create_function("at_s_in", 1, lambda blob: opened(blob).at_s)
         connection.create_function("crc_of", 1, crc32)
-        connection.executescript(_FROM_OLDER)
+        connection.executescript(_FROM_OLDER.format(with_money=_WITH_MONEY if version < MONEY_SINCE else ""))
 
 
 def seen_as_now(connection: sqlite3.Connection) -> None:
     """Let a journal of an older version be read by today's names, without changing it."""
-    if pragma(connection, "user_version") < SCHEMA_VERSION:
+    version = pragma(connection, "user_version")
+    if version < SCHEMA_VERSION:
+        connection.execute("create temp table epochs (name text primary key, number integer not null)")
+    if version < MONEY_SINCE:
         connection.execute("create temp view calls as select rowid, *, null as crc from main.calls")
         connection.execute("create temp view rows as select rowid, *, null as crc from main.rows")
 

@@ -1,18 +1,20 @@
 """SQLite: the embedded store, one file; write-ahead log, every transaction synced to disk before it counts."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 from partsong.contracts import CallRecord, Completion, RowRecord
+from partsong.contracts.epoch import Epoch
 from partsong.errors import Place, StoreError, WireError
+from partsong.journal.fencing import check_latest
 from partsong.journal.folder import make_folder
 from partsong.journal.owner import Owner
 from partsong.journal.refusals import damaged, store_errors
-from partsong.journal.schema import SCHEMA_VERSION, check_ours, lay_out, pragma, seen_as_now
+from partsong.journal.schema import MONEY_SINCE, check_ours, lay_out, pragma, seen_as_now
 from partsong.journal.sealed import CALLS, ROWS, seal
 from partsong.journal.store import Published, Record, RunInfo
 from partsong.wire import Codec
@@ -72,7 +74,20 @@ class SqliteStore:
             raise
         return cls(connection, path, owner, path.stat().st_ino)
 
-    def append(self, records: Iterable[Record]) -> None:
+    def claim(self, name: str) -> Epoch:
+        """See Store.claim."""
+        with self._transaction():
+            [(number,)] = self._db.execute(
+                "insert into epochs (name, number) values (?, 1) on conflict (name) do update set number = number + 1 returning number",
+                (name,),
+            ).fetchall()
+        return Epoch(name=name, number=number)
+
+    def holds(self, epoch: Epoch) -> bool:
+        """See Store.holds."""
+        return self._latest([epoch]) == {epoch.name: epoch.number}
+
+    def append(self, records: Iterable[Record], under: Collection[Epoch] = ()) -> None:
         """See Store.append."""
         sealed = seal(records)
         calls = [s for s in sealed if s.step is not None]
@@ -82,6 +97,7 @@ class SqliteStore:
         attempts = [(s.run, s.row, s.step, s.ask_hash, s.model, s.usd, s.at_s, crc32(s.packed), s.packed) for s in calls if not s.settled]
         rows = [(s.run, s.row, s.packed, crc32(s.packed)) for s in sealed if s.step is None]
         with self._transaction():
+            check_latest(under, self._latest(under))
             self._db.executemany("insert or ignore into calls values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", settled)
             self._db.executemany("insert into attempts values (?, ?, ?, ?, ?, ?, ?, ?, ?)", attempts)
             self._db.executemany("insert or ignore into rows (run, row, record, crc) values (?, ?, ?, ?)", rows)
@@ -194,10 +210,17 @@ class SqliteStore:
             self._owner.release()
             self._owner = None
 
+    def _latest(self, epochs: Collection[Epoch]) -> Mapping[str, int]:
+        if not epochs:
+            return {}
+        names = [epoch.name for epoch in epochs]
+        marks = ", ".join("?" * len(names))
+        return dict(self._select(f"select name, number from epochs where name in ({marks})", names))  # noqa: S608 - marks alone
+
     def _check_keeps_money(self) -> None:
         with store_errors(self._path):
             version = pragma(self._db, "user_version")
-        if version < SCHEMA_VERSION:
+        if version < MONEY_SINCE:
             what = f"the journal is of version {version}, which keeps no costs apart"
             raise StoreError("store-older", what, at=Place(str(self._path)), remedy="go on with a run on it once: that brings it up")
 

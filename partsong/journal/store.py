@@ -1,10 +1,11 @@
 """A store: where the journal's records become durable. Blocking; the journal calls it from one thread of its own."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from partsong.contracts import CallRecord, Completion, RowRecord
+from partsong.contracts.epoch import Epoch
 from partsong.journal.sealed import Sealed
 
 __all__ = ["Published", "Record", "RunInfo", "Store"]
@@ -37,8 +38,18 @@ class Published:
 class Store(Protocol):
     """Durable records of runs. Every method may raise StoreError."""
 
-    def append(self, records: Iterable[Record]) -> None:
+    def claim(self, name: str) -> Epoch:
+        """Return the next epoch of this name; it is durable, and fences all earlier holders of the name."""
+        ...
+
+    def holds(self, epoch: Epoch) -> bool:
+        """Return whether the epoch is the latest of its name."""
+        ...
+
+    def append(self, records: Iterable[Record], under: Collection[Epoch] = ()) -> None:
         """Make the records durable in one transaction; a record whose key is there already is left as it was.
+
+        Raises FencedError, and records nothing, when any of `under` is not the latest of its name.
 
         A call's key is (run, row, step, ask_hash): what is asked otherwise at the same step is another call. A row's is (run, row).
         A call that is not settled has no key: each is kept, counts in `spent`, and is found nowhere else.

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from partsong.contracts import Answer, CallRecord, Completion, Failure, FailureCode, Reply, RowRecord, Task, Timing
+from partsong.contracts.epoch import Epoch
+from partsong.errors import FencedError
 from partsong.journal.store import Published, RunInfo, Store
 
 __all__ = ["StoreConformance", "attempt_record", "call_record", "row_record"]
@@ -226,6 +228,44 @@ class StoreConformance(ABC):
             assert store.spent(None, 0.0) == {"m": 3.0}
             assert store.spent(None, day_s) == {"m": 1.0}
             assert store.spent("run", -day_s) == {"m": pytest.approx(4.0)}
+
+    def test_who_claims_a_name_holds_it_until_the_next_one_does(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            first, other = store.claim("a/journal-0"), store.claim("a/pools")
+            assert (first, other) == (Epoch(name="a/journal-0", number=1), Epoch(name="a/pools", number=1))
+            assert store.holds(first)
+            second = store.claim("a/journal-0")
+            assert second == Epoch(name="a/journal-0", number=2)
+            assert [store.holds(epoch) for epoch in (first, second, other)] == [False, True, True]
+            assert not store.holds(Epoch(name="nobody's", number=1))
+
+    def test_epochs_survive_closing(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.claim("a")
+        with closing(self.open(tmp_path)) as store:
+            assert store.holds(Epoch(name="a", number=1))
+            assert store.claim("a").number == 2
+
+    def test_what_is_appended_under_the_latest_epochs_is_recorded(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.append([call_record(1)], [store.claim("a"), store.claim("b")])
+            assert store.calls("run", 0, 9) == [call_record(1)]
+
+    def test_of_what_is_appended_under_an_epoch_that_is_over_nothing_is_recorded(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            over, held = store.claim("a"), store.claim("b")
+            store.claim("a")
+            with pytest.raises(FencedError, match="a is over: 2 is the latest"):
+                store.append([call_record(1), attempt_record(2, usd=1.0), row_record(3)], [held, over])
+            assert not store.calls("run", 0, 9)
+            assert not store.rows("run", 0, 9)
+            assert store.spent("run", 0.0) == {}
+            store.append([call_record(1)], [held])
+            assert store.calls("run", 0, 9) == [call_record(1)]
+
+    def test_an_epoch_that_the_store_does_not_know_is_refused(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store, pytest.raises(FencedError, match="does not know"):
+            store.append([call_record(1)], [Epoch(name="a", number=1)])
 
     def test_checkpoints_replace_one_another(self, tmp_path: Path) -> None:
         with closing(self.open(tmp_path)) as store:

@@ -6,14 +6,15 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from partsong.contracts import Completion
-from partsong.errors import StoreError, WireError
+from partsong.contracts.epoch import Epoch
+from partsong.errors import FencedError, StoreError, WireError
 from partsong.journal.journal import Journal
 from partsong.journal.sqlite import SqliteStore
 from partsong.journal.store import Published, Record, RunInfo
@@ -53,11 +54,11 @@ class GatedStore(SqliteStore):
         store.gate, store.transactions = threading.Event(), []
         return store
 
-    def append(self, records: Iterable[Record]) -> None:
+    def append(self, records: Iterable[Record], under: Collection[Epoch] = ()) -> None:
         assert self.gate.wait(10)
         records = list(records)
         self.transactions.append(len(records))
-        super().append(records)
+        super().append(records, under)
 
 
 @pytest.fixture
@@ -229,9 +230,25 @@ async def test_a_record_that_cannot_be_packed_fails_its_own_caller_alone(path: P
         assert await journal.done("run", 0, 9) == {0, 2}
 
 
+async def test_what_a_fenced_caller_appends_fails_it_alone(path: Path) -> None:
+    async with Journal(SqliteStore.open(path)) as journal:
+        over, held = await journal.claim("a"), await journal.claim("b")
+        await journal.claim("a")
+        outcomes = await asyncio.gather(
+            journal.append([row_record(0)], [held]),
+            journal.append([row_record(1)], [over]),
+            journal.append([row_record(2)]),
+            journal.append([row_record(3)], [held, over]),
+            return_exceptions=True,
+        )
+        assert [type(outcome) for outcome in outcomes] == [type(None), FencedError, type(None), FencedError]
+        assert await journal.done("run", 0, 9) == {0, 2}
+        assert [await journal.holds(epoch) for epoch in (over, held)] == [False, True]
+
+
 async def test_a_fault_of_the_store_reaches_the_callers_and_not_the_log(path: Path) -> None:
     class Broken(SqliteStore):
-        def append(self, records: Iterable[Record]) -> None:
+        def append(self, records: Iterable[Record], under: Collection[Epoch] = ()) -> None:
             raise ZeroDivisionError
 
     async with Journal(Broken.open(path)) as journal:

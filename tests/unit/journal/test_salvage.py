@@ -27,6 +27,7 @@ def path(tmp_path: Path) -> Path:
             store.append([call_record(row), attempt_record(row, usd=0.5), row_record(row)])
         store.append([attempt_record(0, run="earlier", usd=7.0)])
         store.forget("earlier")
+        store.claim("a")
         store.publish("run", Published(seq=ROWS, output_bytes=5))
     return path
 
@@ -58,6 +59,7 @@ def test_a_salvaged_journal_of_a_sound_one_holds_the_same(path: Path) -> None:
         assert store.run("run") == INFO
         assert store.published("run") == Published()
         assert store.spent("run", 0.0) == {"m": ROWS / 2}
+        assert store.claim("a").number == 2
         assert store.spent(None, 0.0) == {"m": ROWS / 2 + 7.0}
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from partsong.contracts import Completion, Timing
+from partsong.contracts.epoch import Epoch
 from partsong.errors import StoreError
 from partsong.journal.address import open_store
 from partsong.journal.schema import SCHEMA_VERSION
@@ -121,10 +122,14 @@ PAID = Completion(text="for money", model="m-1", timing=Timing(total_s=0.5), cos
 
 
 def made_by_version(version: int, path: Path) -> None:
-    """A journal as version 1 or 2 laid it out."""
+    """A journal as version 1, 2 or 3 laid it out."""
     with closing(SqliteStore.open(path)) as store:
         paid = call_record(1, "a", reply=PAID).model_copy(update={"at_s": 100.0})
         store.append([call_record(1, "b"), paid, row_record(2)])
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript("drop table epochs; pragma user_version = 3;")
+    if version == 3:
+        return
     key = {1: "run, row, step", 2: "run, row, step, ask_hash"}[version]
     with closing(sqlite3.connect(path)) as old:
         old.executescript(
@@ -145,7 +150,7 @@ def made_by_version(version: int, path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_journal_of_an_older_version_keeps_its_records_and_takes_a_second_call_at_a_step(version: int, path: Path) -> None:
     made_by_version(version, path)
     held = [call_record(1, "b"), call_record(1, "a", reply=PAID).model_copy(update={"at_s": 100.0})]
@@ -182,11 +187,21 @@ def test_a_record_of_an_older_version_that_cannot_be_read_does_not_keep_the_othe
     assert caught.value.code == "store-bad-record"
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_journal_of_an_older_version_can_be_read_without_being_changed(version: int, path: Path) -> None:
     made_by_version(version, path)
     with closing(SqliteStore.open(path, read_only=True)) as store:
         assert [call.step for call in store.calls("run", 1, 1)] == ["b", "a"]
+        assert not store.holds(Epoch(name="a", number=1))
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_journal_of_an_older_version_counts_epochs_once_it_is_brought_up(version: int, path: Path) -> None:
+    made_by_version(version, path)
+    with closing(SqliteStore.open(path)) as store:
+        epoch = store.claim("a")
+        store.append([call_record(3)], [epoch])
+        assert store.holds(epoch)
 
 
 def test_a_damaged_page_is_an_error_that_says_so(path: Path) -> None:

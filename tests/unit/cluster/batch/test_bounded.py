@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from providers.openai import OpenAIServer
 from watched_levels import WatchedLevels
 
 from partsong.contracts import Answer, RowRecord, Task
+from partsong.contracts.epoch import Epoch
 from partsong.inline import InlineEngine
 from partsong.journal.journal import Journal
 from partsong.journal.sqlite import SqliteStore
@@ -54,9 +55,9 @@ CALLS_A_ROW = 2
 class SlowStore(SqliteStore):
     """A disk that takes long to sync."""
 
-    def append(self, records: Iterable[Record]) -> None:
+    def append(self, records: Iterable[Record], under: Collection[Epoch] = ()) -> None:
         time.sleep(0.05)
-        super().append(records)
+        super().append(records, under)
 
 
 @pytest.fixture
