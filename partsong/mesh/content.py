@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from partsong.adapters.beside import lies_within
 from partsong.contracts import NOT_THE_ANSWER
 from partsong.mesh.schema import Mesh
 
-__all__ = ["content_hash"]
+__all__ = ["content_hash", "named_files"]
 
 _NOT_THE_MESH = {"store", "telemetry", "accounts"}
 _WHOLE_BYTES = 16_000_000
@@ -21,15 +21,25 @@ _IMPORT_PATH = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
 
 def content_hash(mesh: Mesh, folder: Path) -> str:
     """Return 32 hexadecimal digits; prompts count by their text, files that models and plans name by their bytes."""
-    shown = mesh.model_dump(mode="json", by_alias=True, exclude=_NOT_THE_MESH)
-    for spec in shown["models"].values():
-        for field in NOT_THE_ANSWER:
-            spec.pop(field, None)
+    shown = _shown(mesh)
     digest = hashlib.blake2b(json.dumps(shown).encode(), digest_size=16)
     for path in sorted(set(_named_files(shown, folder))):
         digest.update(json.dumps(str(path.relative_to(folder))).encode())
         digest.update(_digest(path))
     return digest.hexdigest()
+
+
+def named_files(mesh: Mesh, folder: Path) -> Sequence[Path]:
+    """Return the files beside the mesh file that answers depend on; a file of a key is none of them."""
+    return sorted(set(_named_files(_shown(mesh), folder)))
+
+
+def _shown(mesh: Mesh) -> Any:
+    shown = mesh.model_dump(mode="json", by_alias=True, exclude=_NOT_THE_MESH)
+    for spec in shown["models"].values():
+        for field in NOT_THE_ANSWER:
+            spec.pop(field, None)
+    return shown
 
 
 def _named_files(shown: Any, folder: Path) -> Iterator[Path]:

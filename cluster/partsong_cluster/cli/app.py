@@ -4,15 +4,18 @@ from typing import Annotated
 
 import typer
 
-from partsong_cluster.cli import config, deploy, journal, models
+from partsong_cluster.cli import config, deploy, jobs, journal, models
 from partsong_cluster.cli.ask import EXAMPLES as ASK_EXAMPLES
 from partsong_cluster.cli.ask import ask
 from partsong_cluster.cli.compare import EXAMPLES as COMPARE_EXAMPLES
 from partsong_cluster.cli.compare import compare
 from partsong_cluster.cli.demo import EXAMPLES as DEMO_EXAMPLES
 from partsong_cluster.cli.demo import demo
+from partsong_cluster.cli.doctor import DOCTOR_EXAMPLES, doctor
 from partsong_cluster.cli.run import EXAMPLES as RUN_EXAMPLES
 from partsong_cluster.cli.run import run
+from partsong_cluster.cli.submit import EXAMPLES as SUBMIT_EXAMPLES
+from partsong_cluster.cli.submit import submit
 from partsong_cluster.cli.top import TOP_EXAMPLES, top
 from partsong_cluster.cli.trace import trace
 
@@ -47,9 +50,12 @@ def _options(
 
 
 app.command(short_help="Answer every row of a file; stop and continue at will.", epilog=RUN_EXAMPLES)(run)
+app.command(short_help="Have a cluster do a run, without this machine.", epilog=SUBMIT_EXAMPLES)(submit)
+app.add_typer(jobs.app)
 app.command(epilog=ASK_EXAMPLES)(ask)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command(short_help="Draw what one row went through.", epilog=_TRACE_EXAMPLES)(trace)
+app.command(short_help="Check a machine or a cluster; say what to do.", epilog=DOCTOR_EXAMPLES)(doctor)
 app.command(short_help="Watch a running cluster.", epilog=TOP_EXAMPLES)(top)
 app.command(short_help="See on real models what combining them brings.", epilog=DEMO_EXAMPLES)(demo)
 app.add_typer(config.app)

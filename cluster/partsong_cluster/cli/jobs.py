@@ -1,0 +1,234 @@
+"""`partsong jobs`: jobs of a cluster: list, show, follow, stop, resume, fetch; by the HTTP address of Ray's job API and nothing else."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from partsong.errors import RunError
+from partsong_cluster.batch.attempts import Attempts
+from partsong_cluster.batch.progress import progress_on
+from partsong_cluster.batch.remote_errors import remote_errors
+from partsong_cluster.batch.remote_options import remote_options
+from partsong_cluster.batch.stop import Stop
+from partsong_cluster.cli.exit_codes import ExitCode
+from partsong_cluster.cli.show_run import summary_shown
+from partsong_cluster.jobs.cluster import DEFAULT_ADDRESS, Cluster, Job
+from partsong_cluster.jobs.events import Event
+from partsong_cluster.jobs.follow import Follower
+from partsong_cluster.jobs.submission import again, ask_to_stop
+from partsong_cluster.terminal import as_read, as_shown, plain
+
+__all__ = ["Address", "app", "followed"]
+
+app = typer.Typer(
+    name="jobs",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Jobs of a cluster: list, show, follow, stop, resume them and fetch their results.",
+)
+
+Address = Annotated[
+    str, typer.Option("--address", envvar="RAY_API_SERVER_ADDRESS", help="The cluster's job API: Ray's dashboard.", metavar="URL")
+]
+Run = Annotated[str, typer.Argument(help="The run, as `jobs ls` shows it, the beginning of it, or the job's name.", metavar="JOB")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")]
+
+
+@app.command("ls", epilog="Examples:  partsong jobs ls  |  partsong jobs ls --address http://head:8265 --json")
+def list_jobs(address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None:
+    """List the jobs that the cluster knows, the newest first."""
+    jobs = [*reversed(Cluster(address).jobs())]
+    if as_json:
+        typer.echo(json.dumps([_facts(job) for job in jobs], indent=2))
+        return
+    if not jobs:
+        typer.echo("no jobs; `partsong submit` makes one")
+        return
+    table = Table("run", "name", "tenant", "state", "started", "output", box=None, pad_edge=False, header_style="dim")
+    for job in jobs:
+        facts = _facts(job)
+        shown = (facts[key] for key in ("run", "name", "tenant", "state", "started", "output"))
+        table.add_row(*(Text(plain(str(fact))) for fact in shown))
+    Console(highlight=False, soft_wrap=True).print(table)
+
+
+@app.command(epilog="Examples:  partsong jobs show 3f2a  |  partsong jobs show nightly --json")
+def show(job: Run, address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None:
+    """Show a job: what it was given, how it is doing, what it has cost."""
+    cluster = Cluster(address)
+    found = cluster.job(job)
+    events = _events(cluster, found)
+    facts = _facts(found) | {"rows": None, "cost_usd": None, "summary": None, "error": None} | _doing(events)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    for key in ("run", "name", "tenant", "state", "mesh", "input", "output", "system", "started", "rows", "cost_usd"):
+        if facts.get(key) is not None:
+            grid.add_row(key, Text(plain(str(facts[key]))))
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(grid)
+    if facts["summary"] is not None:
+        console.print(summary_shown(facts["summary"], facts["output"]))
+    if facts["error"] is not None:
+        console.print(Text(as_shown(facts["error"]), "red"))
+
+
+@app.command(epilog="Example:  partsong jobs logs 3f2a")
+def logs(job: Run, address: Address = DEFAULT_ADDRESS) -> None:
+    """Print all that the job's watcher has printed, as it stands in Ray's log."""
+    cluster = Cluster(address)
+    typer.echo(as_read(cluster.log(cluster.job(job))), nl=False)
+
+
+@app.command(epilog="Examples:  partsong jobs follow 3f2a  |  partsong jobs follow nightly --address http://head:8265")
+def follow(job: Run, address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None:
+    """Show a job's progress until it is over, as `partsong run` shows it: rows, pace, time left, cost. Ctrl-C leaves the job alone.
+
+    A lost connection is tried again; a job that has lost its watcher, with the cluster's head, is given a new one.
+
+    Exit code: the run's own, as `partsong run` has them; 7: the job failed as a whole, or no cluster answers.
+    """
+    cluster = Cluster(address)
+    raise typer.Exit(followed(cluster, cluster.job(job).run, as_json=as_json))
+
+
+@app.command(epilog="Examples:  partsong jobs stop 3f2a  |  partsong jobs stop 3f2a --now")
+def stop(
+    job: Run,
+    address: Address = DEFAULT_ADDRESS,
+    now: Annotated[bool, typer.Option("--now", help="At once: rows in flight are dropped, and asked again when it is resumed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stop a job: rows in flight finish, what is done is kept, `jobs resume` goes on. The second time it is stopped at once."""
+    cluster = Cluster(address)
+    found = cluster.job(job)
+    if not found.is_watched and not found.is_lost:
+        raise RunError("not-running", f"the job is not running: {found.state}", remedy="`partsong jobs resume` goes on with it")
+    asked_before = any(event.kind == "say" and event.line.startswith("Stopping") for event in _events(cluster, found))
+    if now or asked_before or found.is_lost:
+        ask_to_stop(cluster, found, at_once=now or asked_before)
+    else:
+        cluster.end_watching(found)
+    told = "stopping at once" if now or asked_before else "stopping: rows in flight finish; a second time stops at once"
+    typer.echo(json.dumps({"run": found.run, "at_once": now or asked_before}) if as_json else told)
+
+
+@app.command(epilog="Examples:  partsong jobs resume 3f2a --follow  |  partsong jobs resume nightly --accept-changes")
+def resume(
+    job: Run,
+    address: Address = DEFAULT_ADDRESS,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Go on though the input changed; finished rows stay as they are.")
+    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show its progress until it is over.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a job where it stopped: what was paid is not paid again."""
+    cluster = Cluster(address)
+    found = cluster.job(job)
+    if found.is_watched:
+        raise RunError("is-running", "the job is running", remedy="`partsong jobs follow` shows it")
+    submitted = again(cluster, found, accept_changes=accept_changes)
+    typer.echo(json.dumps({"run": found.run, "job": submitted}) if as_json else f"resumed {found.run}")
+    if follow:
+        raise typer.Exit(followed(cluster, found.run, as_json=as_json))
+
+
+@app.command(epilog="Examples:  partsong jobs results 3f2a -o out  |  partsong jobs results 3f2a --place")
+def results(
+    job: Run,
+    address: Address = DEFAULT_ADDRESS,
+    folder: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to download to.", metavar="DIR")] = None,
+    place: Annotated[bool, typer.Option("--place", help="Only print where they are.")] = False,
+) -> None:
+    """Download a job's results, with this machine's own credentials, or print where they are."""
+    found = Cluster(address).job(job)
+    url = found.told["output"]
+    if place or folder is None:
+        typer.echo(url)
+        return
+    written = asyncio.run(Attempts(url, Stop(), lambda notice: typer.echo(f"{notice}.", err=True), 0.0).make(_downloaded, url, folder))
+    if not written:
+        raise RunError("no-results", "nothing is there yet", remedy="files appear when the run is complete; `partsong jobs follow` waits")
+    for path in written:
+        typer.echo(path)
+
+
+def followed(cluster: Cluster, run: str, *, as_json: bool) -> int:
+    """Follow a job to its end, print what it came to, and return the exit code."""
+    progress = progress_on(Console(stderr=True, highlight=False), quiet=as_json)
+
+    def watch_again(job: Job) -> None:
+        again(cluster, job)
+
+    try:
+        with progress:
+            last = asyncio.run(Follower(cluster, run, progress, watch_again).until_over())
+    except KeyboardInterrupt:
+        typer.echo(f"The job goes on. To see it again:  partsong jobs follow {run}", err=True)
+        return ExitCode.INTERRUPTED
+    if last.kind == "error":
+        raise last.error()
+    output = cluster.job(run).told.get("output", "")
+    if as_json:
+        typer.echo(json.dumps(last.summary, indent=2))
+    else:
+        Console(highlight=False).print(summary_shown(last.summary, output))
+    return last.code
+
+
+def _facts(job: Job) -> dict[str, Any]:
+    started = datetime.fromtimestamp(job.started_ms / 1e3, UTC).isoformat(timespec="seconds")
+    told = {key: job.told.get(key, "") for key in ("name", "tenant", "mesh", "input", "output", "system")}
+    return {"run": job.run, **told, "state": job.state, "started": started, "watchers": [one.submission_id for one in job.watchers]}
+
+
+def _events(cluster: Cluster, job: Job) -> list[Event]:
+    return [event for line in cluster.log(job).splitlines() if (event := Event.read(line)) is not None]
+
+
+def _doing(events: list[Event]) -> dict[str, Any]:
+    """Return how the run is doing, by the last that was told."""
+    doing: dict[str, Any] = {}
+    for event in events:
+        match event.kind:
+            case "progress":
+                tally = event.read_tally()
+                share = "" if event.fraction is None else f" ({event.fraction:.0%})"
+                doing |= {"rows": f"{tally.rows:,}{share}, {tally.failed:,} failed", "cost_usd": round(tally.cost_usd, 6)}
+            case "end":
+                doing |= {"rows": None, "cost_usd": None, "summary": event.summary}
+            case "error":
+                doing |= {"error": str(event.error())}
+            case "say":
+                pass
+    return doing
+
+
+_FILES = ("output.jsonl", "errors.jsonl", "output.parquet", "summary.json", "report.html")
+
+
+def _downloaded(url: str, folder: Path) -> list[Path]:
+    import fsspec
+
+    written = []
+    with remote_errors(url):
+        fs, place = fsspec.core.url_to_fs(url, **remote_options(url))
+        fs.invalidate_cache()
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in _FILES:
+            if fs.exists(f"{place}/{name}"):
+                draft = folder / f".{name}.part"
+                fs.get_file(f"{place}/{name}", str(draft))
+                draft.replace(folder / name)
+                written.append(folder / name)
+    return written

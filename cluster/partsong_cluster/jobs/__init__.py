@@ -1,0 +1,1 @@
+"""Jobs: runs that go on in a cluster without whoever submitted them."""

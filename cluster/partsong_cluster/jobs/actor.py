@@ -1,0 +1,157 @@
+"""Job actor: works one run in the cluster, whoever watches. Restarted on another node it goes on from what the store holds.
+
+The session has a thread and an event loop of its own: Ray's loop only answers those who watch.
+"""
+
+import asyncio
+import os
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import ray
+from partsong_actors.engine import RayEngine
+from partsong_actors.system import end_system
+
+from partsong.errors import EngineError, PartsongError
+from partsong.mesh import LoadedMesh
+from partsong.work.clock import Clock
+from partsong.work.tenure import Tenure
+from partsong_cluster.batch.session import Session
+from partsong_cluster.batch.stop import Outcome, Stop
+from partsong_cluster.cli.exit_codes import ExitCode, code_of_error, code_of_summary
+from partsong_cluster.engines import ray_engine
+from partsong_cluster.jobs.events import ended, failed
+from partsong_cluster.jobs.order import JobOrder
+from partsong_cluster.jobs.telling import Telling
+from partsong_cluster.report import write_run_report
+
+__all__ = ["JobActor", "_JobActor"]
+
+_LINGERS_S = 600.0
+"""How long the end is there to be heard."""
+_BUDGET_EVERY_S = 5.0
+_DAY_S = 86_400.0
+
+
+class _JobActor:
+    """See the module."""
+
+    def __init__(self, packed: bytes) -> None:
+        self._order = JobOrder.unpack(packed)
+        self._life = uuid.uuid4().hex
+        self._telling = Telling()
+        self._stop = Stop()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._beside = set(self._order.tenancy.runs_before)
+        threading.Thread(target=self._live, name="partsong-job", daemon=True).start()
+
+    @ray.method
+    async def news(self, life: str, after: int, within_s: float) -> tuple[str, int, list[str]]:
+        """Return what was told since, as lines, with what to ask with next time: this actor's life and a number."""
+        if life != self._life:
+            after = 0
+        number, events = await asyncio.to_thread(self._telling.news, after, within_s)
+        return self._life, number, [event.written() for event in events]
+
+    @ray.method
+    async def stop(self, at_once: bool) -> None:
+        """Stop the run: rows in flight finish; at once if so, or if it was asked for before."""
+        self._ask_to_stop(at_once=at_once)
+
+    @ray.method
+    async def is_beside(self, tenant: str, run: str) -> bool:
+        """Take note of another job; return whether this one is of the same tenant and at work."""
+        if tenant != self._order.tenancy.name or self._telling.over:
+            return False
+        self._beside.add(run)
+        return True
+
+    @ray.method
+    async def close(self) -> None:
+        """Stop at once: the system ends."""
+        self._ask_to_stop(at_once=True)
+
+    def _ask_to_stop(self, *, at_once: bool) -> None:
+        if self._loop is None or self._telling.over:
+            return
+        if self._stop.why is None and not at_once:
+            self._telling.say(f"Stopping: rows in flight get {self._order.grace_s:g} s to finish; stop again to end at once.")
+        self._loop.call_soon_threadsafe(lambda: self._stop.ask(Outcome.INTERRUPTED, at_once=at_once))
+
+    def _live(self) -> None:
+        """Work, tell the end, and be gone when that was heard or nobody came."""
+        asyncio.run(self._worked())
+        time.sleep(_LINGERS_S)
+        asyncio.run(self._gone())
+
+    async def _gone(self) -> None:
+        system = self._order.system
+        if self._order.of_its_own:
+            await end_system(system.name, system.namespace, system.health.closes_within_s)
+        else:
+            ray.kill(system.around.actor(system.around.job(self._order.run)))
+
+    async def _worked(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        try:
+            loaded = self._order.loaded()
+            with tempfile.TemporaryDirectory(prefix="partsong-job-") as scratch:
+                session = Session(
+                    self._order.session(Path(scratch)), loaded, lambda: self._engine(loaded, Path(scratch)), self._telling, self._stop
+                )
+                summary = await session.work()
+                await session.add(await asyncio.to_thread(write_run_report, Path(scratch)))
+            self._telling.end(ended(summary, code_of_summary(summary)))
+        except PartsongError as error:
+            self._telling.end(failed(error, code_of_error(error)))
+        except Exception as error:  # noqa: BLE001  the actor's outermost line: whoever watches hears of it
+            internal = EngineError("internal", f"{type(error).__name__}: {error}", remedy="please report it; `partsong jobs logs` has more")
+            self._telling.end(failed(internal, ExitCode.INTERNAL))
+
+    @asynccontextmanager
+    async def _engine(self, loaded: LoadedMesh, scratch: Path) -> AsyncIterator[RayEngine]:
+        """Attach to the system, and lead the run for as long as the store confirms it."""
+        system, run = self._order.system, self._order.run
+        async with ray_engine(loaded, scratch, secrets={}, system=system, tell=lambda notice: self._telling.say(f"{notice}.")) as engine:
+            assert isinstance(engine, RayEngine), "over Ray"
+            health = system.health
+            tenure = Tenure(
+                system.around.job(run), engine.journal, Clock(), tenure_s=health.tenure_s, confirm_every_s=health.confirm_every_s
+            )
+            await tenure.begin()
+            engine.lead(run, tenure.epoch)
+            beside = [asyncio.create_task(self._until_fenced(tenure)), asyncio.create_task(self._within_budget(engine))]
+            try:
+                yield engine
+            finally:
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
+
+    async def _until_fenced(self, tenure: Tenure) -> None:
+        """End this process when it has a successor."""
+        await tenure.keep()
+        os.write(2, f"{tenure.fenced()}\n".encode())
+        os._exit(1)
+
+    async def _within_budget(self, engine: RayEngine) -> None:
+        """Stop the run when its tenant has spent the day's dollars."""
+        budget_usd = self._order.tenancy.budget_usd_per_day
+        if budget_usd is None:
+            return
+        while self._stop.why is None:
+            now_s = time.time()
+            midnight_s = now_s - now_s % _DAY_S
+            spent = [await engine.journal.spent(run, midnight_s) for run in {*self._beside, self._order.run}]
+            if sum(sum(of_run.values()) for of_run in spent) >= budget_usd:
+                self._telling.say(f"Tenant {self._order.tenancy.name} has spent its ${budget_usd:,.2f} of today (UTC): the run stops.")
+                self._stop.ask(Outcome.BUDGET)
+            await asyncio.sleep(_BUDGET_EVERY_S)
+
+
+JobActor = ray.remote(_JobActor)

@@ -1,0 +1,219 @@
+"""Submission: a mesh, an input and a place for the results become a job in a cluster; and the same job is taken up again."""
+
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from partsong_actors.setup import SystemSpec
+
+from partsong.adapters.python import imported
+from partsong.contracts.allowed import NOTHING, Allowed
+from partsong.errors import InputError, MeshError, Place, RunError
+from partsong.mesh import LoadedMesh, load_mesh
+from partsong_cluster.batch.estimate import Estimator
+from partsong_cluster.batch.places import FileKind
+from partsong_cluster.batch.remote_results import is_remote
+from partsong_cluster.batch.run import Limits
+from partsong_cluster.batch.state_folder import state_home
+from partsong_cluster.deploy import load_deploy
+from partsong_cluster.deploy.overlay import overlaid, system_spec
+from partsong_cluster.deploy.schema import Deploy
+from partsong_cluster.jobs.bundle import CarriedInput, carried_input, write_bundle
+from partsong_cluster.jobs.cluster import Cluster, Job
+from partsong_cluster.jobs.order import JobOrder, Tenancy
+from partsong_cluster.jobs.wheel import write_wheel
+
+__all__ = ["Submission", "Wish", "again", "ask_to_stop"]
+
+_ENTRYPOINT = "exec python -m partsong_cluster.jobs.watch"
+_STOPS_WITHIN_S = 86_400
+"""How long Ray lets a watcher wait for its run to stop, before it kills the watcher."""
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a user asks for."""
+
+    mesh: Path
+    input: str
+    output: str
+    deploy: Path | None = None
+    name: str | None = None
+    tenant: str = "default"
+    weight: float = 1.0
+    priority: int | None = None
+    use: str | None = None
+    input_kind: FileKind | None = None
+    shared_input: bool = False
+    id_column: str = "id"
+    prompt_column: str = "prompt"
+    longest_row_bytes: int = 10_000_000
+    output_format: Literal["jsonl", "parquet"] = "jsonl"
+    limits: Limits = field(default_factory=Limits)
+    allowed: Allowed = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job that is ready to be sent: everything that can be found wrong before has been looked for."""
+
+    order: JobOrder
+    loaded: LoadedMesh
+    carried: CarriedInput
+
+    @classmethod
+    def of(cls, wish: Wish, env: Mapping[str, str]) -> "Submission":
+        """Return the submission; MeshError, InputError or RunError with all that stands against it."""
+        find = partial(imported, folder=wish.mesh.parent, allowed=wish.allowed)
+        loaded = load_mesh(wish.mesh, env=env, check_secrets=False, import_function=find, allowed=wish.allowed)
+        deploy = None if wish.deploy is None else load_deploy(wish.deploy).deploy
+        mesh = loaded.mesh if deploy is None else overlaid(loaded.mesh, deploy)
+        _check_store(mesh.store.url, wish)
+        names = frozenset({*mesh.models, *mesh.plans})
+        if wish.use is not None and wish.use not in names:
+            raise MeshError("unknown-name", f"no model or plan is called {wish.use!r}", remedy=f"there are: {', '.join(sorted(names))}")
+        if wish.limits.budget_usd is not None:
+            Estimator(mesh, wish.use).check_priced()
+        carried = carried_input(wish.input, wish.input_kind, shared=wish.shared_input)
+        run = uuid.uuid4().hex[:12]
+        order = JobOrder(
+            run=run,
+            name=wish.name or wish.mesh.stem,
+            tenancy=_tenancy(wish, deploy),
+            mesh=mesh.pack().decode(),
+            mesh_file=str(wish.mesh),
+            mesh_hash=loaded.hash,
+            input=carried.named,
+            input_kind=wish.input_kind,
+            output=_output(wish.output),
+            output_format=wish.output_format,
+            names=names,
+            id_column=wish.id_column,
+            prompt_column=wish.prompt_column,
+            longest_row_bytes=wish.longest_row_bytes,
+            use=wish.use,
+            rows=wish.limits.rows,
+            budget_usd=wish.limits.budget_usd,
+            deadline_s=wish.limits.deadline_s,
+            concurrency=wish.limits.concurrency,
+            grace_s=wish.limits.grace_s,
+            weight=wish.weight,
+            allowed=wish.allowed,
+            system=SystemSpec(name=f"job-{run}", lasting=True) if deploy is None else system_spec(deploy),
+            of_its_own=deploy is None,
+        )
+        return cls(order, loaded, carried)
+
+    def send(self, cluster: Cluster, env: Mapping[str, str], *, package: bool) -> str:
+        """Submit it and return Ray's name of the job; `package` lets this version travel with it."""
+        before = tuple(
+            job.run
+            for job in cluster.jobs()
+            if job.told.get("tenant") == self.order.tenancy.name and job.started_ms / 1e3 > time.time() - _DAY_S
+        )
+        order = self.order.model_copy(update={"tenancy": self.order.tenancy.model_copy(update={"runs_before": before})})
+        kept = _kept(order.run, env)
+        kept.mkdir(parents=True, mode=0o700)
+        write_bundle(kept, order, self.loaded, self.carried.files)
+        metadata = {
+            "partsong.run": order.run,
+            "partsong.name": order.name,
+            "partsong.tenant": order.tenancy.name,
+            "partsong.mesh": order.mesh_file,
+            "partsong.input": order.input if not self.carried.files else str(Path(self.carried.files[0])),
+            "partsong.output": order.output,
+            "partsong.system": order.system.name,
+        }
+        try:
+            with _environment_of(kept, package=package) as environment:
+                return cluster.submit(f"partsong-{order.run}", _ENTRYPOINT, environment, metadata)
+        except BaseException:
+            shutil.rmtree(kept, ignore_errors=True)
+            raise
+
+
+def again(cluster: Cluster, job: Job, env: Mapping[str, str] = os.environ, *, accept_changes: bool = False, package: bool = True) -> str:
+    """Submit another watcher of the job, which goes on where it stopped.
+
+    The files are those that this machine has kept; on another machine those that the cluster still has.
+    """
+    entrypoint = f"{_ENTRYPOINT} --accept-changes" if accept_changes else _ENTRYPOINT
+    with _environment(job, env, package=package) as environment:
+        return cluster.submit(f"partsong-{job.run}-{len(job.watchers) + 1}", entrypoint, environment, job.last.metadata)
+
+
+def ask_to_stop(cluster: Cluster, job: Job, env: Mapping[str, str] = os.environ, *, at_once: bool, package: bool = True) -> None:
+    """Have a small job of its own ask the run to stop: the run's watcher is gone, or has been asked before."""
+    entrypoint = f"{_ENTRYPOINT} --stop {'at-once' if at_once else 'in-order'}"
+    with _environment(job, env, package=package) as environment:
+        cluster.submit(f"partsong-{job.run}-stop-{uuid.uuid4().hex[:6]}", entrypoint, environment, {"partsong.stops": job.run})
+
+
+@contextmanager
+def _environment(job: Job, env: Mapping[str, str], *, package: bool) -> Iterator[Mapping[str, Any]]:
+    kept = _kept(job.run, env)
+    if not kept.exists():
+        yield job.watchers[0].runtime_env or {}
+        return
+    with _environment_of(kept, package=package) as environment:
+        yield environment
+
+
+@contextmanager
+def _environment_of(files: Path, *, package: bool) -> Iterator[Mapping[str, Any]]:
+    """Yield what a job runs in: its files, and this version of Partsong. No variable in it holds a secret: everybody may read it."""
+    with tempfile.TemporaryDirectory(prefix="partsong-package-") as scratch:
+        environment: dict[str, Any] = {"working_dir": str(files), "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOPS_WITHIN_S)}}
+        if package:
+            environment["py_modules"] = [str(write_wheel(Path(scratch)))]
+        yield environment
+
+
+def _kept(run: str, env: Mapping[str, str]) -> Path:
+    """Return where this machine keeps a job's files, to send them again."""
+    return state_home(env) / "jobs" / run
+
+
+def _tenancy(wish: Wish, deploy: Deploy | None) -> Tenancy:
+    tenants = {} if deploy is None else deploy.tenants
+    if tenants and wish.tenant not in tenants:
+        known = ", ".join(sorted(tenants))
+        raise RunError("unknown-tenant", f"the deploy file has no tenant {wish.tenant!r}", remedy=f"--tenant: one of {known}")
+    tenant = tenants.get(wish.tenant)
+    if tenant is None:
+        return Tenancy(name=wish.tenant, priority=wish.priority or 0)
+    return Tenancy(
+        name=wish.tenant,
+        weight=tenant.weight,
+        priority=max(-3, min(3, tenant.priority if wish.priority is None else min(wish.priority, tenant.priority))),
+        budget_usd_per_day=tenant.budget_usd_per_day,
+        max_jobs=tenant.max_jobs,
+    )
+
+
+def _check_store(url: str | None, wish: Wish) -> None:
+    """A job's journal must be there for whichever node goes on with it."""
+    if url is not None and url.startswith(("postgresql", "sqlite:////")):
+        return
+    what = "a cluster's nodes share no disk, and the journal of this mesh would stand on one of them"
+    remedy = "say `store: {url: postgresql://...}` in the deploy file (or `sqlite:////path` on storage that all nodes share)"
+    raise MeshError("store-needed", what, at=Place(str(wish.deploy or wish.mesh), field="store.url"), remedy=remedy)
+
+
+def _output(given: str) -> str:
+    if is_remote(given):
+        return given.rstrip("/")
+    path = given.removeprefix("file://")
+    if not path.startswith("/"):
+        remedy = "name a URL (s3://bucket/folder), or an absolute path on storage that all nodes share"
+        raise InputError("output-place", f"the cluster cannot write to {given!r} on this machine", remedy=remedy)
+    return f"file://{path.rstrip('/')}"
