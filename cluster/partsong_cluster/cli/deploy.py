@@ -4,23 +4,30 @@ import asyncio
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from partsong.errors import MeshError, Problem
-from partsong.mesh import Mesh, load_mesh
+from partsong.errors import EngineError, MeshError, Problem
+from partsong.mesh import LoadedMesh, Mesh, load_mesh
 from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.cli.findings import block, counted, fact
-from partsong_cluster.deploy import load_deploy
+from partsong_cluster.deploy import LoadedDeploy, load_deploy
+from partsong_cluster.deploy.applied import Running, running
+from partsong_cluster.deploy.apply import apply as carry_out
+from partsong_cluster.deploy.apply import end as end_in_order
+from partsong_cluster.deploy.apply import plan_for
 from partsong_cluster.deploy.check import Examined, examined
 from partsong_cluster.deploy.kuberay import kuberay_files
 from partsong_cluster.deploy.launcher import launcher_files
 from partsong_cluster.deploy.nodes import cluster_machines
 from partsong_cluster.deploy.placing import Machine
+from partsong_cluster.deploy.plan import Plan
+from partsong_cluster.deploy.plan_drawn import drawn
 from partsong_cluster.deploy.rendered import write
 
 __all__ = ["app"]
@@ -37,6 +44,8 @@ app = typer.Typer(
 DeployFile = Annotated[Path, typer.Argument(metavar="FILE", help="The deploy file.", show_default=False)]
 MeshFile = Annotated[Path | None, typer.Option("--mesh", metavar="MESH", help="The mesh file that it is for.")]
 Address = Annotated[str | None, typer.Option("--address", help="A cluster that runs: HOST:6379, or auto for the one on this machine.")]
+NeededMesh = Annotated[Path, typer.Option("--mesh", metavar="MESH", help="The mesh file that it is for.", show_default=False)]
+SystemName = Annotated[str | None, typer.Argument(metavar="NAME", help="Only this one.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")]
 
 
@@ -99,8 +108,142 @@ def render(
     typer.echo(json.dumps({"written": written}, indent=2) if as_json else "\n".join(written))
 
 
+@app.command(epilog="Example:  partsong deploy plan deploy.yaml --mesh mesh.yaml --address auto")
+def plan(file: DeployFile, mesh: NeededMesh, address: Address = None, as_json: AsJson = False, allow: Allow = None) -> None:
+    """Show what applying a deploy file would change in the system that runs, and whether it can be changed while it works.
+
+    Exit code 0: shown, whether or not there is anything to do; 2: the files have problems; 7: no cluster answers.
+    """
+    found = asyncio.run(_planned(load_deploy(file), _loaded(mesh, allow), address))
+    typer.echo(found.model_dump_json(indent=2) if as_json else drawn(found))
+
+
+@app.command(
+    epilog="Examples:  partsong deploy apply deploy.yaml --mesh mesh.yaml --address auto  |  "
+    "partsong deploy apply deploy.yaml --mesh mesh.yaml --address 10.0.0.10:6379 --yes"
+)
+def apply(
+    file: DeployFile,
+    mesh: NeededMesh,
+    address: Address = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+    allow: Allow = None,
+) -> None:
+    """Start the system that a deploy file describes, or change the one that runs, without losing a call.
+
+    Pools grow, drain and replace their workers one by one. What cannot be changed at work (the mesh's answers, the store, the journal) ends
+    the system and begins it anew, and is refused while jobs are at work on it.
+
+    Exit code 0: it is so now; 1: you said no; 2: the files have problems; 7: no cluster answers, or jobs are at work.
+    """
+    asyncio.run(_applied(load_deploy(file), _loaded(mesh, allow), address, _Asking(yes, as_json)))
+
+
+@app.command(epilog="Examples:  partsong deploy show  |  partsong deploy show support --address auto --json")
+def show(name: SystemName = None, address: Address = None, as_json: AsJson = False) -> None:
+    """List the systems of a cluster: their actors, workers by model, jobs at work, and what was applied to them."""
+    found = asyncio.run(_running(name, address))
+    typer.echo(json.dumps([_system_facts(one) for one in found], indent=2) if as_json else "\n".join(map(_system_lines, found)) or "none")
+
+
+@app.command(epilog="Example:  partsong deploy end support --address auto")
+def end(
+    name: Annotated[str, typer.Argument(help="The system.", show_default=False)],
+    address: Address = None,
+    namespace: Annotated[str, typer.Option(help="Ray's namespace of its actors.")] = "partsong",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, also when jobs are at work.")] = False,
+) -> None:
+    """End a system: its jobs stop, rows under way are finished, then its actors end. What the store holds stays.
+
+    Exit code 0: ended; 1: you said no; 7: no cluster answers, or no such system runs.
+    """
+    asyncio.run(_ended(name, namespace, address, yes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Whether the user is asked, and how it is told."""
+
+    yes: bool
+    as_json: bool
+
+
+async def _planned(deploy: LoadedDeploy, loaded: LoadedMesh, address: str | None) -> Plan:
+    from partsong_cluster.ray_runtime import ray_runtime
+
+    async with ray_runtime(_joined(address)):
+        return await plan_for(deploy, loaded)
+
+
+async def _applied(deploy: LoadedDeploy, loaded: LoadedMesh, address: str | None, asking: _Asking) -> None:
+    from partsong_cluster.ray_runtime import ray_runtime
+
+    async with ray_runtime(_joined(address)):
+        found = await plan_for(deploy, loaded)
+        typer.echo(found.model_dump_json(indent=2) if asking.as_json else drawn(found))
+        if found.nothing:
+            return
+        if not asking.yes and not typer.confirm("Apply?", err=True):
+            raise typer.Exit(PROBLEMS_FOUND)
+        await carry_out(found, deploy, loaded, lambda notice: typer.echo(f"{notice.where}: {notice.what}; {notice.doing}", err=True))
+        if not asking.as_json:
+            typer.echo(f"{found.system}: applied")
+
+
+async def _running(name: str | None, address: str | None) -> list[Running]:
+    from partsong_cluster.ray_runtime import ray_runtime
+
+    async with ray_runtime(_joined(address)):
+        return await running(name)
+
+
+async def _ended(name: str, namespace: str, address: str | None, yes: bool) -> None:
+    from partsong_cluster.ray_runtime import ray_runtime
+
+    async with ray_runtime(_joined(address)):
+        found = await running(name, namespace)
+        jobs = found[0].of("job/") if found else []
+        at_work = f" {counted(len(jobs), 'job')} at work on it will stop." if jobs else ""
+        if found and not yes and not typer.confirm(f"End {name}?{at_work}", err=True):
+            raise typer.Exit(PROBLEMS_FOUND)
+        count = await end_in_order(name, namespace)
+    typer.echo(f"{name}: {counted(count, 'actor')} ended")
+
+
+def _joined(address: str | None) -> str:
+    """Return the address of a cluster that runs: none is started for a system that is to last."""
+    named = address or os.environ.get("RAY_ADDRESS") or "auto"
+    if named.startswith(("http://", "https://")):
+        what = f"{named} is the address of the job API; this command joins the cluster itself"
+        remedy = "run it on a machine of the cluster with `--address auto`, or hand it over: `ray job submit -- partsong deploy apply ...`"
+        raise EngineError("not-joinable", what, remedy=remedy)
+    return named
+
+
+def _system_facts(one: Running) -> dict[str, Any]:
+    applied = None if one.applied is None else {"version": one.applied.version, "mesh_hash": one.applied.mesh_hash}
+    actors = {kind: len(one.of(f"{kind}-")) for kind in ("journal", "coordinator", "synthesizer")}
+    jobs = [job.removeprefix("job/") for job in one.of("job/")]
+    return {"name": one.name, "namespace": one.namespace, **actors, "workers": one.workers, "jobs": jobs, "applied": applied}
+
+
+def _system_lines(one: Running) -> str:
+    facts = _system_facts(one)
+    head = one.name if one.namespace == "partsong" else f"{one.name} (namespace {one.namespace})"
+    applied = "no deploy file applied" if one.applied is None else f"applied by {one.applied.version}, mesh {one.applied.mesh_hash[:8]}"
+    counts = ", ".join(counted(facts[kind], kind) for kind in ("journal", "coordinator", "synthesizer"))
+    workers = ", ".join(f"{model} {count}" for model, count in one.workers.items()) or "none"
+    jobs = ", ".join(facts["jobs"]) or "none"
+    return f"{head}: {applied}\n  {counts}\n  workers  {workers}\n  jobs     {jobs}"
+
+
+def _loaded(file: Path, allow: list[str] | None) -> LoadedMesh:
+    return load_mesh(file, env=os.environ, check_secrets=False, allowed=allowed_by(allow))
+
+
 def _mesh_of(file: Path, allow: list[str] | None) -> Mesh:
-    return load_mesh(file, env=os.environ, check_secrets=False, allowed=allowed_by(allow)).mesh
+    return _loaded(file, allow).mesh
 
 
 def _examined(file: Path, mesh: Mesh | None, nodes: Sequence[Machine] | None) -> Examined:
