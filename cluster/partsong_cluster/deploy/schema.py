@@ -205,7 +205,7 @@ class Tenant(Frozen):
 
     weight: PositiveFloat = 1.0
     """Share of what is scarce, beside the other tenants' weights."""
-    priority: int = 0
+    priority: Annotated[int, Field(ge=-3, le=3)] = 0
     """Jobs of a higher number go first where calls have to wait."""
     budget_usd_per_day: PositiveFloat | None = None
     """US dollars that all of its jobs may spend in a day (UTC); None: no limit."""
