@@ -1,5 +1,6 @@
 """Cluster: jobs as a laptop sees them, by nothing but the HTTP address of Ray's job API."""
 
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -166,6 +167,8 @@ class Cluster:
                 os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's client sends the token only when told so before it is imported
             from ray.job_submission import JobSubmissionClient
 
+            logging.getLogger("ray").setLevel(logging.WARNING)
+            logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)
             self._client = JobSubmissionClient(self.address, headers=self._headers())
         return self._client
 

@@ -1,11 +1,13 @@
 """Wheel: this installation as a wheel, so that it travels with a job to a cluster that has another version or none.
 
 Made of the installed files, whether they were installed from a wheel or stand in a source tree. The build number in its name comes from
-its content: a cluster keeps packages by their names.
+its content: a cluster keeps packages by their names. It asks for no other packages: nodes have those that Partsong stands on, and pip would
+fetch all of them anew beside those, Ray too.
 """
 
 import base64
 import hashlib
+import re
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
@@ -17,7 +19,7 @@ from partsong.errors import EngineError
 __all__ = ["write_wheel"]
 
 _PACKAGES = ("partsong", "partsong_actors", "partsong_cluster")
-_TOLD = ("METADATA", "entry_points.txt")
+_ASKS = re.compile(r"(Requires-Dist|Provides-Extra):")
 _TAG = "py3-none-any"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -46,9 +48,10 @@ def _files() -> dict[str, bytes]:
     except PackageNotFoundError:
         what = "Partsong is not installed here, so that it cannot be made a package for the cluster"
         raise EngineError("not-installed", what, remedy="pip install partsong, or --no-package where the cluster has it") from None
-    told = {name: installed.read_text(name) for name in _TOLD}
     info = f"partsong-{installed.version}.dist-info"
-    return dict(_modules()) | {f"{info}/{name}": text.encode() for name, text in told.items() if text is not None}
+    metadata = "".join(line for line in (installed.read_text("METADATA") or "").splitlines(keepends=True) if not _ASKS.match(line))
+    entry_points = installed.read_text("entry_points.txt") or ""
+    return dict(_modules()) | {f"{info}/METADATA": metadata.encode(), f"{info}/entry_points.txt": entry_points.encode()}
 
 
 def _modules() -> Iterator[tuple[str, bytes]]:
