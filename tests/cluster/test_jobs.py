@@ -139,3 +139,107 @@ def test_a_job_is_followed_to_its_end_and_its_results_are_fetched(site: Site):
     listed = json.loads(site.partsong("jobs", "ls", "--json").stdout)
     assert [(job["name"], job["state"]) for job in listed if job["run"] == run] == [("first", "complete")]
     assert f"partsong-{run}" in site.ray("job", "list")
+
+
+def test_a_job_is_stopped_in_order_and_resumed_and_no_call_is_made_again(site: Site):
+    run = site.submit(300, "stopped")
+    follower = site.started("jobs", "follow", run)
+    site.until_calls(100)
+    follower.kill()  # the laptop is closed
+    follower.communicate()
+    assert "rows in flight finish" in site.partsong("jobs", "stop", run).stdout
+    until_s = time.monotonic() + 60
+    while site.show(run)["state"] != "stopped":
+        assert time.monotonic() < until_s
+        time.sleep(0.5)
+    shown = site.show(run)
+    assert shown["summary"]["outcome"] == "interrupted"
+    finished = shown["summary"]["rows"]["finished"]
+    assert 0 < finished < 300
+    assert "output.jsonl" not in site.objects.names(f"{site.bucket}/stopped")
+    resumed = site.partsong("jobs", "resume", run, "--follow")
+    assert "300 answered" in resumed.stdout
+    assert site.ids("stopped") == expected(300)
+    assert site.server.stats(summary=True)["total"] == 600
+    again = site.partsong("jobs", "stop", run, code=6)
+    assert "not-running: the job is not running: complete" in again.stderr
+
+
+def test_a_job_whose_process_dies_goes_on_elsewhere_and_its_follower_sees_it_through(site: Site):
+    run = site.submit(300, "killed")
+    follower = site.started("jobs", "follow", run)
+    site.until_calls(100)
+    for pid in _pids(f"ray::{'_JobActor'}"):
+        os.kill(pid, 9)
+    stdout, stderr = follower.communicate(timeout=120)
+    assert follower.returncode == 0, stdout + stderr
+    assert "300 answered" in stdout
+    assert "goes on from the store" in stderr
+    assert site.ids("killed") == expected(300)
+    assert site.server.stats(summary=True)["total"] == 600
+
+
+def test_a_job_that_loses_its_watcher_goes_on_and_is_taken_up_again(site: Site):
+    run = site.submit(300, "unwatched")
+    site.until_calls(60)
+    for pid in _pids("partsong_cluster.jobs.watch"):
+        os.kill(pid, 9)
+    before = site.server.stats(summary=True)["total"]
+    site.until_calls(before + 60)
+    followed = site.partsong("jobs", "resume", run, "--follow", code=None)
+    assert "300 answered" in followed.stdout, followed.stdout + followed.stderr
+    assert site.ids("unwatched") == expected(300)
+    assert site.server.stats(summary=True)["total"] == 600
+
+
+def test_a_job_that_crashes_touches_no_other(site: Site):
+    well = site.submit(200, "well")
+    (site.folder / "broken.yaml").write_text((site.folder / "well.yaml").read_text().replace("MINI_KEY", "NOT_ON_THE_NODES"))
+    sent = site.partsong("submit", "broken.yaml", "well.jsonl", "-o", f"{site.bucket}/broken", "--json")
+    broken = json.loads(sent.stdout)["run"]
+    failed = site.partsong("jobs", "follow", broken, code=None)
+    assert failed.returncode not in (0, 3), failed.stdout
+    assert "NOT_ON_THE_NODES is not set" in failed.stderr + failed.stdout
+    followed = site.partsong("jobs", "follow", well)
+    assert "200 answered" in followed.stdout
+    assert site.ids("well") == expected(200)
+
+
+def test_no_secret_stands_in_what_ray_tells_of_a_job(site: Site):
+    run = site.submit(5, "secret")
+    site.partsong("jobs", "follow", run)
+    told = site.ray("job", "list") + site.partsong("jobs", "logs", run).stdout + json.dumps(site.show(run))
+    request = site.partsong("jobs", "ls", "--json").stdout
+    for secret in (KEY, TOKEN, "canaryS3-secret"):
+        assert secret not in told + request
+    kept = site.folder / "laptop" / ".local" / "state" / "partsong" / "jobs" / run
+    for path in kept.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "code", "told"),
+    [
+        (["jobs", "ls"], {"RAY_AUTH_TOKEN": ""}, 7, "token-missing: this cluster wants a token"),
+        (["jobs", "ls"], {"RAY_AUTH_TOKEN": "f" * 64}, 7, "token-wrong: this cluster refuses the token"),
+        (["jobs", "ls", "--address", "http://127.0.0.1:1"], {}, 7, "no-cluster: no cluster answers"),
+        (["jobs", "show", "nobody"], {}, 6, "unknown-job: no job is called 'nobody'"),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_to_do(site: Site, arguments: list[str], env: dict[str, str], code: int, told: str):
+    assert told in site.partsong(*arguments, code=code, env=env).stderr
+
+
+def _pids(words: str) -> list[int]:
+    """Return the processes whose command line begins with or holds the words."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if words in command and "pytest" not in command:
+                found.append(int(entry.name))
+    assert found, f"no process {words!r}"
+    return found

@@ -1,5 +1,6 @@
 """Cluster: jobs as a laptop sees them, by nothing but the HTTP address of Ray's job API."""
 
+import json
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -97,11 +98,10 @@ class Cluster:
         request = Request(f"{self.address}/api/version", headers=self._headers())  # noqa: S310  http or https, as the user says
         try:
             with urlopen(request, timeout=_ANSWERS_WITHIN_S) as response:  # noqa: S310
-                import json
-
                 version: str = json.load(response)["ray_version"]
                 return version
         except HTTPError as error:
+            error.close()
             raise self._refused(error.code) from None
         except (URLError, OSError, ValueError, KeyError) as error:
             raise self._nobody(error) from None
