@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CALLS_IN_FLIGHT", "TIMEOUT_S", "Scene", "answers_in", "undisturbed"]
+__all__ = ["CALLS_IN_FLIGHT", "TIMEOUT_S", "Scene", "answers_in", "mesh_asking", "rows_of", "undisturbed"]
 
 _PARTSONG = Path(sys.executable).with_name("partsong")
 _TESTS = Path(__file__).resolve().parent.parent
@@ -49,6 +49,17 @@ TIMEOUT_S = 20.0
 """Of a call: a worker may stand still for longer, so that its calls end by their caller's clock."""
 
 
+def mesh_asking(url: str) -> str:
+    """Return the mesh, with its provider at this address."""
+    return _MESH.format(url=url, timeout_s=TIMEOUT_S)
+
+
+def rows_of(count: int) -> str:
+    """Return the input."""
+    rows = ({"id": f"id-{n}", "prompt": f"row {n}, {'odd' if n % 2 else 'even'}"} for n in range(count))
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """One trial's folder and rows."""
@@ -72,9 +83,8 @@ class Scene:
     def written(self) -> "Scene":
         """Write mesh and rows."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "mesh.yaml").write_text(_MESH.format(url=self.url, timeout_s=TIMEOUT_S))
-        rows = ({"id": f"id-{n}", "prompt": f"row {n}, {'odd' if n % 2 else 'even'}"} for n in range(self.rows))
-        (self.folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (self.folder / "mesh.yaml").write_text(mesh_asking(self.url))
+        (self.folder / "in.jsonl").write_text(rows_of(self.rows))
         return self
 
     def started(self, engine: str = "ray") -> subprocess.Popen:

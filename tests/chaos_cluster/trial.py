@@ -1,0 +1,164 @@
+"""Trial: one submitted job of many rows, and one fault; its line in the table."""
+
+import json
+import random
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from providers.provider import Arrival
+
+from chaos_cluster.books import Held, Pulse, held
+from chaos_cluster.faults import Fault
+from chaos_cluster.world import World
+
+__all__ = ["Outcome", "StandstillError", "Trial"]
+
+_STANDS_STILL_S = 240.0
+"""A job that answers no row for so long, after the fault is over, does not go on by itself any more."""
+
+_ENDS_WITHIN_S = 120.0
+"""How long a job may take to end when all its rows are answered."""
+
+
+class StandstillError(AssertionError):
+    """A job did not go on, or ended badly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a job has come to; `lost`, `twice`, `failed`, `other` and `paid_again` are to be 0."""
+
+    rows: int
+    lost: int
+    """Rows in neither file."""
+    twice: int
+    """Rows that stand there more than once."""
+    failed: int
+    """Rows in errors.jsonl."""
+    other: int
+    """Answers unlike those that nothing disturbed."""
+    paid_again: int
+    """Calls that reached the provider although the journal held them already."""
+    asked_again: int
+    """All calls that reached the provider more than once: those in flight at the fault, and not yet in the journal."""
+    lasted_s: float
+    """How long the fault was."""
+    goes_on_s: float
+    """From its end until the next row was answered."""
+    stood_still_s: float
+    """The longest time in which no row was answered, from the fault on."""
+    took_s: float
+    """The whole job."""
+
+    @property
+    def clean(self) -> bool:
+        return not (self.lost or self.twice or self.failed or self.other or self.paid_again)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class Trial:
+    """One job in a world of its own, and what befalls it."""
+
+    folder: Path
+    rows: int
+    fault: Fault
+    seed: int
+    answers: Mapping[str, str]
+    """Those that nothing disturbed, by id."""
+    latency_s: float = 0.1
+
+    def outcome(self) -> Outcome:
+        """Do it; raises StandstillError when the job needs a hand."""
+        dice = random.Random(f"{self.seed} {self.fault.name}")
+        with World(self.folder, self.rows, self.latency_s) as world, Pulse(world.postgres.url) as pulse:
+            self._world, self._pulse = world, pulse
+            begun_s = time.monotonic()
+            client = world.submit()
+            try:
+                self._until_rows(dice.randrange(self.rows // 8, self.rows // 3), client)
+                moments = [held(world.postgres.url)]
+                struck_s = time.monotonic()
+                if self.fault.ends_client:
+                    client.kill()
+                    client.wait()
+                self.fault.strike(world, dice)
+                over_s = time.monotonic()
+                moments.append(held(world.postgres.url))
+                self._finished()
+                took_s = time.monotonic() - begun_s
+            finally:
+                client.kill()
+                client.wait()
+            goes_on_s = pulse.first_after_s(over_s)
+            return self._reckoned(
+                moments,
+                lasted_s=over_s - struck_s,
+                goes_on_s=0.0 if goes_on_s is None else goes_on_s,
+                stood_still_s=pulse.longest_gap_s(struck_s),
+                took_s=took_s,
+            )
+
+    def _reckoned(self, moments: list[Held], **times: float) -> Outcome:
+        arrivals = self._world.upstream.server.arrivals()
+        asked = Counter(one.prompt for one in arrivals)
+        succeeded, failed = self._lines("output.jsonl"), self._lines("errors.jsonl")
+        found = Counter(line["custom_id"] for line in succeeded + failed)
+        answered = {line["custom_id"]: line["response"]["body"]["choices"][0]["message"]["content"] for line in succeeded}
+        return Outcome(
+            rows=self.rows,
+            lost=sum(f"id-{n}" not in found for n in range(self.rows)),
+            twice=found.total() - len(found),
+            failed=len(failed),
+            other=sum(text != self.answers[custom_id] for custom_id, text in answered.items()),
+            paid_again=len(_paid_again(moments, arrivals)),
+            asked_again=asked.total() - len(asked),
+            **times,
+        )
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        url = f"{self._world.out}/{name}"
+        if name not in self._world.objects.names(self._world.out):
+            return []
+        return [json.loads(line) for line in self._world.objects.read(url).splitlines()]
+
+    def _until_rows(self, rows: int, client: "subprocess.Popen[bytes]") -> None:
+        while self._pulse.rows < rows:
+            if client.poll() is not None:
+                raise self._standstill(f"the client ended with {client.returncode}")
+            if self._pulse.quiet_s > _STANDS_STILL_S:
+                raise self._standstill(f"{self._pulse.rows} rows are answered, and no other for {_STANDS_STILL_S:g} s")
+            time.sleep(0.05)
+
+    def _finished(self) -> None:
+        """Wait until all rows are answered, and the job has ended well."""
+        since_s = time.monotonic()
+        while self._pulse.rows < self.rows:
+            if min(self._pulse.quiet_s, time.monotonic() - since_s) > _STANDS_STILL_S:
+                raise self._standstill(f"{self._pulse.rows} rows are answered, and no other for {_STANDS_STILL_S:g} s")
+            time.sleep(0.1)
+        until_s = time.monotonic() + _ENDS_WITHIN_S
+        while "summary.json" not in self._world.objects.names(self._world.out):
+            if time.monotonic() > until_s:
+                raise self._standstill(
+                    f"all rows are answered, and the job does not end: {self._world.told('jobs', 'show', JOB, check=False)}"
+                )
+            time.sleep(0.5)
+
+    def _standstill(self, what: str) -> StandstillError:
+        return StandstillError(f"{self.fault.name} (seed {self.seed}): {what}; the client said: {self._world.logs()}")
+
+
+def _paid_again(moments: list[Held], arrivals: list[Arrival]) -> list[Arrival]:
+    """Return the calls that came although the journal held them by then."""
+    by_then: dict[str, float] = {}
+    for moment in reversed(moments):
+        by_then.update(dict.fromkeys(moment.calls, moment.at_s))
+    return [one for one in arrivals if one.at_s > by_then.get(one.prompt, float("inf"))]
