@@ -14,7 +14,20 @@ from types import ModuleType
 
 PACKAGES = ("partsong", "partsong_actors", "partsong_cluster")
 SOURCES = {"partsong": "partsong", "partsong_actors": "actors/partsong_actors", "partsong_cluster": "cluster/partsong_cluster"}
-EXTRAS = ("fsspec", "py3langid", "pyarrow", "ray", "rich", "typer", "uvloop", "vaderSentiment", "xllamacpp")
+EXTRAS = (
+    "alembic",
+    "asyncpg",
+    "fsspec",
+    "py3langid",
+    "pyarrow",
+    "ray",
+    "rich",
+    "sqlalchemy",
+    "typer",
+    "uvloop",
+    "vaderSentiment",
+    "xllamacpp",
+)
 NOT_SHIPPED = (".pyc", ".pyo", ".db")
 FOR_TESTS = "partsong.testing"
 """Needs pytest, as its users do."""
