@@ -147,9 +147,7 @@ class Trial:
         until_s = time.monotonic() + _ENDS_WITHIN_S
         while "summary.json" not in self._world.objects.names(self._world.out):
             if time.monotonic() > until_s:
-                raise self._standstill(
-                    f"all rows are answered, and the job does not end: {self._world.told('jobs', 'show', JOB, check=False)}"
-                )
+                raise self._standstill(f"all rows are answered, and the job does not end: {self._world.shown()}")
             time.sleep(0.5)
 
     def _standstill(self, what: str) -> StandstillError:
