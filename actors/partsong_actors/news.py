@@ -82,8 +82,9 @@ class WorkerReport:
     """What the staff tells of one worker."""
 
     model: str
-    kind: Literal["ready", "failed", "away", "leaves", "gone"]
-    """It takes calls (again); it could not be started; its process is away; its node is going away; it has ended."""
+    kind: Literal["ready", "failed", "given-up", "no-room", "away", "leaves", "gone"]
+    """It takes calls (again); it could not be started; it will not be, as its entry has changed; the nodes that could take it are full;
+    its process is away; its node is going away; it has ended."""
     key: str = ""
     recruit: Recruit | None = None
     error: PartsongError | None = None

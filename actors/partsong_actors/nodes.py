@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import ray
 from ray import _raylet
@@ -10,7 +10,9 @@ from ray._private import state as ray_state
 
 from partsong.contracts import Notice, Resources
 
-__all__ = ["Node", "Nodes", "fits", "waits_for_a_node"]
+__all__ = ["Node", "Nodes", "Room", "fits", "room", "waits_for_a_node"]
+
+Room = Literal["now", "full", "never"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,18 @@ def fits(need: Resources, node: Node) -> bool:
     return labelled and _fits(need, node.resources)
 
 
-def waits_for_a_node(model: str, need: Resources, nodes: Sequence[Node]) -> Notice | None:
-    """Return what is told of a worker that cannot be placed; None where it could be, and is about to."""
-    wanted = _told(_amounts(need), need.labels)
+def room(need: Resources, nodes: Sequence[Node]) -> Room:
+    """Return whether a node has room for such a worker, could have if it were emptier, or none ever has."""
     could = [node for node in nodes if fits(need, node)]
-    if any(_fits(need, node.free) for node in could):
-        return None
-    if could:
+    if not could:
+        return "never"
+    return "now" if any(_fits(need, node.free) for node in could) else "full"
+
+
+def waits_for_a_node(model: str, need: Resources, nodes: Sequence[Node]) -> Notice:
+    """Return what is told of a worker that no node has room for."""
+    wanted = _told(_amounts(need), need.labels)
+    if room(need, nodes) == "full":
         what = f"a worker waits for a node with room for {wanted}: those that could take it are full"
     else:
         there = "; ".join(sorted({_told(_of_interest(node, need), node.labels if need.labels else {}) for node in nodes}))

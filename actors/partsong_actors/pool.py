@@ -68,8 +68,9 @@ class _ModelPool:
         """`callers` are the names of all that will join, `journal` is the name of the journal's actor."""
         end_without_memory()
         setup.check_version()
-        self._setup = setup = present(setup)
-        self._changed = False
+        now = present(setup)
+        self._changed = now is not setup
+        self._setup = setup = now
         mesh = self._mesh = setup.unpacked()
         self._clock = Clock()
         self._pools = {name: _pool_of(spec) for name, spec in mesh.models.items()}
@@ -330,6 +331,10 @@ class _ModelPool:
                 self._carry_out(model, pool.start_failed(now_s))
                 if report.error is not None:
                     self._fail(model, report.error)
+            case "given-up":
+                self._carry_out(model, pool.start_given_up(now_s))
+            case "no-room":
+                self._carry_out(model, pool.no_room(now_s))
             case "away":
                 self._carry_out(model, pool.worker_away(key, now_s))
             case "leaves":

@@ -66,7 +66,8 @@ class Placement(Frozen):
         wanted: dict[str, Any] = {"num_cpus": self.cpu}
         wanted |= {"memory": self.memory} if self.memory is not None else {}
         wanted |= {"resources": dict(self.custom)} if self.custom else {}
-        return wanted | ({"label_selector": dict(self.labels)} if self.labels else {})
+        selector = {name: value.replace(" ", "") for name, value in self.labels.items()}  # Ray takes `in(a, b)` and matches no ` b`
+        return wanted | ({"label_selector": selector} if selector else {})
 
 
 class Health(Frozen):

@@ -23,7 +23,7 @@ from partsong_actors.again import again
 from partsong_actors.membership import Membership
 from partsong_actors.memory_watch import end_without_memory
 from partsong_actors.news import STAFF, PoolNews, Recruit, Staffing, WorkerReport, key_of
-from partsong_actors.nodes import Nodes, waits_for_a_node
+from partsong_actors.nodes import Nodes, room, waits_for_a_node
 from partsong_actors.pool import _ModelPool
 from partsong_actors.present import present
 from partsong_actors.setup import Placement, Setup
@@ -149,10 +149,19 @@ class Staff:
                 self._begin(self._end(news.key))
             case "change":
                 assert news.setup is not None
-                self._setup, self._models = news.setup, news.setup.unpacked().models
-                self._failed.clear()
+                self._change(news.setup)
             case _:
                 raise AssertionError(f"the staff makes no calls, and is told {news.kind}")
+
+    def _change(self, setup: Setup) -> None:
+        """Start workers from this setup from now on; those that wait for a node, or are still being opened, are given up."""
+        self._setup, self._models = setup, setup.unpacked().models
+        self._failed.clear()
+        for key, post in list(self._posts.items()):
+            if post.opened is None and (post.model not in self._models or post.built != built_from(self._models[post.model])):
+                del self._posts[key]
+                _kill(post.actor)
+                self._begin(self._report(WorkerReport(post.model, "given-up", key)))
 
     def _hire(self, model: str) -> None:
         if model not in self._models:
@@ -233,9 +242,12 @@ class Staff:
         spec = self._models.get(post.model)
         if spec is None or not await asyncio.to_thread(self._nodes.unplaced, post.key):
             return
-        notice = waits_for_a_node(post.model, spec.resources, await asyncio.to_thread(self._nodes.alive))
-        if notice is not None:
-            self._tell(notice)
+        nodes = await asyncio.to_thread(self._nodes.alive)
+        there = room(spec.resources, nodes)
+        if there != "now":
+            self._tell(waits_for_a_node(post.model, spec.resources, nodes))
+        if there == "full":
+            await self._report(WorkerReport(post.model, "no-room", post.key))
 
     async def _gone_away(self, post: _Post) -> None:
         """Return when the process is away; raises RayActorError when it has died for good."""

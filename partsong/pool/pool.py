@@ -20,8 +20,6 @@ _BACK_WITHIN_S = 20.0
 _FIRST_PAUSE_S = 2.0
 _LONGEST_PAUSE_S = 120.0
 """Between two attempts to start workers that cannot be started."""
-_ROOM_WITHIN_S = 30.0
-"""How long a worker that is to take an older one's place may be on its way before the older one makes room for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class Pool:
         self._hands: dict[str, Hand] = {}
         self._draining: dict[str, Hand] = {}
         self._starting = 0
-        self._started_s = 0.0
+        self._no_room = False
         self._wanted = 0
         self._failures = 0
         self._starts_from_s = -math.inf
@@ -177,6 +175,16 @@ class Pool:
         self._failures += 1
         return self._settled(now_s)
 
+    def start_given_up(self, now_s: float) -> Sequence[PoolInstruction]:
+        """A worker that was ordered is not started any more, for it would be built from an older entry."""
+        self._starting = max(0, self._starting - 1)
+        return self._settled(now_s)
+
+    def no_room(self, now_s: float) -> Sequence[PoolInstruction]:
+        """A worker that is starting finds no room: where it is to take an older one's place, the older one makes room first."""
+        self._no_room = True
+        return self._settled(now_s)
+
     def worker_away(self, key: str, now_s: float) -> Sequence[PoolInstruction]:
         """A worker's process is away; Ray may bring it back."""
         if key in self._hands and self._hands[key].away_s is None:
@@ -200,7 +208,7 @@ class Pool:
         return self._settled(now_s)
 
     def _settled(self, now_s: float) -> Sequence[PoolInstruction]:
-        return [*self._resized(), *self._lacking(now_s), *self._surplus(now_s), *self._resized()]
+        return [*self._resized(), *self._lacking(now_s), *self._surplus(), *self._resized()]
 
     def _resized(self) -> Sequence[Instruction]:
         return self.permits.resize(sum(self._permits(hand.concurrency) for hand in self._hands.values() if hand.away_s is None))
@@ -219,16 +227,16 @@ class Pool:
             lack = 1
         if lack:
             self._starting += lack
-            self._started_s = now_s
+            self._no_room = False
         return [StartWorker()] * lack
 
-    def _surplus(self, now_s: float) -> Sequence[DrainWorker]:
+    def _surplus(self) -> Sequence[DrainWorker]:
         """Drain one of what is too many, when none is being drained: older ones first, else those that came last."""
         if self._draining:
             return []
         ready = [hand for hand in self._hands.values() if hand.away_s is None]
-        stuck = bool(self._starting and self._old() and now_s - self._started_s >= _ROOM_WITHIN_S and len(ready) >= self._wanted)
-        if len(ready) <= self._wanted and not stuck:
+        makes_room = self._no_room and self._starting and self._old() and len(ready) >= self._wanted
+        if len(ready) <= self._wanted and not makes_room:
             return []
         old = [hand for hand in ready if hand.built != self._built]
         return self._drained([(old or ready[::-1])[0].key])

@@ -149,9 +149,23 @@ def test_where_a_new_worker_finds_no_room_an_older_one_makes_it():
     pool = Pool(WorkerRange(), 4)
     pool.staffed([hand("1")], [], 0, 0.0)
     assert pool.change(WorkerRange(), 4, Scale(), "new", 0.0) == [StartWorker()]
-    assert pool.tick(29.0) == []
-    assert pool.tick(31.0) == [DrainWorker("1")]
-    assert pool.worker_gone("1", 32.0) == []
+    assert pool.tick(60.0) == []
+    assert pool.no_room(61.0) == [DrainWorker("1")]
+    assert pool.worker_gone("1", 62.0) == []
+
+
+def test_a_worker_that_is_added_and_finds_no_room_pushes_none_out():
+    pool = Pool(WorkerRange(min=2, max=2), 4)
+    pool.want("a", 1, 0.0)
+    pool.worker_ready(hand("1"), 0.0)
+    assert pool.no_room(1.0) == []
+
+
+def test_a_worker_that_was_ordered_before_a_change_is_ordered_anew():
+    pool = Pool(WorkerRange(), 4)
+    pool.want("a", 1, 0.0)
+    assert pool.change(WorkerRange(), 4, Scale(), "new", 1.0) == []
+    assert pool.start_given_up(1.0) == [StartWorker()]
 
 
 def test_a_smaller_range_drains_what_is_too_many_one_by_one():
