@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from objects import ObjectStore, object_store
+from postgres import Postgres, postgres_server
 from providers.process import RunningServer, running_server
 
 pytestmark = pytest.mark.timeout(300)
@@ -25,17 +26,19 @@ models:
   mini: {{adapter: openai, model: mini, base_url: {url}, api_key: {{env: MINI_KEY}}, concurrency: 8}}
 plans:
   chain: {{pipeline: [{{ask: mini}}, {{ask: mini, name: again, prompt: "Once more: {{{{ previous }}}}"}}]}}
-store: {{url: "sqlite:///{store}"}}
+store: {{url: "{store}?password_env=STORE_PASSWORD"}}
 """
 
 
 class Site:
     """A cluster of one node, a provider, an S3 server, and a laptop that knows the address and the token."""
 
-    def __init__(self, folder: Path, server: RunningServer, objects: ObjectStore) -> None:
+    def __init__(self, folder: Path, server: RunningServer, objects: ObjectStore, database: Postgres) -> None:
         self.folder = folder
         self.server = server
         self.objects = objects
+        self.database = database
+        self.store = database.database()
         self.bucket = ""
         self.laptop = {
             "PATH": os.environ["PATH"],
@@ -54,6 +57,7 @@ class Site:
             "RAY_AUTH_TOKEN": TOKEN,
             "RAY_API_SERVER_ADDRESS": ADDRESS,
             "MINI_KEY": KEY,
+            "STORE_PASSWORD": self.database.password,
             **self.objects.environment,
         }
         done = subprocess.run([_bin("ray"), *arguments], env=env, capture_output=True, text=True, timeout=120)
@@ -73,7 +77,7 @@ class Site:
         )
 
     def mesh(self, name: str = "mesh.yaml") -> str:
-        (self.folder / name).write_text(MESH.format(url=self.server.url, store=self.folder / f"{name}.db"))
+        (self.folder / name).write_text(MESH.format(url=self.server.url, store=self.store))
         return name
 
     def rows(self, count: int, name: str = "in.jsonl") -> str:
@@ -112,8 +116,12 @@ def expected(rows: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def _site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_server("providers.openai", "--latency", "0.1", "--key", KEY) as server, object_store() as objects:
-        site = Site(tmp_path_factory.mktemp("site"), server, objects)
+    with (
+        running_server("providers.openai", "--latency", "0.1", "--key", KEY) as server,
+        object_store() as objects,
+        postgres_server() as database,
+    ):
+        site = Site(tmp_path_factory.mktemp("site"), server, objects, database)
         site.ray("start", "--head", "--num-cpus=4", "--dashboard-host=127.0.0.1", "--disable-usage-stats", "--port=6379")
         yield site
         site.ray("stop", "--force", check=False)
@@ -210,7 +218,7 @@ def test_no_secret_stands_in_what_ray_tells_of_a_job(site: Site):
     site.partsong("jobs", "follow", run)
     told = site.ray("job", "list") + site.partsong("jobs", "logs", run).stdout + json.dumps(site.show(run))
     request = site.partsong("jobs", "ls", "--json").stdout
-    for secret in (KEY, TOKEN, "canaryS3-secret"):
+    for secret in (KEY, TOKEN, "canaryS3-secret", site.database.password):
         assert secret not in told + request
     kept = site.folder / "laptop" / ".local" / "state" / "partsong" / "jobs" / run
     for path in kept.rglob("*"):

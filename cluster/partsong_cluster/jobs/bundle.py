@@ -11,7 +11,7 @@ from partsong.mesh.content import named_files
 from partsong_cluster.batch.places import STDIN, FileKind, input_files
 from partsong_cluster.jobs.order import MESH_FOLDER, JobOrder
 
-__all__ = ["ORDER", "CarriedInput", "carried_input", "write_bundle"]
+__all__ = ["ORDER", "CarriedInput", "carried_input", "mesh_files", "write_bundle"]
 
 ORDER = "order.json"
 
@@ -52,7 +52,7 @@ def write_bundle(folder: Path, order: JobOrder, loaded: LoadedMesh, files: Itera
     """Write the job's files into the folder."""
     (folder / MESH_FOLDER).mkdir(parents=True)
     size_bytes = 0
-    for path in _of_the_mesh(loaded):
+    for path in mesh_files(loaded):
         size_bytes += path.stat().st_size
         if size_bytes > _LONGEST_BYTES:
             what = f"the files that the mesh names are larger than {_LONGEST_BYTES / 1e6:,.0f} MB, {path.name} among them"
@@ -67,7 +67,7 @@ def write_bundle(folder: Path, order: JobOrder, loaded: LoadedMesh, files: Itera
     (folder / ORDER).write_bytes(order.pack())
 
 
-def _of_the_mesh(loaded: LoadedMesh) -> Iterator[Path]:
+def mesh_files(loaded: LoadedMesh) -> Iterator[Path]:
     """Yield the files that the mesh names; with Python code all modules beside it, as one imports another. Never a file of a key."""
     named = named_files(loaded.mesh, loaded.folder)
     yield from named

@@ -19,6 +19,8 @@ DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 
 _ANSWERS_WITHIN_S = 20.0
 _LOST = frozenset({None, "JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE"})
+_KILLED = frozenset({137, 139, 143})
+"""Exit codes as a shell tells of SIGKILL, SIGSEGV, SIGTERM."""
 _FINISHED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 _BY_CODE: Mapping[int, str] = {
     ExitCode.DONE: "complete",
@@ -61,7 +63,8 @@ class Job:
     @property
     def is_lost(self) -> bool:
         """Whether its watcher was lost, with the head most likely: its actor may go on."""
-        return self.last.status == "FAILED" and self.last.driver_exit_code is None and self.last.error_type in _LOST
+        code = self.last.driver_exit_code
+        return self.last.status == "FAILED" and (self.last.error_type in _LOST if code is None else code < 0 or code in _KILLED)
 
     @property
     def state(self) -> str:

@@ -12,6 +12,8 @@ from partsong_cluster.jobs.events import Event
 __all__ = ["Follower"]
 
 _TRIES_AGAIN_S = 2.0
+_MOST_STARTED = 10
+"""Watchers that one follower starts."""
 
 
 @dataclass(slots=True)
@@ -27,7 +29,7 @@ class Follower:
     async def until_over(self) -> Event:
         """Return the job's last event; EngineError when it ended without one."""
         shown: dict[str, int] = {}
-        away = False
+        away, started = False, 0
         while True:
             try:
                 job = await asyncio.to_thread(self.cluster.job, self.run)
@@ -46,7 +48,8 @@ class Follower:
             if last is not None:
                 return last
             job = await asyncio.to_thread(self.cluster.job, self.run)
-            if job.is_lost:
+            if job.is_lost and started < _MOST_STARTED:
+                started += 1
                 self.progress.say("The job's watcher was lost; a new one is started, and the job goes on.")
                 await asyncio.to_thread(self.watch_again, job)
             elif not job.is_watched:

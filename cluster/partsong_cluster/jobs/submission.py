@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from partsong_actors.setup import SystemSpec
 
 from partsong.adapters.python import imported
 from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.errors import InputError, MeshError, Place, RunError
+from partsong.journal.postgres_address import PostgresAddress, is_postgres
 from partsong.mesh import LoadedMesh, load_mesh
 from partsong_cluster.batch.estimate import Estimator
 from partsong_cluster.batch.places import FileKind
@@ -201,8 +203,13 @@ def _tenancy(wish: Wish, deploy: Deploy | None) -> Tenancy:
 
 
 def _check_store(url: str | None, wish: Wish) -> None:
-    """A job's journal must be there for whichever node goes on with it."""
-    if url is not None and url.startswith(("postgresql", "sqlite:////")):
+    """A job's journal must be there for whichever node goes on with it; and its password must not travel."""
+    if url is not None and is_postgres(url):
+        parts = urlsplit(url)
+        query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != "password_env"]
+        PostgresAddress.of(urlunsplit(parts._replace(query=urlencode(query))), {})
+        return
+    if url is not None and url.startswith("sqlite:////"):
         return
     what = "a cluster's nodes share no disk, and the journal of this mesh would stand on one of them"
     remedy = "say `store: {url: postgresql://...}` in the deploy file (or `sqlite:////path` on storage that all nodes share)"

@@ -11,7 +11,7 @@ from partsong_cluster.jobs.order import JobOrder
 from partsong_cluster.jobs.submission import Submission, Wish
 from partsong_cluster.jobs.wheel import write_wheel
 
-from partsong.errors import InputError, MeshError, PartsongError, RunError
+from partsong.errors import InputError, MeshError, PartsongError, RunError, StoreError
 
 MESH = """\
 version: 1
@@ -122,6 +122,20 @@ def test_what_is_wrong_is_found_before_anything_is_sent(folder: Path, changed: d
         Submission.of(wish(folder, **changed), {})
     assert error.value.code == code
     assert error.value.problems[0].remedy
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:canaryPW@db/p", "postgresql://u@db/p?password=canaryPW"])
+def test_a_password_of_the_store_does_not_travel(folder: Path, url: str):
+    (folder / "mesh.yaml").write_text(MESH.replace("postgresql://partsong@db.internal/partsong", url))
+    with pytest.raises(StoreError, match="holds a password") as error:
+        Submission.of(wish(folder), {})
+    assert "canaryPW" not in str(error.value)
+
+
+def test_the_name_of_the_stores_password_travels(folder: Path):
+    url = "postgresql://u@db/p?password_env=STORE_PASSWORD"
+    (folder / "mesh.yaml").write_text(MESH.replace("postgresql://partsong@db.internal/partsong", url))
+    assert Submission.of(wish(folder), {}).order.loaded().mesh.store.url == url
 
 
 def test_input_too_large_to_travel_is_refused_with_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch):
