@@ -17,6 +17,7 @@ from partsong.work.coordinator import Coordinator
 from partsong.work.memory import settle
 from partsong.work.tenure import Tenure
 from partsong.work.under_way import RowsUnderWay
+from partsong.work.watched import watch_tenure
 from partsong_actors.journal import JournalClient
 from partsong_actors.link import Mailbox
 from partsong_actors.memory_watch import end_if_without_memory, end_without_memory
@@ -51,6 +52,11 @@ class _Records(JournalClient):
         except FencedError:
             self.tenure.lose()
             raise
+
+    async def outcome(self, row: Row) -> RowOutcome | None:
+        """Return what a row came to, if its record is there."""
+        record = await self.row(row.run, row.row)
+        return None if record is None else RowOutcome(row=record.row, custom_id=record.custom_id, reply=record.reply)
 
 
 class _CoordinatorActor:
@@ -115,12 +121,13 @@ class _AtWork:
         records = _Records(around.actor(around.journal()), self._pools.tell)
         merger = SynthesizerClient(around.actor(around.synthesizer()))
         core = Coordinator.of(mesh, self._pools.callers, merger, records, self._telemetry, clock)
-        self._rows = RowsUnderWay(core.answer)
+        self._rows = RowsUnderWay(core.answer, records.outcome)
         self.mailbox = Mailbox(self._answer if setup.system.lasting else core.answer, ROWS, OUTCOMES)
         self._epochs: dict[str, int] = {}
         self._tenure = records.tenure = self._tenure_of(setup, name, records, clock)
         for caller in self._pools.callers.values():
             caller.gate = self._tenure
+        watch_tenure(self._telemetry, name.rpartition("/")[2], self._tenure)
         self._telemetry.gauge(*REPLIES_WAITING, lambda: self.mailbox.waiting_replies)
         self._telemetry.gauge(*MESSAGES_UNSENT, lambda: records.unsent, {"partsong.to": "journal"})
         self._telemetry.gauge(*MESSAGES_UNSENT, lambda: merger.unsent, {"partsong.to": "synthesizer"})
@@ -151,7 +158,7 @@ class _AtWork:
 
     def over(self, run: str) -> None:
         """Forget a run; unless another leads it by now, whose rows are under way."""
-        if self._rows.of(run):
+        if self._rows.any_of(run):
             return
         self._epochs.pop(run, None)
         for caller in self._pools.callers.values():
