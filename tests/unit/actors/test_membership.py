@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from partsong_actors.membership import Membership
+from partsong_actors.membership import Membership, StalePoolsError
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 
@@ -73,6 +73,14 @@ async def test_joining_is_tried_until_the_pools_are_back(kept):
     pools.refusals = [unavailable(), unavailable()]
     pools.queue.put_nowait(None)
     await until(lambda: len(pools.lives) == 2)
+
+
+async def test_pools_that_have_successors_are_left_for_these(kept):
+    pools, _, heard = kept
+    pools.refusals = [StalePoolsError()]
+    pools.queue.put_nowait(None)
+    pools.queue.put_nowait(["after"])
+    await until(lambda: heard == ["after"])
 
 
 async def test_what_happened_in_an_earlier_life_is_not_told_in_a_later_one(kept):

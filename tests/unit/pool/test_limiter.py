@@ -243,3 +243,63 @@ def test_what_a_caller_forgot_before_it_could_tell_counts_as_used():
     at.want(MINE, FREE, [CALL], 0, 0.0)
     at.join("a", "process", [], 1.0)
     assert at.want(Purpose("b", "mini", "other"), FREE, [CALL], 0, 2.0) == []
+
+
+def minis(limits: Limits) -> dict[str, ModelSpec]:
+    return {"mini": ModelSpec(adapter="openai", limits=limits)}
+
+
+def test_a_larger_limit_lets_go_at_once_what_waits_and_forgets_nothing():
+    at = limiter(Limits(calls_in_flight=1))
+    assert at.want(MINE, FREE, [CALL, CALL, CALL], 0, 0.0) == [Leased(MINE, 1)]
+    assert at.change(minis(Limits(calls_in_flight=2)), {}, 0.0) == [Leased(MINE, 1)]
+    assert at.settle(MINE, [Settlement(CALL, CALL)], 1.0) == [Leased(MINE, 1)]
+
+
+def test_what_was_used_in_the_last_minute_counts_under_a_changed_limit():
+    at = limiter(Limits(requests_per_minute=2))
+    at.want(MINE, FREE, [CALL], 0, 0.0)
+    at.settle(MINE, [Settlement(CALL, CALL)], 0.0)
+    at.change(minis(Limits(requests_per_minute=1)), {}, 1.0)
+    assert at.want(MINE, FREE, [CALL], 0, 40.0) == []
+    assert at.due(62.0) == [Leased(MINE, 1)]
+
+
+def test_a_limit_that_is_taken_away_holds_no_more():
+    at = limiter(Limits(calls_in_flight=1, usd_per_run=0.1))
+    at.want(MINE, FREE, [CALL, CALL], 0, 0.0)
+    assert at.change(minis(Limits()), {}, 0.0) == [Leased(MINE, 1)]
+
+
+def test_what_a_run_has_spent_counts_under_its_changed_limit():
+    at = limiter(Limits(usd_per_run=0.5))
+    at.want(MINE, FREE, [CALL], 0, 0.0)
+    at.settle(MINE, [Settlement(CALL, CALL)], 0.0)
+    at.change(minis(Limits(usd_per_run=0.15)), {}, 0.0)
+    assert isinstance(at.want(MINE, FREE, [CALL], 0, 0.0)[0], Refused)
+
+
+def test_an_account_changes_its_limit_for_all_of_its_models():
+    shared = {name: ModelSpec(adapter="openai", account="acme") for name in ("mini", "big")}
+    at, big = Limiter(shared, {"acme": Limits(calls_in_flight=1)}), Purpose("a", "big", "run")
+    at.want(MINE, FREE, [CALL], 0, 0.0)
+    assert at.want(big, FREE, [CALL], 0, 0.0) == []
+    assert at.change(shared, {"acme": Limits(calls_in_flight=2)}, 0.0) == [Leased(big, 1)]
+
+
+def test_what_a_model_that_is_taken_out_waited_for_is_forgotten():
+    at = limiter(Limits(calls_in_flight=1), other=ModelSpec(adapter="openai"))
+    at.want(MINE, FREE, [CALL, CALL], 0, 0.0)
+    assert at.change({"other": ModelSpec(adapter="openai")}, {}, 0.0) == []
+    assert at.settle(MINE, [Settlement(CALL, CALL)], 1.0) == []
+    assert at.waiting == 0
+
+
+def test_callers_that_were_not_heard_of_are_presumed_to_have_used_all():
+    at = limiter(Limits(requests_per_minute=60, calls_in_flight=2))
+    [(meter, held)] = at.presume(0.0)
+    assert held == 2.0
+    assert at.want(MINE, FREE, [CALL], 0, 30.0) == []
+    meter.release(held)
+    assert at.due(59.0) == []
+    assert at.due(62.0) == [Leased(MINE, 1)]

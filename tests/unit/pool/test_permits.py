@@ -140,3 +140,14 @@ def test_what_comes_back_goes_to_who_holds_the_fewest_however_many_another_asked
     assert granted == {"few": 3}
     granted = Counter({one.caller: one.count for one in at.give_back("few", 1) if isinstance(one, Grant)})
     assert granted == {"few": 1}
+
+
+def test_what_is_leased_beyond_a_smaller_capacity_is_asked_back_from_who_holds_most():
+    permits = Permits(8)
+    permits.join("a", 0, 6)
+    permits.join("b", 0, 2)
+    assert permits.resize(5) == [Recall("a", 3)]
+    assert permits.resize(4) == [Recall("a", 1)]
+    assert permits.give_back("a", 4) == []
+    assert permits.want("b", 1) == []
+    assert permits.give_back("b", 1) == [Grant("b", 1)]

@@ -7,6 +7,7 @@ import pytest
 from partsong.errors import EngineError
 from partsong.pool.permits import Grant, KeepIdle, Permits, Recall
 from partsong.pool.share import NoWorkerError, Share
+from partsong.pool.waits import Waited, bucket
 
 
 class Pool:
@@ -187,3 +188,44 @@ async def test_a_call_whose_permit_was_recalled_on_its_way_is_asked_for_again():
     assert told == [(1, 0), (1, 1)]
     share.granted(1)
     await asyncio.wait_for(waits, 1)
+
+
+async def test_how_calls_waited_is_told_once():
+    now = [0.0]
+    granted: list[int] = []
+    share = Share(lambda want, _: granted.append(want), lambda: now[0])
+    first, second = await waiting(share), await waiting(share)
+    now[0] = 3.0
+    assert share.waited() == Waited(0, 2, 3.0)
+    share.granted(1)
+    await first
+    assert share.waited() == Waited(1, 1, 3.0, {bucket(3.0): 1})
+    share.granted(1)
+    await second
+    share.release()
+    share.release()
+    assert share.waited().busy == 2  # since it was last asked
+    assert share.waited().idle
+
+
+async def test_calls_that_wait_for_an_overloaded_provider_wait_for_no_worker():
+    share = Share(lambda want, give_back: None, lambda: 0.0)
+    share.hold_to(1)
+    first = await waiting(share)
+    share.granted(2)
+    await first
+    second = await waiting(share)
+    assert share.waited().waiting == 0
+    second.cancel()
+
+
+async def test_a_share_that_is_paused_makes_no_call_and_keeps_what_it_holds():
+    share = Share(lambda want, give_back: None)
+    share.keep_idle(True)
+    share.pause(True)
+    share.granted(1)
+    call = await waiting(share)
+    assert not call.done()
+    share.pause(False)
+    await call
+    assert share.busy == 1
