@@ -29,6 +29,7 @@ from partsong.telemetry.levels import NEWS_WAITING, WAIT_P95, WORKERS
 from partsong.work.clock import Clock
 from partsong.work.metering import Metering
 from partsong.work.tenure import Tenure, TermState
+from partsong.work.watched import watch_tenure
 from partsong_actors.journal import JournalClient
 from partsong_actors.memory_watch import end_without_memory
 from partsong_actors.news import STAFF, Lease, Member, PoolNews, Recruit, Staffing, Welcome, Wish, WorkerReport
@@ -91,6 +92,7 @@ class _ModelPool:
         self._beside: list[asyncio.Task[None]] = []
         self._telemetry = setup.telemetry(mesh.telemetry, "pools")
         self._metering.watched(self._telemetry)
+        watch_tenure(self._telemetry, "pools", self._tenure)
         self._telemetry.gauge(*NEWS_WAITING, lambda: sum(member.news.qsize() for member in list(self._members.values())))
         for name in mesh.models:
             self._watch(name)

@@ -16,6 +16,8 @@ __all__ = ["RowTrace", "SpanNode", "read_trace", "recorded_files", "trace_files"
 
 _NAME = re.compile(r".+\.jsonl(\.\d+)?")
 _SPANS_BEGIN = b'{"resourceSpans"'
+_TOLERANCE_NS = 5_000_000
+"""Clocks of machines that keep time differ by this much; it is not told."""
 _RECORDED_BEGIN = b'{"resource'
 """Of a line of spans or of metrics."""
 
@@ -30,6 +32,11 @@ class SpanNode(Frozen):
     start_s: float
     """Seconds after the trace began."""
     duration_s: Seconds
+    skew_s: float = 0.0
+    """By how many seconds its process's clock is behind that of the span above it, at least; below 0: ahead; 0: there is no sign of it.
+
+    It began, by its own clock, before it was asked, or after whoever asked had ended. Times are as each clock told them: none is shifted.
+    """
     error: str = ""
     """Why it failed; empty when it did not."""
     attributes: dict[str, JsonValue] = {}
@@ -54,6 +61,15 @@ class RowTrace(Frozen):
     """Usually one; more when a span between was lost with its process."""
     earlier_traces: int = 0
     """Passages before this one, of a run that was resumed."""
+
+    @property
+    def skews(self) -> Mapping[str, float]:
+        """The largest `skew_s` of each part whose clock differs from that of the part that asked it."""
+        found: dict[str, float] = {}
+        for _, node in self.walk():
+            if abs(node.skew_s) > abs(found.get(node.service, 0.0)):
+                found[node.service] = node.skew_s
+        return found
 
     def walk(self) -> Iterator[tuple[int, SpanNode]]:
         """Yield every span with its depth, in the order of the tree."""
@@ -175,7 +191,9 @@ def _first(everything: Iterable[Mapping[str, JsonValue]], key: str) -> JsonValue
     return next((attributes[key] for attributes in everything if key in attributes), None)
 
 
-def _node(span: Mapping[str, Any], beneath: Mapping[str, Sequence[dict[str, Any]]], begin_ns: int) -> SpanNode:
+def _node(
+    span: Mapping[str, Any], beneath: Mapping[str, Sequence[dict[str, Any]]], begin_ns: int, above: Mapping[str, Any] | None = None
+) -> SpanNode:
     start_ns, end_ns = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
     attributes = _attributes(span.get("attributes", ()))
     status = span.get("status") or {}
@@ -186,10 +204,21 @@ def _node(span: Mapping[str, Any], beneath: Mapping[str, Sequence[dict[str, Any]
         service=str(span["service"]),
         start_s=(start_ns - begin_ns) / 1e9,
         duration_s=max(0, end_ns - start_ns) / 1e9,
+        skew_s=0.0 if above is None else _skew_s(span, above),
         error=status.get("message") or str(attributes.get("error.type", "failed")) if failed else "",
         attributes=attributes,
-        children=tuple(_node(child, beneath, begin_ns) for child in beneath.get(span["spanId"], ())),
+        children=tuple(_node(child, beneath, begin_ns, span) for child in beneath.get(span["spanId"], ())),
     )
+
+
+def _skew_s(span: Mapping[str, Any], above: Mapping[str, Any]) -> float:
+    """Return by how much the clock of the span's process is behind the one above; spans of one process have one clock."""
+    if span["service"] == above["service"]:
+        return 0.0
+    start_ns, asked_ns, over_ns = int(span["startTimeUnixNano"]), int(above["startTimeUnixNano"]), int(above["endTimeUnixNano"])
+    if start_ns < asked_ns - _TOLERANCE_NS:
+        return (asked_ns - start_ns) / 1e9
+    return -(start_ns - over_ns) / 1e9 if start_ns > over_ns + _TOLERANCE_NS else 0.0
 
 
 def _attributes(pairs: Iterable[Mapping[str, Any]]) -> dict[str, JsonValue]:

@@ -1,13 +1,15 @@
-"""Watched: what is told of a journal, wherever it is."""
+"""Watched: what is told of a journal and of a tenure, whoever has them."""
 
 from collections.abc import Callable
 
+from partsong.errors import EngineError
 from partsong.journal.journal import Journal
 from partsong.telemetry import Telemetry
 from partsong.telemetry.counts import JOURNAL_RECORDS, JOURNAL_TRANSACTIONS
-from partsong.telemetry.levels import JOURNAL_LOOKUPS, JOURNAL_OLDEST, JOURNAL_PENDING
+from partsong.telemetry.levels import EPOCH, JOURNAL_LOOKUPS, JOURNAL_OLDEST, JOURNAL_PENDING, TENURE
+from partsong.work.tenure import Tenure
 
-__all__ = ["watch_journal"]
+__all__ = ["watch_journal", "watch_tenure"]
 
 
 def watch_journal(telemetry: Telemetry, journal: Callable[[], Journal | None]) -> None:
@@ -21,3 +23,19 @@ def watch_journal(telemetry: Telemetry, journal: Callable[[], Journal | None]) -
     telemetry.gauge(*JOURNAL_OLDEST, told(lambda opened: opened.oldest_s))
     telemetry.count(*JOURNAL_RECORDS, told(lambda opened: opened.durable_records))
     telemetry.count(*JOURNAL_TRANSACTIONS, told(lambda opened: opened.transactions))
+
+
+def watch_tenure(telemetry: Telemetry, of: str, tenure: Tenure | None) -> None:
+    """Tell which epoch is held, and whether it is confirmed; `of` is the actor's own name, without its system's."""
+    if tenure is None:
+        return
+    about = {"partsong.of": of}
+    telemetry.gauge(*EPOCH, lambda: _number(tenure), about)
+    telemetry.gauge(*TENURE, lambda: int(tenure.held), about)
+
+
+def _number(tenure: Tenure) -> int | None:
+    try:
+        return tenure.epoch.number
+    except EngineError:  # not claimed yet
+        return None

@@ -71,7 +71,11 @@ def _headline(found: RowTrace) -> Text:
     facts += [_took(found.duration_s), f"trace {found.trace_id}"]
     if found.earlier_traces:
         facts.append(f"{found.earlier_traces} earlier, of an interrupted run")
-    return Text.assemble((plain(name), "bold"), ("  " + " · ".join(facts), "dim"))
+    line = Text.assemble((plain(name), "bold"), ("  " + " · ".join(facts), "dim"))
+    for service, skew_s in found.skews.items():
+        off = f"{_took(abs(skew_s))} {'behind' if skew_s > 0 else 'ahead'}"
+        line.append(f"\nclocks differ: {plain(service)}'s is at least {off}; its times are as it told them", "yellow")
+    return line
 
 
 def _branches(node: SpanNode, guides: str = "", branch: str = "", beneath: str = "") -> Iterator[tuple[Text, SpanNode]]:
@@ -114,6 +118,8 @@ def _facts(node: SpanNode) -> Text:
     facts += [str(told[key]) for key in ("partsong.route", "partsong.stopped") if told.get(key)]
     if told.get("partsong.cancelled"):
         facts.append("cancelled")
+    if node.skew_s:
+        facts.append(f"clock {_took(abs(node.skew_s))} {'behind' if node.skew_s > 0 else 'ahead'}")
     line = Text(plain(" · ".join(facts)), "dim")
     if node.error:
         code = told.get("error.type")

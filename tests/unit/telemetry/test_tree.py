@@ -176,3 +176,32 @@ def test_of_runs_that_share_a_folder_a_trace_id_chooses(folder: Path) -> None:
     assert read_trace(folder, "first", first).trace_id == first
     with pytest.raises(RunError, match="no trace of row"):
         read_trace(folder, "first", "0" * 32)
+
+
+def moved(folder: Path, service: str, seconds: float) -> None:
+    """Write a process's spans as if its clock were off."""
+    [file] = folder.glob(f"traces-{service.replace('-', '_')}-*.jsonl")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for span in (span for line in lines for batch in line["resourceSpans"] for scope in batch["scopeSpans"] for span in scope["spans"]):
+        for field in ("startTimeUnixNano", "endTimeUnixNano"):
+            span[field] = str(int(span[field]) + round(seconds * 1e9))
+    file.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(-3.0, "s behind"), (2.0, "s ahead")])
+def test_a_clock_that_is_off_is_told_and_nothing_is_shifted(folder: Path, console: Console, seconds: float, words: str) -> None:
+    moved(folder, "worker-mini", seconds)
+    found = read_trace(folder, "first")
+    assert found.skews == {"worker-mini": pytest.approx(-seconds, abs=0.5)}
+    attempts = [node for _, node in found.walk() if node.name == "chat mini"]
+    [called] = [node for _, node in found.walk() if node.name == "call mini"]
+    assert attempts[0].start_s - called.start_s == pytest.approx(seconds, abs=0.5)
+    assert called.skew_s == 0.0
+    console.print(drawn(found))
+    text = console.export_text()
+    assert "clocks differ: worker-mini's is at least" in text
+    assert text.count(words) == 3, "in the headline, and at both attempts"
+
+
+def test_clocks_that_agree_are_not_spoken_of(folder: Path) -> None:
+    assert read_trace(folder, "first").skews == {}
