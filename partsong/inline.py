@@ -14,6 +14,7 @@ from partsong.adapters.discreet import adapter_of
 from partsong.contracts import ModelSpec, Row, RowOutcome
 from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.errors import EngineError, PartsongError
+from partsong.journal.away import away_notice
 from partsong.journal.journal import Journal
 from partsong.journal.store import Store
 from partsong.mesh import Mesh
@@ -76,7 +77,9 @@ class InlineEngine:
         self._journal: Journal | None = None
 
     async def __aenter__(self) -> Self:
-        self._journal = await self._resources.enter_async_context(Journal(self._store))
+        loop = asyncio.get_running_loop()
+        waiting = Journal(self._store, away=lambda error: loop.call_soon_threadsafe(self._tell, away_notice(error)))
+        self._journal = await self._resources.enter_async_context(waiting)
         watch_journal(self._telemetry, lambda: self._journal)
         pools = {name: _InlinePool(name, spec, self) for name, spec in self._mesh.models.items()}
         for pool in pools.values():

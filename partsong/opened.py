@@ -130,7 +130,7 @@ async def inline_engine(
     loaded: LoadedMesh, folder: Path, *, secrets: Mapping[str, str], tell: Tell | None = None
 ) -> AsyncIterator[InlineEngine]:
     """Start the inline engine with its store and telemetry in the folder, or where the mesh file says."""
-    store = open_store(loaded.mesh.store.url or "sqlite:///journal.db", folder)
+    store = open_store(loaded.mesh.store.url or "sqlite:///journal.db", folder, segments=loaded.mesh.store.segments)
     try:
         telemetry = Telemetry.start(loaded.mesh.telemetry, "partsong", folder)
     except BaseException:

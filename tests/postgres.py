@@ -39,7 +39,7 @@ class Postgres:
         return self._address
 
     def start(self) -> None:
-        """Start it, and return when it takes connections."""
+        """Start it, and return when it takes connections; it ends with the thread that started it."""
         command = [str(_SCRIPT), str(self.folder), self._address, "-c", "fsync=off", "-c", "max_connections=60"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None

@@ -17,9 +17,11 @@ from partsong.contracts import CallRecord, Completion, Notice, RowRecord
 from partsong.contracts.epoch import Epoch
 from partsong.errors import FencedError, StoreError
 from partsong.journal.address import open_store
+from partsong.journal.away import FIRST_PAUSE_S, LONGEST_PAUSE_S, away_notice, is_away
 from partsong.journal.journal import Journal
 from partsong.journal.sealed import CALLS, ROWS, Sealed, seal
 from partsong.journal.store import Published, Record, RunInfo
+from partsong.telemetry.levels import EPOCH
 from partsong.wire import Codec
 from partsong.work.memory import settle
 from partsong.work.notices import Tell, logged
@@ -46,8 +48,6 @@ T = TypeVar("T")
 _FREE_WITHIN_S = 20.0
 """How long the journal's last writer may take to end: on a cluster, the actors of a killed driver live on for a moment."""
 
-_LOOKS_EVERY_S = 0.2
-
 
 class _JournalActor:
     """Owns the store for as long as it lives."""
@@ -57,8 +57,12 @@ class _JournalActor:
         self._opened: Journal | None = None
         self._opening = asyncio.Lock()
         self._epoch: Epoch | None = None
-        self._telemetry = setup.telemetry(setup.unpacked().telemetry, "journal")
+        mesh = setup.unpacked()
+        self._segments = mesh.store.segments
+        self._telemetry = setup.telemetry(mesh.telemetry, "journal")
         watch_journal(self._telemetry, lambda: self._opened)
+        own = (ray.get_runtime_context().get_actor_name() or setup.around.journal()).rpartition("/")[2]
+        self._telemetry.gauge(*EPOCH, lambda: None if self._epoch is None else self._epoch.number, {"partsong.of": own})
         end_without_memory()
         settle()
 
@@ -164,7 +168,8 @@ class _JournalActor:
         """Return the journal; it is opened when it is first asked for, and again by the next who asks if that fails."""
         async with self._opening:
             if self._opened is None:
-                journal = Journal(await asyncio.to_thread(open_store, self._setup.store_url, Path(self._setup.run_folder)))
+                url, folder = self._setup.store_url, Path(self._setup.run_folder)
+                journal = Journal(await asyncio.to_thread(open_store, url, folder, segments=self._segments))
                 try:
                     self._epoch = await self._claimed(journal)
                 except BaseException:
@@ -277,16 +282,20 @@ class JournalClient:
         await self._asked(lambda: self._actor.publish.remote(run, published))
 
     async def _asked(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Every operation may be repeated: an append leaves alone what is there already."""
+        """Every operation may be repeated: an append leaves alone what is there already. A store that is away is waited for."""
         lost = StoreError("journal-lost", "the journal's process is gone", remedy=_REMEDY)
         gives_up_s = time.monotonic() + self._free_within_s
+        pause_s = FIRST_PAUSE_S
         while True:
             try:
                 return await again(call, lost, away=lambda: self._tell(_DIED))
             except StoreError as error:
-                if error.problems[0].code != "store-owned" or time.monotonic() > gives_up_s:
+                if is_away(error):
+                    self._tell(away_notice(error))
+                    pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+                elif error.code != "store-owned" or time.monotonic() > gives_up_s:
                     raise
-            await asyncio.sleep(_LOOKS_EVERY_S)
+            await asyncio.sleep(pause_s)
 
     async def _send(self, batch: Sequence[_Unsent]) -> Sequence[FencedError | None]:
         """Send them as one message, each run of records under the same epochs an append of its own; return why each was refused."""

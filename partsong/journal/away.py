@@ -3,10 +3,11 @@
 from partsong.contracts import Notice
 from partsong.errors import PartsongError, Place, StoreError
 
-__all__ = ["LONGEST_PAUSE_S", "away", "away_notice", "is_away"]
+__all__ = ["FIRST_PAUSE_S", "LONGEST_PAUSE_S", "away", "away_notice", "is_away"]
 
+FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
-"""Between two attempts; the first ones follow sooner."""
+"""Between two attempts: they follow one another less and less soon."""
 
 _CODE = "store-away"
 

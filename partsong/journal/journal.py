@@ -1,6 +1,7 @@
 """Journal: many callers, one writer thread, one transaction for all that came while the last was being written."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TypeVar
 from partsong.contracts import CallRecord, Completion, RowRecord
 from partsong.contracts.epoch import Epoch
 from partsong.errors import FencedError, StoreError, WireError
+from partsong.journal.away import FIRST_PAUSE_S, LONGEST_PAUSE_S, is_away
 from partsong.journal.batches import Batches
 from partsong.journal.store import Published, Record, RunInfo, Store
 
@@ -28,8 +30,11 @@ class _Append:
 class Journal:
     """A journal in this process over a store that it owns and closes; lives on one event loop. Implements JournalPort."""
 
-    def __init__(self, store: Store, *, max_pending: int = 4096) -> None:
+    def __init__(self, store: Store, *, max_pending: int = 4096, away: Callable[[StoreError], object] | None = None) -> None:
+        """`away` hears, in the journal's thread, each time that the store was not there: all then wait for it; None: they are told."""
         self._store = store
+        self._away = away
+        self._closing = threading.Event()
         self._thread = ThreadPoolExecutor(1, "partsong-journal")
         self._appends: Batches[_Append, None] = Batches(self._thread, self._written, max_waiting=max_pending)
         self._lookups: Batches[Sequence[bytes], Mapping[bytes, Completion]] = Batches(
@@ -85,8 +90,9 @@ class Journal:
         self._durable += len(records)
 
     async def aclose(self) -> None:
-        """Write what is pending, close the store; may be called again."""
+        """Write what is pending, close the store; may be called again. A store that is away is not waited for any more."""
         self._closed = True
+        self._closing.set()
         await self._appends.finished()
         await self._lookups.finished()
         if self._released:
@@ -147,17 +153,31 @@ class Journal:
 
     async def _in_turn(self, operation: Callable[[], T]) -> T:
         self._check_open()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, operation)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._patiently, operation)
 
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("journal-closed", "the journal is closed", remedy="open the store again")
 
+    def _patiently(self, operation: Callable[[], T]) -> T:
+        """Carry it out in the journal's thread, again and again while the store is away: every operation may be repeated."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                return operation()
+            except StoreError as error:
+                if self._away is None or not is_away(error):
+                    raise
+                self._away(error)
+                if self._closing.wait(pause_s):
+                    raise
+            pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+
     def _written(self, appends: Sequence[_Append]) -> Sequence[Exception | None]:
         """Write all the appends in one transaction; return what became of each."""
         under = frozenset[Epoch]().union(*(append.under for append in appends))
         try:
-            self._store.append(chain.from_iterable(append.records for append in appends), under)
+            self._patiently(lambda: self._store.append(chain.from_iterable(append.records for append in appends), under))
         except StoreError as error:
             return [error] * len(appends)
         except (WireError, FencedError):  # somebody's record cannot be packed, or its epoch is over: the others' must not fail with it
@@ -166,12 +186,13 @@ class Journal:
 
     def _written_alone(self, append: _Append) -> Exception | None:
         try:
-            self._store.append(append.records, append.under)
+            self._patiently(lambda: self._store.append(append.records, append.under))
         except (StoreError, WireError, FencedError) as error:
             return error
         return None
 
     def _looked_up(self, lookups: Sequence[Sequence[bytes]]) -> Sequence[Mapping[bytes, Completion]]:
         """Look all of them up in one query; return what was found of each."""
-        found = self._store.cached(list({ask_hash for lookup in lookups for ask_hash in lookup}))
+        wanted = list({ask_hash for lookup in lookups for ask_hash in lookup})
+        found = self._patiently(lambda: self._store.cached(wanted))
         return [{ask_hash: found[ask_hash] for ask_hash in lookup if ask_hash in found} for lookup in lookups]

@@ -16,7 +16,8 @@ Kind = Literal["lost", "crossed", "refused"]
 
 _AWAY_CLASSES = frozenset({"08", "57"})
 """Connections lost, and servers that shut down, start, or end a session."""
-_AWAY = frozenset({"25006", "25P03", "53300"})
+_READ_ONLY = "25006"
+_AWAY = frozenset({_READ_ONLY, "25P03", "53300"})
 """A stand-by after a fail-over, a session that was idle for too long, too many connections."""
 _CROSSED = frozenset({"40001", "40P01", "55P03"})
 """Two transactions that waited for one another: one of them is to do it again."""
@@ -30,11 +31,13 @@ _OTHER_TABLES = frozenset({"42P01", "42703"})
 
 
 @contextmanager
-def postgres_errors(address: PostgresAddress) -> Iterator[None]:
+def postgres_errors(address: PostgresAddress, *, read_only: bool) -> Iterator[None]:
     """Raise StoreError in place of what the driver raises."""
     try:
         yield
     except Exception as error:
+        if read_only and _state(error) == _READ_ONLY:
+            raise StoreError("store-read-only", "the journal was opened to be read", at=address.at, remedy="open it to write") from error
         said = _said(error, address)
         if said is None:
             raise

@@ -57,7 +57,7 @@ class PostgresServer:
         """Return what the work returns when its transaction is committed; it may be done more than once, never partly."""
         if self._closed:
             raise StoreError("store-closed", "the journal is closed", at=self.address.at, remedy="open it again")
-        with postgres_errors(self.address):
+        with postgres_errors(self.address, read_only=self._read_only):
             return self._thread.run(self._repeated(work))
 
     def close(self) -> None:

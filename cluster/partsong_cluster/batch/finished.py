@@ -38,7 +38,8 @@ def plans_of(folder: Path) -> Mapping[str, Plan]:
 def finished_rows(folder: Path) -> Iterator[RowRecord]:
     """Yield the run's finished rows in the order they finished."""
     manifest = manifest_of(folder)
-    store = open_store(read_snapshot(folder).get("store", {}).get("url") or JOURNAL_URL, folder, read_only=True)
+    named = read_snapshot(folder).get("store", {})
+    store = open_store(named.get("url") or JOURNAL_URL, folder, segments=named.get("segments"), read_only=True)
     try:
         seq = 0
         while found := store.rows(manifest.run, seq, _ROWS_A_STEP):
