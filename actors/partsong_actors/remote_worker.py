@@ -49,6 +49,8 @@ class RemoteWorker:
         self._waiting = 0
         self._up = asyncio.Event()
         self._up.set()
+        self.near = False
+        """Whether it is on this node, as far as is known."""
 
     @property
     def up(self) -> bool:

@@ -135,9 +135,9 @@ class Caller:
         self._locked_out: Failure | None = None
         self._back = asyncio.Event()
 
-    def use(self, workers: Sequence[WorkerHandle]) -> None:
-        """Send calls to these workers from now on; calls in flight stay where they are."""
-        self._seats.use(workers)
+    def use(self, workers: Sequence[WorkerHandle], near: Sequence[WorkerHandle] = ()) -> None:
+        """Send calls to these workers from now on, to those of `near` first; calls in flight stay where they are."""
+        self._seats.use(workers, near, self.spec.concurrency)
 
     def change(self, spec: ModelSpec, most_in_flight: int) -> None:
         """The model's entry is another from now on; calls under way keep to the old one until their next attempt."""

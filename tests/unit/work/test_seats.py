@@ -87,3 +87,12 @@ def test_a_worker_that_stays_keeps_its_calls_in_flight():
     made.take(0.0)[0].in_flight = 3
     made.use(["a"])
     assert made.take(0.0)[0].in_flight == 3
+
+
+def test_a_worker_on_this_node_gets_calls_first_as_long_as_it_has_room():
+    made = seats("far", "near", "farther", breaker=None)
+    made.use(["far", "near", "farther"], near=["near"], room=2)
+    seat, _ = made.take(0.0)
+    assert seat.worker == "near"
+    seat.in_flight = 2
+    assert set(taken(made, 0.0)) == {"far", "farther"}
