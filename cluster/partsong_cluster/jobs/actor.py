@@ -5,6 +5,7 @@ The session has a thread and an event loop of its own: Ray's loop only answers t
 
 import asyncio
 import os
+import socket
 import tempfile
 import threading
 import time
@@ -17,8 +18,8 @@ import ray
 from partsong_actors.engine import RayEngine
 from partsong_actors.system import end_system
 
-from partsong.errors import EngineError, PartsongError
-from partsong.mesh import LoadedMesh
+from partsong.errors import EngineError, MeshError, PartsongError
+from partsong.mesh import LoadedMesh, secrets_of
 from partsong.work.clock import Clock
 from partsong.work.tenure import Tenure
 from partsong_cluster.batch.session import Session
@@ -100,6 +101,7 @@ class _JobActor:
         self._loop = asyncio.get_running_loop()
         try:
             loaded = self._order.loaded()
+            self._tell_missing_keys(loaded)
             with tempfile.TemporaryDirectory(prefix="partsong-job-") as scratch:
                 session = Session(
                     self._order.session(Path(scratch)), loaded, lambda: self._engine(loaded, Path(scratch)), self._telling, self._stop
@@ -112,6 +114,14 @@ class _JobActor:
         except Exception as error:  # noqa: BLE001  the actor's outermost line: whoever watches hears of it
             internal = EngineError("internal", f"{type(error).__name__}: {error}", remedy="please report it; `partsong jobs logs` has more")
             self._telling.end(failed(internal, ExitCode.INTERNAL))
+
+    def _tell_missing_keys(self, loaded: LoadedMesh) -> None:
+        """Say which keys this node lacks: workers may be on others that have them, and if not this is why they do not start."""
+        for name, spec in loaded.mesh.models.items():
+            try:
+                secrets_of({name: spec}, os.environ, loaded.folder, loaded.allowed)
+            except MeshError as error:
+                self._telling.say(f"On node {socket.gethostname()}: {error.problems[0].what}; workers of {name} cannot start here.")
 
     @asynccontextmanager
     async def _engine(self, loaded: LoadedMesh, scratch: Path) -> AsyncIterator[RayEngine]:
