@@ -165,7 +165,8 @@ class _AtWork:
             caller.purse.forget(run)
 
     async def close(self) -> None:
-        """Let go of the traces."""
+        """Leave the pools, and let go of the traces."""
+        await self._pools.leave()
         for task in self._beside:
             task.cancel()
         self._telemetry.close()

@@ -36,18 +36,21 @@ class Recruit:
     """Calls that it makes at once."""
     built: str
     """See built_from."""
+    node: str
+    """Ray's id of the node that it is on."""
     leaving: bool = False
     """Whether it was told to be drained."""
+    away: bool = False
+    """Whether its process is away."""
 
     @property
     def key(self) -> str:
         """What the pools know it by."""
         return key_of(self.actor)
 
-    @property
-    def hand(self) -> Hand:
+    def hand(self, now_s: float) -> Hand:
         """Return what the pool's machine is told of it."""
-        return Hand(self.key, self.concurrency, self.built)
+        return Hand(self.key, self.concurrency, self.built, now_s if self.away else None)
 
 
 @dataclass(frozen=True, slots=True)

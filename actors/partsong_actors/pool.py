@@ -132,6 +132,21 @@ class _ModelPool:
             self._take(caller, wish)
 
     @ray.method
+    async def leave(self, caller: str, life: str) -> None:
+        """A caller ends, and nothing of it is in flight: nobody need wait for it any more."""
+        if not self._lives(caller, life):
+            return
+        del self._members[caller]
+        self._callers.discard(caller)
+        remember_callers(self._setup, self._callers)
+        self._metering.leave(caller)
+        for model, pool in self._pools.items():
+            self._carry_out(model, pool.leave(caller))
+        for leaving in self._leaving.values():
+            leaving.unheard.discard(caller)
+            self._end_if_left(leaving)
+
+    @ray.method
     async def staff(self, life: str, staffing: Mapping[str, Staffing]) -> None:
         """The staff is here with its workers. Without workers nothing is leased: so restarted pools hear first what all callers hold."""
         await self._begun()
@@ -150,7 +165,8 @@ class _ModelPool:
             self._recruits[model] = {one.key: one for one in known}
             ready, leaving = [one for one in known if not one.leaving], [one for one in known if one.leaving]
             self._carry_out(
-                model, self._pools[model].staffed([one.hand for one in ready], [one.hand for one in leaving], told.starting, now_s)
+                model,
+                self._pools[model].staffed([one.hand(now_s) for one in ready], [one.hand(now_s) for one in leaving], told.starting, now_s),
             )
             if ready:
                 self._failed.pop(model, None)
@@ -326,7 +342,7 @@ class _ModelPool:
                     return
                 self._recruits[model][key] = report.recruit
                 self._failed.pop(model, None)
-                orders = pool.worker_ready(report.recruit.hand, now_s)
+                orders = pool.worker_ready(report.recruit.hand(now_s), now_s)
                 self._tell_callers(self._workers_news(model))
                 self._carry_out(model, orders)
             case "failed":

@@ -4,8 +4,11 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
+import ray
 from ray.actor import ActorProxy
+from ray.exceptions import RayError
 
 from partsong.contracts import ModelSpec, Notice
 from partsong.errors import EngineError
@@ -25,6 +28,8 @@ from partsong_actors.remote_worker import RemoteWorker
 __all__ = ["PoolClient"]
 
 _TIDIES_EVERY_S = 1.0
+_EMBEDDED = frozenset({"local"})
+"""Adapters whose model is in the worker's process: a call to one on this node crosses no network at all."""
 _LOOKS_EVERY_S = 0.1
 """How often a worker that is left is looked at: whether all that was sent there is done."""
 
@@ -44,6 +49,7 @@ class PoolClient:
         self._links: dict[str, RemoteWorker] = {}
         self._workers: dict[str, list[RemoteWorker]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._node = ray.get_runtime_context().get_node_id()
         self._told_waits: dict[str, Waited] = {}
         self._epoch = 0
         self._alone_for_s = 0.0
@@ -78,6 +84,13 @@ class PoolClient:
         finally:
             for task in (tidying, *self._leaving):
                 task.cancel()
+
+    async def leave(self) -> None:
+        """Tell the pools that this caller ends, so that nobody waits for it; not while calls are in flight: what they hold stays theirs."""
+        if any(caller.share.busy for caller in self.callers.values()):
+            return
+        with suppress(RayError):
+            await self._actor.leave.remote(self._caller, self._membership.life)
 
     async def join(self, life: str) -> None:
         """See PoolLine. What calls wait for is wanted anew, under the new life."""
@@ -180,7 +193,8 @@ class PoolClient:
     def _use(self, model: str) -> None:
         """Send calls to the workers that are up; with none up they wait for one to be back."""
         workers = self._workers[model]
-        self.callers[model].use([worker for worker in workers if worker.up] or [*workers])
+        near = [worker for worker in workers if worker.near] if self.callers[model].spec.adapter in _EMBEDDED else []
+        self.callers[model].use([worker for worker in workers if worker.up] or [*workers], near)
 
     async def _left(self, model: str, recruit: Recruit) -> None:
         """Tell when nothing of this caller is at the worker any more, which gets no new calls by now."""
@@ -194,6 +208,7 @@ class PoolClient:
         key = recruit.key
         if key not in self._links:
             self._links[key] = RemoteWorker(recruit.actor, lambda: self._turned(model, key))
+        self._links[key].near = recruit.node == self._node
         return self._links[key]
 
     def _turned(self, model: str, key: str) -> None:

@@ -62,6 +62,8 @@ class _Post:
     opened: Opened | None = None
     """None while it is starting."""
     leaving: bool = False
+    away: bool = False
+    """Whether its process has been away for so long that the pools reckon without it."""
     told_to_leave: bool = False
     """Whether the pools have been told that its node is going away."""
 
@@ -72,7 +74,8 @@ class _Post:
     @property
     def recruit(self) -> Recruit | None:
         """Return what the pools are told of it, once it takes calls."""
-        return None if self.opened is None else Recruit(self.actor, self.opened.concurrency, self.opened.built, self.leaving)
+        opened = self.opened
+        return None if opened is None else Recruit(self.actor, opened.concurrency, opened.built, opened.node, self.leaving, self.away)
 
 
 class Staff:
@@ -260,8 +263,10 @@ class Staff:
         try:
             await asyncio.wait([opening], timeout=_AWAY_AFTER_S)
             if not opening.done():
+                post.away = True
                 await self._report(WorkerReport(post.model, "away", post.key))
             post.opened = await opening
+            post.away = False
             post.told_to_leave = False
         finally:
             opening.cancel()

@@ -178,6 +178,13 @@ class Limiter:
             self._held[purpose], self._used[purpose] = told.leased, told.used
         return self.due(now_s)
 
+    def leave(self, caller: str, now_s: float) -> Sequence[LimitInstruction]:
+        """A caller has ended: what it held counts as used, what it waited for is forgotten."""
+        self._use_all(caller, now_s)
+        self._drop_wants(caller)
+        self._born.pop(caller, None)
+        return self.due(now_s)
+
     def new_day(self, now_s: float) -> Sequence[LimitInstruction]:
         """It is past midnight UTC."""
         for meters in self._meters.values():

@@ -74,6 +74,11 @@ class Permits:
             self._wanted[caller] = wanted
         return [*self._settle(), *self._keeping()]
 
+    def leave(self, caller: str) -> Sequence[Instruction]:
+        """A caller is gone, and will not be back under this name; what it held is free."""
+        self._forget(caller)
+        return [*self._settle(), *self._keeping()]
+
     def want(self, caller: str, count: int) -> Sequence[Instruction]:
         """A caller wants `count` more, besides what it asked for before."""
         if count:

@@ -123,6 +123,10 @@ class Pool:
         """A caller is here; see Permits.join."""
         return [*self.permits.join(caller, held, wanted), *self._asked(now_s)]
 
+    def leave(self, caller: str) -> Sequence[PoolInstruction]:
+        """A caller has ended; see Permits.leave."""
+        return self.permits.leave(caller)
+
     def want(self, caller: str, count: int, now_s: float) -> Sequence[PoolInstruction]:
         """A caller wants more permits; the model's workers start when it is first wanted, and again when it was let go."""
         return [*self.permits.want(caller, count), *self._asked(now_s)]

@@ -117,7 +117,7 @@ SPANS_WAITING = Level(
 LIMIT_USED = Level(
     "partsong.limit.used", "1", "Share of a rate, or of a budget of a day, that is used or held by calls in flight, by partsong.limit."
 )
-WORKERS = Level("partsong.workers", "{worker}", "Workers by partsong.model and partsong.state: ready, starting, draining.")
+WORKERS = Level("partsong.workers", "{worker}", "Workers by partsong.model and partsong.state: wanted, ready, starting, draining.")
 WAIT_P95 = Level("partsong.calls.wait_p95", "s", "What 95 % of the calls waited for a permit at most, lately, by partsong.model.")
 JOURNAL_OLDEST = Level(
     "partsong.journal.oldest", "s", "For how long the oldest append has not been durable; seconds mean that the store is slow or away."

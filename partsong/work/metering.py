@@ -77,6 +77,11 @@ class Metering:
         self._hand_out(self._limiter.join(caller, born, standings, now_s, dollars_in_terms=dollars_in_terms))
         self._schedule()
 
+    def leave(self, caller: str) -> None:
+        """See Limiter.leave."""
+        self._hand_out(self._limiter.leave(caller, self._clock.now_s()))
+        self._schedule()
+
     def change(self, models: Mapping[str, ModelSpec], accounts: Mapping[str, Limits]) -> None:
         """See Limiter.change."""
         self._hand_out(self._limiter.change(models, accounts, self._clock.now_s()))

@@ -303,3 +303,11 @@ def test_callers_that_were_not_heard_of_are_presumed_to_have_used_all():
     meter.release(held)
     assert at.due(59.0) == []
     assert at.due(62.0) == [Leased(MINE, 1)]
+
+
+def test_what_a_caller_that_has_ended_held_counts_as_used_and_what_it_waited_for_is_forgotten():
+    at, theirs = limiter(Limits(calls_in_flight=1, requests_per_minute=60)), Purpose("b", "mini", "run")
+    at.want(MINE, FREE, [CALL, CALL], 0, 0.0)
+    assert at.want(theirs, FREE, [CALL], 0, 2.0) == []
+    assert at.leave("a", 4.0) == [Leased(theirs, 1)]
+    assert at.waiting == 0

@@ -151,3 +151,10 @@ def test_what_is_leased_beyond_a_smaller_capacity_is_asked_back_from_who_holds_m
     assert permits.give_back("a", 4) == []
     assert permits.want("b", 1) == []
     assert permits.give_back("b", 1) == [Grant("b", 1)]
+
+
+def test_what_a_caller_held_that_has_ended_is_free():
+    permits = Permits(4)
+    permits.join("a", 0, 4)
+    permits.join("b", 0, 2)
+    assert permits.leave("a") == [Grant("b", 2), KeepIdle("b", True)]
