@@ -21,6 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--latency", type=float, default=0.1, help="seconds that the provider takes for a call")
+    parser.add_argument("--nodes", type=int, default=3, help="Ray nodes beside the head")
     parser.add_argument("--seeds", type=int, default=1, help="jobs for each fault")
     parser.add_argument("--only", nargs="*", default=[""], help="faults whose name holds one of these")
     parser.add_argument("--folder", type=Path, help="keep the hosts' disks here")
@@ -37,7 +38,9 @@ def main() -> int:
         told: list[dict[str, Any]] = []
         for fault in (fault for fault in FAULTS if any(part in fault.name for part in options.only)):
             for seed in range(options.seeds):
-                trial = Trial(folder / f"{fault.name}-{seed}".replace(" ", "-"), options.rows, fault, seed, answers, options.latency)
+                trial = Trial(
+                    folder / f"{fault.name}-{seed}".replace(" ", "-"), options.rows, fault, seed, answers, options.latency, options.nodes
+                )
                 outcome = _outcome(trial)
                 print(line(fault.name, seed, outcome), flush=True)
                 told.append(_as_dict(fault, seed, outcome))

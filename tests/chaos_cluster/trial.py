@@ -74,11 +74,13 @@ class Trial:
     answers: Mapping[str, str]
     """Those that nothing disturbed, by id."""
     latency_s: float = 0.1
+    nodes: int = 3
+    """Ray nodes beside the head."""
 
     def outcome(self) -> Outcome:
         """Do it; raises StandstillError when the job needs a hand."""
         dice = random.Random(f"{self.seed} {self.fault.name}")
-        with World(self.folder, self.rows, self.latency_s) as world, Pulse(world.postgres.url) as pulse:
+        with World(self.folder, self.rows, self.latency_s, self.nodes) as world, Pulse(world.postgres.url) as pulse:
             self._world, self._pulse = world, pulse
             begun_s = time.monotonic()
             client = world.submit()

@@ -46,8 +46,8 @@ class World:
     folder: Path
     rows: int
     latency_s: float = 0.1
-    workers: int = 3
-    """Nodes beside the head."""
+    nodes: int = 3
+    """Ray nodes beside the head."""
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -57,7 +57,7 @@ class World:
             self.postgres = stack.enter_context(PostgresHost(network, self.folder))
             self.s3 = stack.enter_context(S3Host(network, self.folder))
             on_nodes = {"UPSTREAM_KEY": "k", **self.postgres.environment, **self.s3.environment}
-            self.cluster = stack.enter_context(Cluster(network, self.folder, nodes=1 + self.workers, environment=on_nodes))
+            self.cluster = stack.enter_context(Cluster(network, self.folder, nodes=1 + self.nodes, environment=on_nodes))
             self.objects = ObjectStore(self.s3.url)
             self.bucket = self.objects.bucket()
             self._write()

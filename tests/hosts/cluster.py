@@ -17,6 +17,7 @@ __all__ = ["TOKEN", "Cluster"]
 TOKEN = "0123456789abcdef" * 4
 
 _JOINS_WITHIN_S = 60.0
+_TRIES = 3
 
 _SOON_NOTICED = {
     "RAY_health_check_initial_delay_ms": "500",
@@ -91,7 +92,19 @@ class Cluster:
         return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_ADDRESS": self.address, "RAY_DEDUP_LOGS": "0"} | self._more
 
     def join(self, host: Host) -> None:
-        """Start Ray on a host that is up: the head as the head, another as a node of it."""
+        """Start Ray on a host that is up; `ray start` gives up after 30 s, which may be too soon on a machine with much else to do."""
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                self._start(host)
+            except RuntimeError:
+                if not tries_left:
+                    raise
+                host.clear()
+            else:
+                return
+
+    def _start(self, host: Host) -> None:
+        """Start Ray on a host: the head as the head, another as a node of it."""
         sizes = [f"--num-cpus={self._cpus}", f"--object-store-memory={_STORE_BYTES}"]
         common = [f"--node-ip-address={host.address}", *sizes, f"--labels=host={host.name}", "--disable-usage-stats"]
         if host is not self.head:

@@ -116,6 +116,10 @@ class Host:
         self._spawned.append(process)
         return process
 
+    def clear(self) -> None:
+        """Kill all that runs on it; its power stays on."""
+        self.run("sh", "-c", "kill -KILL -1", check=False)
+
     def said(self, log: str) -> str:
         """Return what a spawned command has said."""
         return (self.disk / "logs" / log).read_text(errors="replace")
