@@ -15,7 +15,7 @@ from ray.cluster_utils import Cluster
 from typer.testing import CliRunner
 
 from partsong.contracts import Answer, Row, Task
-from partsong.errors import EngineError
+from partsong.errors import EngineError, MeshError
 from partsong.mesh import load_mesh
 
 pytestmark = pytest.mark.timeout(180)
@@ -141,6 +141,15 @@ async def test_it_is_refused_while_a_job_is_at_work(joined, files):
     await job.close.remote()
     with pytest.raises(EngineError, match=r"jobs-at-work.*1 of its jobs"):
         await carried_out(files(lambda text: text.replace("count: 1", "count: 2").replace("journal.db", "other.db")))
+
+
+async def test_a_system_that_no_machine_takes_is_told_in_time(joined, files):
+    waiting = files(lambda text: text.replace("coordinators: {count: 1,", "coordinators: {count: 8,").replace("cpu: 0.5}\n", "cpu: 4}\n"))
+    with pytest.raises(MeshError, match="too-few-nodes"):
+        await plan_for(*waiting)
+    plan = await plan_for(*files())
+    with pytest.raises(EngineError, match="not-up"):
+        await apply(plan, *waiting, within_s=0.5)
 
 
 async def test_what_is_ended_is_gone(joined, files):

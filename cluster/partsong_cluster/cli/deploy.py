@@ -12,16 +12,18 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from partsong.contracts import Notice
 from partsong.errors import EngineError, MeshError, Problem
 from partsong.mesh import LoadedMesh, Mesh, load_mesh
 from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.cli.findings import block, counted, fact
 from partsong_cluster.deploy import LoadedDeploy, load_deploy
 from partsong_cluster.deploy.applied import Running, running
+from partsong_cluster.deploy.apply import UP_WITHIN_S, plan_for
 from partsong_cluster.deploy.apply import apply as carry_out
 from partsong_cluster.deploy.apply import end as end_in_order
-from partsong_cluster.deploy.apply import plan_for
 from partsong_cluster.deploy.check import Examined, examined
+from partsong_cluster.deploy.handed import Doing, Handed, hand_over
 from partsong_cluster.deploy.kuberay import kuberay_files
 from partsong_cluster.deploy.launcher import launcher_files
 from partsong_cluster.deploy.nodes import cluster_machines
@@ -29,6 +31,7 @@ from partsong_cluster.deploy.placing import Machine
 from partsong_cluster.deploy.plan import Plan
 from partsong_cluster.deploy.plan_drawn import drawn
 from partsong_cluster.deploy.rendered import write
+from partsong_cluster.jobs.cluster import Cluster
 
 __all__ = ["app"]
 
@@ -44,6 +47,10 @@ app = typer.Typer(
 DeployFile = Annotated[Path, typer.Argument(metavar="FILE", help="The deploy file.", show_default=False)]
 MeshFile = Annotated[Path | None, typer.Option("--mesh", metavar="MESH", help="The mesh file that it is for.")]
 Address = Annotated[str | None, typer.Option("--address", help="A cluster that runs: HOST:6379, or auto for the one on this machine.")]
+AddressOrApi = Annotated[
+    str | None,
+    typer.Option("--address", help="A cluster that runs: http://HOST:8265 (job API), HOST:6379, or auto for the one on this machine."),
+]
 NeededMesh = Annotated[Path, typer.Option("--mesh", metavar="MESH", help="The mesh file that it is for.", show_default=False)]
 SystemName = Annotated[str | None, typer.Argument(metavar="NAME", help="Only this one.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")]
@@ -109,7 +116,7 @@ def render(
 
 
 @app.command(epilog="Example:  partsong deploy plan deploy.yaml --mesh mesh.yaml --address auto")
-def plan(file: DeployFile, mesh: NeededMesh, address: Address = None, as_json: AsJson = False, allow: Allow = None) -> None:
+def plan(file: DeployFile, mesh: NeededMesh, address: AddressOrApi = None, as_json: AsJson = False, allow: Allow = None) -> None:
     """Show what applying a deploy file would change in the system that runs, and whether it can be changed while it works.
 
     Exit code 0: shown, whether or not there is anything to do; 2: the files have problems; 7: no cluster answers.
@@ -125,8 +132,9 @@ def plan(file: DeployFile, mesh: NeededMesh, address: Address = None, as_json: A
 def apply(
     file: DeployFile,
     mesh: NeededMesh,
-    address: Address = None,
+    address: AddressOrApi = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    wait: Annotated[float, typer.Option(help="Seconds until it has to be up: machines may have to come first.")] = UP_WITHIN_S,
     as_json: AsJson = False,
     allow: Allow = None,
 ) -> None:
@@ -137,7 +145,7 @@ def apply(
 
     Exit code 0: it is so now; 1: you said no; 2: the files have problems; 7: no cluster answers, or jobs are at work.
     """
-    asyncio.run(_applied(load_deploy(file), _loaded(mesh, allow), address, _Asking(yes, as_json)))
+    asyncio.run(_applied(load_deploy(file), _loaded(mesh, allow), address, _Asking(yes, as_json, wait)))
 
 
 @app.command(epilog="Examples:  partsong deploy show  |  partsong deploy show support --address auto --json")
@@ -167,11 +175,26 @@ class _Asking:
 
     yes: bool
     as_json: bool
+    within_s: float
+
+    def wants(self, plan: Plan) -> bool:
+        """Show the plan; return whether there is anything to do and the user wants it. Ends the command when he does not."""
+        typer.echo(plan.model_dump_json(indent=2) if self.as_json else drawn(plan))
+        if not plan.nothing and not self.yes and not typer.confirm("Apply?", err=True):
+            raise typer.Exit(PROBLEMS_FOUND)
+        return not plan.nothing
+
+    def done(self, plan: Plan) -> None:
+        """Say so."""
+        if not self.as_json:
+            typer.echo(f"{plan.system}: applied")
 
 
 async def _planned(deploy: LoadedDeploy, loaded: LoadedMesh, address: str | None) -> Plan:
     from partsong_cluster.ray_runtime import ray_runtime
 
+    if _is_job_api(address):
+        return await _handed(address or "", _order("plan", deploy, loaded), loaded)
     async with ray_runtime(_joined(address)):
         return await plan_for(deploy, loaded)
 
@@ -179,16 +202,46 @@ async def _planned(deploy: LoadedDeploy, loaded: LoadedMesh, address: str | None
 async def _applied(deploy: LoadedDeploy, loaded: LoadedMesh, address: str | None, asking: _Asking) -> None:
     from partsong_cluster.ray_runtime import ray_runtime
 
+    if _is_job_api(address):
+        order = _order("apply", deploy, loaded).model_copy(update={"may_restart": True, "within_s": asking.within_s})
+        if not asking.yes:
+            shown = await _planned(deploy, loaded, address)
+            if not asking.wants(shown):
+                return
+            order = order.model_copy(update={"may_restart": shown.restarts})
+        found = await _handed(address or "", order, loaded)
+        if not asking.yes or asking.wants(found):
+            asking.done(found)
+        return
     async with ray_runtime(_joined(address)):
         found = await plan_for(deploy, loaded)
-        typer.echo(found.model_dump_json(indent=2) if asking.as_json else drawn(found))
-        if found.nothing:
-            return
-        if not asking.yes and not typer.confirm("Apply?", err=True):
-            raise typer.Exit(PROBLEMS_FOUND)
-        await carry_out(found, deploy, loaded, lambda notice: typer.echo(f"{notice.where}: {notice.what}; {notice.doing}", err=True))
-        if not asking.as_json:
-            typer.echo(f"{found.system}: applied")
+        if asking.wants(found):
+            await carry_out(found, deploy, loaded, _tell, within_s=asking.within_s)
+            asking.done(found)
+
+
+def _order(doing: Doing, deploy: LoadedDeploy, loaded: LoadedMesh) -> Handed:
+    text = Path(deploy.file).read_text(encoding="utf-8")
+    mesh = loaded.mesh.pack().decode()
+    return Handed(doing=doing, deploy=text, deploy_file=deploy.file, mesh=mesh, mesh_hash=loaded.hash, allowed=loaded.allowed)
+
+
+async def _handed(address: str, order: Handed, loaded: LoadedMesh) -> Plan:
+    """Have the cluster do it; return the plan that it made."""
+    found: list[Plan] = []
+    async for line in hand_over(Cluster(address), order, loaded):
+        if line.notice is not None:
+            _tell(line.notice)
+        found += [] if line.plan is None else [line.plan]
+    return found[-1]
+
+
+def _is_job_api(address: str | None) -> bool:
+    return (address or "").startswith(("http://", "https://"))
+
+
+def _tell(notice: Notice) -> None:
+    typer.echo(f"{notice.where}: {notice.what}; {notice.doing}", err=True)
 
 
 async def _running(name: str | None, address: str | None) -> list[Running]:
@@ -214,10 +267,9 @@ async def _ended(name: str, namespace: str, address: str | None, yes: bool) -> N
 def _joined(address: str | None) -> str:
     """Return the address of a cluster that runs: none is started for a system that is to last."""
     named = address or os.environ.get("RAY_ADDRESS") or "auto"
-    if named.startswith(("http://", "https://")):
+    if _is_job_api(named):
         what = f"{named} is the address of the job API; this command joins the cluster itself"
-        remedy = "run it on a machine of the cluster with `--address auto`, or hand it over: `ray job submit -- partsong deploy apply ...`"
-        raise EngineError("not-joinable", what, remedy=remedy)
+        raise EngineError("not-joinable", what, remedy="run it on a machine of the cluster with `--address auto`")
     return named
 
 

@@ -1,5 +1,7 @@
 """Apply: a deploy file carried out on the cluster that this process is connected to. No call under way is lost by it."""
 
+import asyncio
+
 from partsong_actors.setup import SystemSpec
 
 from partsong.errors import EngineError, MeshError
@@ -12,7 +14,10 @@ from partsong_cluster.deploy.nodes import as_machines
 from partsong_cluster.deploy.overlay import system_spec
 from partsong_cluster.deploy.plan import Plan, planned
 
-__all__ = ["apply", "end", "plan_for"]
+__all__ = ["UP_WITHIN_S", "apply", "end", "plan_for"]
+
+UP_WITHIN_S = 600.0
+"""Time enough for an autoscaler to bring machines."""
 
 
 async def plan_for(deploy: LoadedDeploy, loaded: LoadedMesh) -> Plan:
@@ -26,15 +31,21 @@ async def plan_for(deploy: LoadedDeploy, loaded: LoadedMesh) -> Plan:
     return planned(there[0] if there else None, Applied.of(deploy.deploy, loaded))
 
 
-async def apply(plan: Plan, deploy: LoadedDeploy, loaded: LoadedMesh, tell: Tell | None = None) -> None:
+async def apply(plan: Plan, deploy: LoadedDeploy, loaded: LoadedMesh, tell: Tell | None = None, *, within_s: float = UP_WITHIN_S) -> None:
     """Carry the plan out: start the system, or change it; where that cannot be done while it works, end it and begin it anew.
 
-    EngineError when it would have to end while jobs are at work on it.
+    EngineError when it would have to end while jobs are at work on it, or when it is not up in time; what is there by then stays.
     """
     applied, system = Applied.of(deploy.deploy, loaded), system_spec(deploy.deploy)
     if plan.exists and plan.restarts:
         await _end_idle(system)
-    await _made_so(applied, system, loaded, tell, changes=plan.exists and not plan.restarts)
+    try:
+        async with asyncio.timeout(within_s):
+            await _made_so(applied, system, loaded, tell, changes=plan.exists and not plan.restarts)
+    except TimeoutError:
+        what = f"{system.name} is not up after {within_s:g} s: no coordinator takes rows"
+        remedy = "its actors wait for machines or for the store (`partsong doctor`, Ray's dashboard); run apply again to wait on"
+        raise EngineError("not-up", what, remedy=remedy) from None
     keep(applied)
 
 

@@ -8,6 +8,7 @@ from partsong_cluster.deploy.schema import Amounts, Deploy, Kubernetes
 __all__ = ["Pods", "requests"]
 
 _PORTS = {"head": {"gcs-server": 6379, "dashboard": 8265, "metrics": 8080}, "worker": {"metrics": 8080}}
+_LEAVES_WITHIN_S = 90
 _ENDS_WITHIN_S = 120
 
 
@@ -26,7 +27,10 @@ class Pods:
         """Return the template of a worker group's pods, which have no right at Kubernetes' own API."""
         account = self._said.service_account or f"{self._deploy.name}-worker"
         extra = {"serviceAccountName": account, "automountServiceAccountToken": False}
-        return self._template("worker", "ray-worker", group, amounts, {}, extra)
+        template = self._template("worker", "ray-worker", group, amounts, {}, extra)
+        leaves = {"exec": {"command": ["python", "-m", "partsong_cluster.deploy.leave", "--within", str(_LEAVES_WITHIN_S)]}}
+        template["spec"]["containers"][0]["lifecycle"] = {"preStop": leaves}
+        return template
 
     def submitter(self) -> dict[str, Any]:
         """Return the template of the pod that hands a job over."""

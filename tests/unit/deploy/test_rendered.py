@@ -98,6 +98,13 @@ def test_every_pod_runs_without_root_on_an_image_that_it_cannot_write():
             assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
 
 
+def test_workers_leave_in_order_before_kubernetes_ends_their_pod():
+    for pod in pods(BASE)[1:]:
+        command = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+        assert command[:3] == ["python", "-m", "partsong_cluster.deploy.leave"]
+        assert float(command[-1]) < pod["terminationGracePeriodSeconds"]
+
+
 def test_only_the_head_may_ask_kubernetes_for_anything():
     head, *workers = pods(BASE)
     assert "automountServiceAccountToken" not in head
