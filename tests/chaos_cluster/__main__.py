@@ -38,9 +38,8 @@ def main() -> int:
         told: list[dict[str, Any]] = []
         for fault in (fault for fault in FAULTS if any(part in fault.name for part in options.only)):
             for seed in range(options.seeds):
-                trial = Trial(
-                    folder / f"{fault.name}-{seed}".replace(" ", "-"), options.rows, fault, seed, answers, options.latency, options.nodes
-                )
+                place = folder / f"{fault.name}-{seed}".replace(" ", "-")
+                trial = Trial(place, options.rows, fault, seed, answers, options.latency, options.nodes)
                 outcome = _outcome(trial)
                 print(line(fault.name, seed, outcome), flush=True)
                 told.append(_as_dict(fault, seed, outcome))
