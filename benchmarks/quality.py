@@ -1,0 +1,317 @@
+"""Quality: fit what is learned on one folder of recorded outcomes, judge it on another.
+
+    python benchmarks/quality.py --train DIR --test DIR [--decisions OUT] [--json]
+    python benchmarks/quality.py --train DIR --folds 5 [--json]
+
+A folder is one data set (questions.TASK.jsonl.gz, responses.TASK.jsonl.gz, models.json) or holds several. With --folds instead of --test the
+figures are cross-validated. Policies: `route` (from the prompt alone), `frugal@best`, `frugal@cost`, `frugal@vote`. Of a test question a
+policy gets the prompt, and an Oracle that hands out the answers of the models it asks, one by one, and keeps the list.
+"""
+
+import argparse
+import gzip
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from partsong.learning.calibration import expected_calibration_error
+from partsong.learning.curves import apgr, calls_for
+from partsong.learning.folds import folds, same_text
+from partsong.learning.frugal import Goal, fit_frugal, vote_accuracy
+from partsong.learning.gate import fit_gate, fit_need
+from partsong.learning.outcomes import Floats, Outcomes, shared_questions, sound
+from partsong.learning.weights import log_odds
+
+CHARS_PER_TOKEN = 4.0
+"""As the data sets' baselines count: tokens are not recorded."""
+CHEAP = 0.15
+"""A weak model costs at most this share of the strong one."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One task of a data set."""
+
+    name: str
+    qids: tuple[str, ...]
+    outcomes: Outcomes
+
+    def rows(self, which: Sequence[int]) -> "Recorded":
+        return Recorded(self.name, tuple(self.qids[int(i)] for i in which), self.outcomes.rows(which))
+
+
+@dataclass
+class Oracle:
+    """The only way to a test question's answers: it hands out one model's answer at a time and remembers who was asked."""
+
+    _answers: dict[str, str | None]
+    asked: list[str] = field(default_factory=list)
+
+    def ask(self, model: str) -> str | None:
+        self.asked.append(model)
+        return self._answers[model]
+
+
+def recorded(folder: Path) -> Iterator[Recorded]:
+    """Read every task under a folder."""
+    found = sorted(folder.glob("questions.*.jsonl.gz")) or sorted(folder.glob("*/questions.*.jsonl.gz"))
+    for path in found:
+        task = path.name.split(".", 1)[1].removesuffix(".jsonl.gz")
+        yield _task(path.parent, task)
+
+
+def _task(folder: Path, task: str) -> Recorded:
+    questions = _lines(folder / f"questions.{task}.jsonl.gz")
+    responses = _lines(folder / f"responses.{task}.jsonl.gz")
+    prices = json.loads((folder / "models.json").read_text())["models"]
+    models = tuple(sorted({r["model"] for r in responses}))
+    row, column = {q["qid"]: i for i, q in enumerate(questions)}, {m: j for j, m in enumerate(models)}
+    right = np.full((len(questions), len(models)), np.nan)
+    chars = np.zeros(right.shape)
+    answers: list[list[str | None]] = [[None] * len(models) for _ in questions]
+    for r in responses:
+        i, j = row[r["qid"]], column[r["model"]]
+        right[i, j] = r["correct"] or 0
+        chars[i, j] = r.get("out_chars") or 0
+        answers[i][j] = r.get("answer")
+    given = np.array([len(q["prompt"]) + q.get("instruction_chars", 0) for q in questions], dtype=np.float64)
+    cost = np.full(right.shape, np.nan)
+    for model, j in column.items():
+        price = prices.get(model, {})
+        if price.get("in") is not None and "no cost can be computed" not in (price.get("source") or ""):
+            cost[:, j] = (given * price["in"] + chars[:, j] * price["out"]) / CHARS_PER_TOKEN / 1e6
+    outcomes = Outcomes(
+        models,
+        tuple(q["prompt"] for q in questions),
+        right,
+        tuple(tuple(a) for a in answers),
+        cost,
+        tuple(q["category"] for q in questions) if questions and all("category" in q for q in questions) else (),
+    )
+    name = f"{folder.name}.{task}"
+    return Recorded(name, tuple(q["qid"] for q in questions), _without_hidden(outcomes, prices))
+
+
+def _without_hidden(outcomes: Outcomes, prices: dict[str, Any]) -> Outcomes:
+    """Leave out models that bill tokens nobody recorded: neither their cost nor a vote with them can be judged."""
+    keep = [j for j, m in enumerate(outcomes.models) if "no cost can be computed" not in (prices.get(m, {}).get("source") or "")]
+    return Outcomes(
+        tuple(outcomes.models[j] for j in keep),
+        outcomes.prompts,
+        outcomes.right[:, keep],
+        tuple(tuple(a[j] for j in keep) for a in outcomes.answers),
+        outcomes.cost_usd[:, keep],
+        outcomes.kinds,
+    )
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def pair_of(outcomes: Outcomes) -> tuple[int, int]:
+    """Return the weak and the strong model: the best, and the best of the much cheaper ones."""
+    if len(outcomes.models) == 2:
+        return (0, 1) if outcomes.accuracy[0] <= outcomes.accuracy[1] else (1, 0)
+    cost = outcomes.mean_cost_usd
+    strong = max(outcomes.priced, key=lambda m: outcomes.accuracy[m])
+    cheap = [m for m in outcomes.priced if cost[m] <= CHEAP * cost[strong] and m != strong] or [m for m in outcomes.priced if m != strong]
+    return max(cheap, key=lambda m: outcomes.accuracy[m]), strong
+
+
+def beside(task: Recorded, others: Sequence[Recorded]) -> Floats | None:
+    """Return other data sets' outcomes on this task's questions, by the question's words."""
+    columns = []
+    for other in others:
+        if other.name == task.name:
+            continue
+        at = {same_text(p): i for i, p in enumerate(other.outcomes.prompts)}
+        rows = [at.get(same_text(p)) for p in task.outcomes.prompts]
+        if sum(r is not None for r in rows) >= 0.6 * len(rows):
+            blank = np.full(len(other.outcomes.models), np.nan)
+            columns.append(np.stack([blank if r is None else other.outcomes.right[r] for r in rows]))
+    return np.hstack(columns) if columns else None
+
+
+def decide(train: Recorded, test: Recorded, others: Sequence[Recorded]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Fit on one part, return the decisions on the other and what the fit itself tells."""
+    started = time.process_time()
+    learn = train.outcomes
+    facts: dict[str, Any] = {"warnings": sound(learn)}
+    shared = shared_questions(learn.prompts, test.outcomes.prompts)
+    if shared:
+        facts["warnings"].append(f"{shared} test questions stand in the training part too: figures on them are memory")
+    weak, strong = pair_of(learn)
+    gate, unseen = fit_gate(learn)
+    need = fit_need(learn, weak, strong, beside=beside(train, others))
+    frugal = {}
+    if any(a is not None for row in learn.answers for a in row):
+        best = max(learn.priced, key=lambda m: learn.accuracy[m])
+        goals = {Goal.BEST: float(learn.accuracy[best]), Goal.COST: 1.0, Goal.VOTE: vote_accuracy(learn, log_odds(learn.accuracy))}
+        frugal = fit_frugal(learn, unseen, goals)
+    facts["fit_cpu_s"] = round(time.process_time() - started, 2)
+    prompts = test.outcomes.prompts  # what follows sees of the test part its prompts, and what the oracles hand out
+    level = float(np.median(need.score(learn.prompts)))
+    facts["route_ms_p50"], facts["route_ms_p99"] = _latency_ms(lambda p: need.score([p]), prompts[:200])
+    p_right, scores = gate.p_right(prompts), need.score(prompts)
+    lines = []
+    column = {m: j for j, m in enumerate(learn.models)}
+    for i, qid in enumerate(test.qids):
+        oracle = Oracle(_answers_of(test, i))
+        model = need.strong if scores[i] >= level else need.weak
+        answer = oracle.ask(model)
+        lines.append(_line("route", qid, oracle, answer, p_right[i, column[model]], scores[i]))
+    for goal, policy in frugal.items():
+        own = p_right[:, [column[m] for m in policy.posterior.models]]
+        votes, nothing = policy.posterior.votes(own), policy.posterior.nothing(own)
+        for i, qid in enumerate(test.qids):
+            oracle = Oracle(_answers_of(test, i))
+            decision = policy.decide(votes[i], float(nothing[i]), oracle.ask)
+            lines.append(_line(f"frugal@{goal.value}", qid, oracle, decision.answer, decision.p_right, scores[i]))
+        facts[f"frugal@{goal.value}"] = {"order": [policy.posterior.models[m] for m in policy.option.order], "level": policy.option.level}
+    facts["pair"] = [need.weak, need.strong]
+    return lines, facts
+
+
+def _answers_of(task: Recorded, i: int) -> dict[str, str | None]:
+    return dict(zip(task.outcomes.models, task.outcomes.answers[i], strict=True))
+
+
+def _line(policy: str, qid: str, oracle: Oracle, answer: str | None, p: float, score: float) -> dict[str, Any]:
+    sure, order = round(float(p), 6), round(float(score), 6)
+    return {"policy": policy, "qid": qid, "asked": list(oracle.asked), "answer": answer, "p_correct": sure, "score": order}
+
+
+def _latency_ms(decide_one: Any, prompts: Sequence[str]) -> tuple[float, float]:
+    taken = []
+    for prompt in prompts:
+        started = time.perf_counter()
+        decide_one(prompt)
+        taken.append((time.perf_counter() - started) * 1000)
+    return round(float(np.median(taken)), 3), round(float(np.quantile(taken, 0.99)), 3)
+
+
+def judge(test: Recorded, lines: Sequence[dict[str, Any]], pair: tuple[str, str]) -> dict[str, Any]:
+    """Recompute every figure from the decisions and the responses alone."""
+    o = test.outcomes
+    row, column = {q: i for i, q in enumerate(test.qids)}, {m: j for j, m in enumerate(o.models)}
+    best = max(o.priced, key=lambda m: o.accuracy[m]) if o.priced else int(o.accuracy.argmax())
+    best_cost, vote_cost = float(o.mean_cost_usd[best]), float(np.nansum(o.mean_cost_usd))
+    figures: dict[str, Any] = {
+        "n": len(o),
+        "best_single": o.models[best],
+        "best_accuracy": float(o.accuracy[best]),
+        "best_usd_per_1k": best_cost * 1000,
+    }
+    if any(a is not None for a in o.answers[0]):
+        figures |= {"vote_accuracy": vote_accuracy(o, log_odds(o.accuracy)), "vote_usd_per_1k": vote_cost * 1000}
+    for policy in sorted({line["policy"] for line in lines}):
+        mine = [line for line in lines if line["policy"] == policy]
+        at = [row[line["qid"]] for line in mine]
+        right = np.array([_is_right(o, i, line, column) for i, line in zip(at, mine, strict=True)])
+        cost = np.array([sum(o.cost_usd[i, column[m]] for m in line["asked"]) for i, line in zip(at, mine, strict=True)])
+        figures[policy] = {
+            "accuracy": float(right.mean()),
+            "gain": float(right.mean() - o.accuracy[best]),
+            "gain_se": float((right - o.right[at, best]).std() / np.sqrt(len(at))),
+            "usd_per_1k": float(cost.mean() * 1000),
+            "of_best": float(cost.mean() / best_cost),
+            "of_vote": float(cost.mean() / vote_cost),
+            "asked": float(np.mean([len(line["asked"]) for line in mine])),
+            "ece": expected_calibration_error(np.array([line["p_correct"] for line in mine]), right),
+        }
+        if policy == "route":
+            score = np.array([line["score"] for line in mine])
+            weak, strong = o.right[at][:, column[pair[0]]], o.right[at][:, column[pair[1]]]
+            cpt = {f"cpt{round(s * 100)}": calls_for(s, score, weak, strong) for s in (0.5, 0.8)}
+            figures[policy] |= {"pair": list(pair), "apgr": apgr(score, weak, strong), **cpt}
+    return figures
+
+
+def _is_right(o: Outcomes, i: int, line: dict[str, Any], column: dict[str, int]) -> float:
+    for model in line["asked"]:
+        j = column[model]
+        if o.answers[i][j] == line["answer"] and (line["answer"] is not None or line["policy"] == "route"):
+            return float(o.right[i, j])
+    return 0.0
+
+
+def main() -> None:
+    """Fit, decide, judge, tell."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--train", type=Path, required=True)
+    where = options.add_mutually_exclusive_group(required=True)
+    where.add_argument("--test", type=Path)
+    where.add_argument("--folds", type=int)
+    options.add_argument("--decisions", type=Path)
+    options.add_argument("--only", help="one task, as DATA.TASK")
+    options.add_argument("--json", action="store_true")
+    args = options.parse_args()
+    train = {r.name: r for r in recorded(args.train)}
+    test = {r.name.rsplit(".", 1)[-1]: r for r in recorded(args.test)} if args.test else {}
+    if not train:
+        sys.exit(f"no questions.TASK.jsonl.gz under {args.train}")
+    report = {}
+    for name, part in train.items():
+        if args.only in (None, name) and (not args.test or name.rsplit(".", 1)[-1] in test):
+            lines, figures = crossed(part, list(train.values()), args.folds) if args.folds else once(part, test, list(train.values()))
+            report[name] = figures
+            if args.decisions:
+                args.decisions.mkdir(parents=True, exist_ok=True)
+                (args.decisions / f"{name}.jsonl").write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+            if not args.json:
+                tell(name, figures)
+    if args.json:
+        print(json.dumps(report, indent=1))
+
+
+def once(part: Recorded, test: dict[str, Recorded], everything: Sequence[Recorded]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Fit on the whole training part, judge on the test part."""
+    other = test[part.name.rsplit(".", 1)[-1]]
+    lines, facts = decide(part, other, everything)
+    return lines, facts | judge(other, lines, facts["pair"])
+
+
+def crossed(part: Recorded, everything: Sequence[Recorded], count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Each fold judged by what the others taught; the same question in another data set is left out with it."""
+    fold = folds(part.outcomes.prompts, count, salt="quality")
+    lines: list[dict[str, Any]] = []
+    facts: dict[str, Any] = {}
+    area = []
+    for f in range(count):
+        out = part.rows(np.flatnonzero(fold == f))
+        mine, facts = decide(part.rows(np.flatnonzero(fold != f)), out, everything)
+        lines += mine
+        area.append(judge(out, mine, facts["pair"])["route"]["apgr"])
+    figures = facts | judge(part, lines, facts["pair"])
+    figures["route"]["apgr_by_fold"] = [round(a, 4) for a in area]
+    figures["route"]["apgr"] = float(np.mean(area))
+    return lines, figures
+
+
+def tell(name: str, figures: dict[str, Any]) -> None:
+    """Print one task's figures for a person."""
+    print(
+        f"\n{name}  n={figures['n']}  best single {figures['best_single']} {figures['best_accuracy']:.2%} at ${figures['best_usd_per_1k']:.4f} per 1,000"
+    )
+    if "vote_accuracy" in figures:
+        print(f"  log-odds vote of all {figures['vote_accuracy']:.2%} at ${figures['vote_usd_per_1k']:.3f}")
+    for policy, f in ((p, f) for p, f in figures.items() if isinstance(f, dict) and "accuracy" in f):
+        area = f"  APGR {f['apgr']:.3f} ({' -> '.join(f['pair'])})" if "apgr" in f else ""
+        gain = f"{100 * f['gain']:+.2f} ± {196 * f['gain_se']:.2f} points"
+        cost = f"${f['usd_per_1k']:.4f} = {f['of_best']:.1%} of the best's, {f['of_vote']:.1%} of the vote's cost"
+        print(f"  {policy:12s} {f['accuracy']:.2%} ({gain}) at {cost}, {f['asked']:.2f} asked, ECE {f['ece']:.3f}{area}")
+    print(f"  fit {figures['fit_cpu_s']} s of CPU; a route decision {figures['route_ms_p50']} ms (p99 {figures['route_ms_p99']} ms)")
+    for warning in figures["warnings"]:
+        print(f"  note: {warning}")
+
+
+if __name__ == "__main__":
+    main()

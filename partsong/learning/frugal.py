@@ -1,0 +1,299 @@
+"""Frugal ensemble: ask the model that promises most per dollar, stop when the answer is sure or cannot change.
+
+It unites cascade (FrugalGPT, arXiv 2305.05176) and weighted vote: a posterior over the candidate answers, an order of models in which each
+next one gains most for its price, and one level of confidence at which to stop. Order and level are chosen on outcomes, for a goal.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import exp, sqrt
+
+import numpy as np
+
+from partsong.learning.calibration import Isotonic, Platt
+from partsong.learning.folds import folds
+from partsong.learning.outcomes import Floats, Ints, Outcomes
+from partsong.learning.posterior import Ballots, Posterior, ballots, fit_posterior
+
+__all__ = ["Decision", "Frugal", "Goal", "Option", "fit_frugal", "options", "vote_accuracy"]
+
+_LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9, 0.92, 0.94, 0.955, 0.97, 0.98, 0.988, 0.994, 0.998)
+_TRADES = (0.5, 0.2, 0.08, 0.03, 0.012, 0.003)
+"""Accuracy that the best single model's price must buy, from miserly to lavish."""
+_LONGEST = 7
+_WIDEST = 10
+_SEARCH_ROWS = 1500
+_PER_MODEL = 0.0003
+"""Accuracy that one more model in the order must bring: shorter orders overfit less."""
+_MARGIN = 0.8
+"""Standard errors by which an order must pass its aim on the rows it was chosen on (measured: what it loses on others)."""
+_MANY = 2000
+
+
+class Goal(StrEnum):
+    """What to aim for."""
+
+    BEST = "best"
+    """Cheapest to reach the best single model's accuracy."""
+    COST = "cost"
+    """Most accurate at no more than the best single model's cost."""
+    VOTE = "vote"
+    """Cheapest to reach the log-odds vote of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An order of models (columns of the posterior) and the level to stop at, with what it gave on the rows it was found on."""
+
+    order: tuple[int, ...]
+    level: float
+    accuracy: float
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was asked, what was answered, how sure one can be, and why it stopped."""
+
+    asked: tuple[str, ...]
+    answer: str | None
+    p_right: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frugal:
+    """A learned policy."""
+
+    posterior: Posterior
+    option: Option
+    honest: Platt | Isotonic
+
+    def decide(self, votes: Floats, nothing: float, ask: Callable[[str], str | None]) -> Decision:
+        """Ask until sure; `votes` and `nothing` are the posterior's worths on this prompt, `ask` brings a model's answer."""
+        scores: dict[str, float] = {}
+        asked: list[str] = []
+        left = float(sum(votes[m] for m in self.option.order))
+        sure, why = 0.0, "all asked"
+        for m in self.option.order:
+            answer = ask(self.posterior.models[m])
+            asked.append(self.posterior.models[m])
+            left -= float(votes[m])
+            if answer is not None:
+                scores[answer] = scores.get(answer, 0.0) + float(votes[m])
+            sure = _surest(scores, nothing)
+            if sure >= self.option.level:
+                why = "sure"
+                break
+            if scores and _lead(scores) > left:
+                why = "no answer to come could change it"
+                break
+        best = max(scores, key=scores.__getitem__) if scores else None
+        return Decision(tuple(asked), best, float(self.honest(np.array([sure]))[0]), why)
+
+
+def _surest(scores: dict[str, float], nothing: float) -> float:
+    if not scores:
+        return 0.0
+    top = max(scores.values())
+    return exp(top) / (sum(exp(s) for s in scores.values()) + exp(nothing))
+
+
+def _lead(scores: dict[str, float]) -> float:
+    ranked = sorted(scores.values(), reverse=True)
+    return ranked[0] - (ranked[1] if len(ranked) > 1 else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """What each row knows after each model of an order."""
+
+    sure: Floats
+    right: Floats
+    decided: Floats
+    cost: Floats
+
+    def stops(self, level: float) -> Ints:
+        """Return at which step each row stops."""
+        over = (self.sure >= level) | (self.decided > 0)
+        over[:, -1] = True
+        return np.asarray(over.argmax(axis=1), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Rows to try orders on."""
+
+    cast: Ballots
+    votes: Floats
+    nothing: Floats
+    cost: Floats
+
+    def walk(self, order: Sequence[int]) -> _Walk:
+        """Follow an order to its end on all rows."""
+        rows = np.arange(len(self.cost))
+        scores = np.full(self.cast.right.shape, -np.inf)
+        left = self.votes[:, list(order)].sum(axis=1)
+        steps: list[tuple[Floats, Floats, Floats]] = []
+        for m in order:
+            choice = self.cast.choice[:, m]
+            said = np.flatnonzero(choice >= 0)
+            old = scores[said, choice[said]]
+            scores[said, choice[said]] = np.where(np.isinf(old), 0.0, old) + self.votes[said, m]
+            left = left - self.votes[:, m]
+            top = scores.argmax(axis=1)
+            best = scores[rows, top]
+            odds = np.exp(np.clip(scores, -np.inf, 50))
+            sure = np.where(np.isinf(best), 0.0, odds[rows, top] / (odds.sum(axis=1) + np.exp(self.nothing)))
+            second = np.partition(scores, -2, axis=1)[:, -2] if scores.shape[1] > 1 else np.full(len(rows), -np.inf)
+            lead = best - np.where(np.isinf(second), 0.0, second)
+            steps.append((sure, np.where(np.isinf(best), 0.0, self.cast.right[rows, top]), (lead > left).astype(np.float64)))
+        sure_, right, decided = (np.stack(x, axis=1) for x in zip(*steps, strict=True))
+        return _Walk(sure_, right, decided, np.cumsum(self.cost[:, list(order)], axis=1))
+
+
+def options(outcomes: Outcomes, posterior: Posterior, p_right: Floats, columns: Sequence[int], *, seed: int = 0) -> list[Option]:
+    """Return every order and level tried by local search over a range of trades between accuracy and dollars."""
+    table = _table(outcomes, posterior, p_right, columns)
+    dice = np.random.default_rng(seed)
+    some = dice.permutation(len(outcomes))[:_SEARCH_ROWS]
+    small = _Table(table.cast.rows(some), table.votes[some], table.nothing[some], table.cost[some])
+    accuracy = outcomes.accuracy[list(columns)]
+    cost = table.cost.mean(axis=0)
+    unit = cost[int(accuracy.argmax())]
+    tried: dict[tuple[int, ...], list[Option]] = {}
+    start: tuple[int, ...] = ()
+    for trade in _TRADES:
+        worth = accuracy - trade * cost / unit
+        pool = _pool(worth, cost, accuracy)
+        for first in {start or (int(worth.argmax()),), tuple(sorted(pool, key=lambda m: cost[m])[:2])}:
+            start = max(
+                start or first, _climb(first, pool, small, trade / unit, tried), key=lambda o: _best_worth(o, small, trade / unit, tried)
+            )
+    found = {o for some_options in tried.values() for o in some_options}
+    return [_measured(o, table) for o in _promising(found)]
+
+
+def _pool(worth: Floats, cost: Floats, accuracy: Floats) -> list[int]:
+    good = [int(m) for m in np.argsort(-worth)[: _WIDEST - 4]]
+    cheap = [int(m) for m in np.argsort(cost) if accuracy[m] > accuracy.max() - 0.35 and int(m) not in good]
+    return good + cheap[: _WIDEST - len(good)]
+
+
+def _climb(
+    order: tuple[int, ...], pool: Sequence[int], table: _Table, price: float, tried: dict[tuple[int, ...], list[Option]]
+) -> tuple[int, ...]:
+    now = _best_worth(order, table, price, tried)
+    while True:
+        best = max(_neighbours(order, pool), key=lambda o: _best_worth(o, table, price, tried))
+        then = _best_worth(best, table, price, tried)
+        if then <= now + 1e-6:
+            return order
+        order, now = best, then
+
+
+def _neighbours(order: tuple[int, ...], pool: Sequence[int]) -> Iterable[tuple[int, ...]]:
+    for m in pool:
+        if m in order:
+            continue
+        if len(order) < _LONGEST:
+            yield from ((*order[:i], m, *order[i:]) for i in range(len(order) + 1))
+        yield from ((*order[:i], m, *order[i + 1 :]) for i in range(len(order)))
+    if len(order) > 1:
+        yield from ((*order[:i], *order[i + 1 :]) for i in range(len(order)))
+        yield from ((*order[:i], order[i + 1], order[i], *order[i + 2 :]) for i in range(len(order) - 1))
+
+
+def _best_worth(order: tuple[int, ...], table: _Table, price: float, tried: dict[tuple[int, ...], list[Option]]) -> float:
+    if order not in tried:
+        tried[order] = _at_levels(order, table.walk(order))
+    return max(o.accuracy - price * o.cost_usd for o in tried[order]) - _PER_MODEL * len(order)
+
+
+def _at_levels(order: tuple[int, ...], walk: _Walk, levels: Sequence[float] = _LEVELS) -> list[Option]:
+    """Accuracy is half counted, half what the posterior itself expects: less swayed by single rows (Rao-Blackwell)."""
+    rows = np.arange(len(walk.sure))
+    found = []
+    for level in levels:
+        at = walk.stops(level)
+        half = (walk.right[rows, at].mean() + walk.sure[rows, at].mean()) / 2
+        found.append(Option(order, level, float(half), float(walk.cost[rows, at].mean())))
+    return found
+
+
+def _promising(found: Iterable[Option]) -> list[Option]:
+    """Return those near the front: no other is both cheaper and more accurate by more than chance."""
+    kept: list[Option] = []
+    best = 0.0
+    for option in sorted(found, key=lambda o: (o.cost_usd, -o.accuracy)):
+        if option.accuracy > best - 0.001:
+            kept.append(option)
+        best = max(best, option.accuracy)
+    return kept
+
+
+def _measured(option: Option, table: _Table) -> Option:
+    return _at_levels(option.order, table.walk(option.order), (option.level,))[0]
+
+
+def _table(outcomes: Outcomes, posterior: Posterior, p_right: Floats, columns: Sequence[int]) -> _Table:
+    pick = list(columns)
+    cast = ballots(outcomes)
+    own = p_right[:, pick]
+    return _Table(Ballots(cast.choice[:, pick], cast.right), posterior.votes(own), posterior.nothing(own), outcomes.cost_usd[:, pick])
+
+
+def vote_accuracy(outcomes: Outcomes, weights: Floats) -> float:
+    """Return how often the weighted vote of all models is right; among equals the first model's answer stands."""
+    cast = ballots(outcomes)
+    rows, models = np.nonzero(cast.choice >= 0)
+    scores = np.full(cast.right.shape, -1e9)
+    scores[rows, cast.choice[rows, models]] = 0.0
+    np.add.at(scores, (rows, cast.choice[rows, models]), weights[models])
+    return float(cast.right[np.arange(len(outcomes)), scores.argmax(axis=1)].mean())
+
+
+def choose(found: Sequence[Option], goal: Goal, *, aim: float, most_usd: float, rows: int) -> Option:
+    """Return the option for a goal; the most accurate one when none reaches the aim."""
+    if goal is Goal.COST:
+        allowed = [o for o in found if o.cost_usd <= 0.97 * most_usd]
+        return max(allowed or found, key=lambda o: o.accuracy)
+    margin = _MARGIN * sqrt(max(aim * (1 - aim), 1e-4) / rows)
+    reaching = [o for o in found if o.accuracy >= aim + margin]
+    return min(reaching, key=lambda o: o.cost_usd) if reaching else max(found, key=lambda o: o.accuracy)
+
+
+def fit_frugal(outcomes: Outcomes, p_right: Floats, goals: dict[Goal, float], *, seed: int = 0) -> dict[Goal, Frugal]:
+    """Return a policy for each goal; its value is the accuracy to aim for. Only models whose price is known are asked."""
+    columns = outcomes.priced
+    posterior = fit_posterior(outcomes, p_right, columns, seed=seed)
+    found = options(outcomes, posterior, p_right, columns, seed=seed)
+    best = max(columns, key=lambda m: outcomes.accuracy[m])
+    most = float(outcomes.mean_cost_usd[best])
+    picked = {g: choose(found, g, aim=aim, most_usd=most, rows=len(outcomes)) for g, aim in goals.items()}
+    parts = _by_others(outcomes, p_right, columns, seed)
+    return {g: Frugal(posterior, option, _honest(option, parts)) for g, option in picked.items()}
+
+
+def _by_others(outcomes: Outcomes, p_right: Floats, columns: Sequence[int], seed: int) -> list[_Table]:
+    """Return the rows in parts, each under a posterior fitted on the other parts."""
+    fold = folds(outcomes.prompts, 3, salt="honest")
+    tables = []
+    for f in np.unique(fold):
+        seen, out = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
+        posterior = fit_posterior(outcomes.rows(seen), p_right[seen], columns, seed=seed)
+        tables.append(_table(outcomes.rows(out), posterior, p_right[out], columns))
+    return tables
+
+
+def _honest(option: Option, parts: Sequence[_Table]) -> Platt | Isotonic:
+    sure, right = [], []
+    for table in parts:
+        walk = table.walk(option.order)
+        at = walk.stops(option.level)
+        rows = np.arange(len(at))
+        sure.append(walk.sure[rows, at])
+        right.append(walk.right[rows, at])
+    said, truth = np.concatenate(sure), np.concatenate(right)
+    return Isotonic.fit(said, truth) if len(said) >= _MANY else Platt.fit(said, truth)
