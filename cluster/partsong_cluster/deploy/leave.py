@@ -1,7 +1,8 @@
 """Leave: this machine tells Ray that it is about to go, and waits until its workers have finished their calls.
 
-`python -m partsong_cluster.deploy.leave --within SECONDS`: what Kubernetes runs before it ends a pod, and what should run on any other machine
-on notice that it will be taken back. Workers are drained, and others started elsewhere; then this returns, at the latest when the time is up.
+`python -m partsong_cluster.deploy.leave --within SECONDS`: what Kubernetes runs before it ends a pod, and what should run on any other
+machine on notice that it will be taken back. Workers are drained, and others started elsewhere; then this returns, at the latest when the
+time is up.
 """
 
 import argparse
