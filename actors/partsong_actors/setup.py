@@ -228,7 +228,14 @@ class Setup(Frozen):
 
     def telemetry(self, spec: TelemetrySpec, service: str) -> Telemetry:
         """Return this process's telemetry, which Ray's metrics are told of too."""
-        return started(spec, service, Path(self.run_folder), self.system.told_as)
+        return started(self._files_of_this_host(spec), service, Path(self.run_folder), self.system.told_as)
+
+    def _files_of_this_host(self, spec: TelemetrySpec) -> TelemetrySpec:
+        """Name files after the host where actors of several may share a folder: in containers their process ids are the same."""
+        if spec.file is None or not self.system.lasting:
+            return spec
+        path = Path(spec.file)
+        return spec.model_copy(update={"file": str(path.with_name(f"{path.stem}-{socket.gethostname()}{path.suffix}"))})
 
     def secret(self, name: str, mesh: Mesh, given: str | None = None, env: Mapping[str, str] = os.environ) -> str | None:
         """Return the model's key: the one that was given, or the node's own. MeshError when the node has none."""
