@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +17,10 @@ _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgresql+asyncpg://")
 _POSTGRES_PORT = 5432
 _EPOCH = "doctor"
+_NOT_YET = {
+    "store-missing": "nothing, if it is new: the first run makes its tables; else name the right database",
+    "store-older": "nothing: the next run brings it up; older versions cannot use it then",
+}
 _WRITTEN = b"written by partsong doctor"
 
 
@@ -28,17 +33,16 @@ def store(patient: Patient) -> Iterator[Finding]:
         yield _sqlite(url, patient)
         return
     try:
-        opened = open_store(url, Path())
-        try:
-            opened.run("doctor")
+        with closing(open_store(url, Path(), read_only=True)):
+            pass  # it is there, and of this version's schema: opening it to write would make or change its tables
+        with closing(open_store(url, Path())) as opened:
             epoch = opened.claim(_EPOCH)
-        finally:
-            opened.close()
     except PartsongError as error:
         problem = error.problems[0]
-        yield fail(_shown(url), problem.what, problem.remedy)
+        level = warn if problem.code in _NOT_YET else fail
+        yield level(_shown(url), problem.what, _NOT_YET.get(problem.code, problem.remedy))
     else:
-        yield ok(_shown(url), f"opened, of this version's schema, read and written; epochs are counted ({epoch.name} {epoch.number})")
+        yield ok(_shown(url), f"of this version's schema, read and written; epochs are counted ({epoch.name} {epoch.number})")
 
 
 def reached(patient: Patient) -> Iterator[Finding]:
