@@ -1,0 +1,107 @@
+"""Segments: large records stand in objects beside the database, and come back as they were."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from objects import ObjectStore, _store, s3
+from postgres import Postgres, postgres
+
+from partsong.contracts import CallRecord, Completion, Timing
+from partsong.errors import StoreError
+from partsong.journal.address import open_store
+from partsong.journal.postgres import PostgresStore
+from partsong.journal.segments import Segments
+from partsong.journal.store import Store
+from partsong.testing.store_conformance import StoreConformance, call_record, row_record
+
+__all__ = ["_store", "postgres", "s3"]
+
+
+class TestPostgresStoreWithAllRecordsInSegments(StoreConformance):
+    @pytest.fixture(autouse=True)
+    def _database(self, postgres: Postgres) -> None:
+        self.url = postgres.database()
+
+    def open(self, folder: Path) -> Store:
+        return PostgresStore.open(self.url, segments=Segments(f"file://{folder}/segments", large_bytes=1))
+
+
+def large_call(row: int, *, run: str = "run") -> CallRecord:
+    return call_record(row, run=run, reply=Completion(text=f"{row}" * 100_000, model="m-1", timing=Timing(total_s=1)))
+
+
+def test_large_records_stand_in_one_object_an_append_and_small_ones_in_the_database(postgres: Postgres, s3: ObjectStore) -> None:
+    url, bucket = postgres.database(), s3.bucket()
+    with closing(open_store(url, Path(), segments=f"{bucket}/journal")) as store:
+        store.append([large_call(1), call_record(2), large_call(3)])
+        store.append([large_call(4), row_record(9)])
+        assert len(s3.names(f"{bucket}/journal/run")) == 2
+        assert postgres.sql(url, "select row from calls where segment is null") == "2\n"
+        assert store.calls("run", 0, 9) == [large_call(1), call_record(2), large_call(3), large_call(4)]
+        assert store.cached([large_call(3).ask_hash]) == {large_call(3).ask_hash: large_call(3).reply}
+
+
+def test_an_object_that_was_changed_is_told_and_not_believed(postgres: Postgres, s3: ObjectStore) -> None:
+    url, bucket = postgres.database(), s3.bucket()
+    with closing(open_store(url, Path(), segments=bucket)) as store:
+        store.append([large_call(1)])
+        [name] = s3.names(bucket)
+        s3.write(f"{bucket}/{name}", s3.read(f"{bucket}/{name}").replace(b"11", b"12", 1))
+        with pytest.raises(StoreError) as caught:
+            store.calls("run", 0, 9)
+        assert caught.value.code == "store-corrupt"
+        s3.delete(f"{bucket}/{name}")
+        with pytest.raises(StoreError) as caught:
+            store.calls("run", 0, 9)
+    assert caught.value.code == "store-corrupt"
+
+
+def test_a_run_that_is_forgotten_takes_its_objects_along_and_those_that_no_transaction_names(postgres: Postgres, s3: ObjectStore) -> None:
+    url, bucket = postgres.database(), s3.bucket()
+    with closing(open_store(url, Path(), segments=bucket)) as store:
+        store.append([large_call(1), large_call(1, run="other")])
+        s3.write(f"{bucket}/run/left-by-a-dead-writer", b"...")
+        store.forget("run")
+        store.forget("run")
+        assert [name.partition("/")[0] for name in s3.names(bucket)] == ["other"]
+        assert len(store.calls("other", 0, 9)) == 1
+
+
+def test_a_reader_that_is_not_told_where_they_are_says_so(postgres: Postgres, tmp_path: Path) -> None:
+    url = postgres.database()
+    with closing(open_store(url, tmp_path, segments=f"file://{tmp_path}/large")) as store:
+        store.append([large_call(1), call_record(2)])
+    with closing(open_store(url, tmp_path)) as store:
+        assert store.calls("run", 2, 2) == [call_record(2)]
+        with pytest.raises(StoreError) as caught:
+            store.calls("run", 0, 9)
+    assert caught.value.code == "store-segments"
+
+
+def test_a_place_that_turns_everybody_away_is_away_and_nothing_is_recorded_without_it(
+    postgres: Postgres, s3: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    bucket = s3.bucket()
+    with closing(open_store(postgres.database(), Path(), segments=bucket)) as store:
+        s3.shut(600)
+        with pytest.raises(StoreError) as caught:
+            store.append([large_call(1), call_record(2)])
+        assert caught.value.code == "store-away"
+        assert not store.calls("run", 0, 9)
+        s3.shut(0)
+        store.append([large_call(1), call_record(2)])
+        assert store.calls("run", 0, 9) == [large_call(1), call_record(2)]
+
+
+def test_a_bucket_that_is_not_there_is_told(postgres: Postgres, s3: ObjectStore) -> None:
+    with closing(open_store(postgres.database(), Path(), segments="s3://nowhere-at-all/x")) as store, pytest.raises(StoreError) as caught:
+        store.append([large_call(1)])
+    assert caught.value.code == "store-refused"
+
+
+def test_a_place_of_an_unknown_kind_is_told(postgres: Postgres) -> None:
+    with pytest.raises(StoreError) as caught:
+        open_store(postgres.url("postgres"), Path(), segments="carrier-pigeon://loft")
+    assert caught.value.code == "store-refused"
