@@ -60,6 +60,9 @@ class Exported(NamedTuple):
     """Its own, besides those of every metric."""
     description: str
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # each call looks several up
+
     @property
     def served(self) -> str:
         """Its name as Prometheus has it."""
