@@ -105,6 +105,7 @@ class PoolNews:
         "workers",
         "leave",
         "failed",
+        "again",
         "leased",
         "ahead",
         "refused",

@@ -159,7 +159,9 @@ class _ModelPool:
         there = {one.key for told in staffing.values() for one in told.recruits}
         self._leaving = {key: leaving for key, leaving in self._leaving.items() if key in there}
         for model, told in staffing.items():
-            if model not in self._pools:
+            if model not in self._pools:  # it was taken out of the mesh, by pools that did not live to see its workers end
+                for one in told.recruits:
+                    self._tell(STAFF, PoolNews(model, "end", key=one.key))
                 continue
             known = [replace(one, leaving=True) if one.key in self._leaving else one for one in told.recruits]
             self._recruits[model] = {one.key: one for one in known}
@@ -217,7 +219,7 @@ class _ModelPool:
             self._tell_callers(self._spec_news(model))
             self._carry_out(model, orders)
         for model in set(self._pools) - set(mesh.models):
-            self._carry_out(model, self._pools[model].remove(now_s))
+            self._carry_out(model, self._pools[model].remove())
             self._tell_callers(PoolNews(model, "spec"))
             self._forget_if_removed(model)
 
@@ -296,6 +298,9 @@ class _ModelPool:
             now_s = self._clock.now_s()
             for model, pool in self._pools.items():
                 self._carry_out(model, pool.tick(now_s))
+                if model in self._failed and not pool.wanted:  # nobody has asked for so long that the next call may try again
+                    del self._failed[model]
+                    self._tell_callers(PoolNews(model, "again"))
             for leaving in self._leaving.values():
                 if now_s >= leaving.until_s:
                     leaving.unheard.clear()

@@ -139,7 +139,7 @@ class PoolClient:
             self._change(caller, news)
         elif caller is None:
             return  # its model was taken out meanwhile
-        elif news.kind in ("granted", "recalled", "keep", "workers", "leave", "failed"):
+        elif news.kind in ("granted", "recalled", "keep", "workers", "leave", "failed", "again"):
             self._hear_of_workers(caller, news)
         else:
             self._hear_of_limits(caller, news)
@@ -161,6 +161,8 @@ class PoolClient:
                 leaving = asyncio.create_task(self._left(news.model, news.recruits[0]))
                 self._leaving.add(leaving)
                 leaving.add_done_callback(self._leaving.discard)
+            case "again":
+                caller.share.staffed()
             case _:
                 assert news.error is not None
                 caller.share.fail(news.error)
@@ -185,6 +187,7 @@ class PoolClient:
         elif caller is not None and news.spec is not None:
             caller.change(news.spec, _most_in_flight(news.spec))
             caller.purse.metered = news.limited
+            caller.share.staffed()  # whatever kept its workers from starting, they are tried anew
         elif news.spec is not None:
             gate = next((other.gate for other in self.callers.values()), None)
             self.callers[news.model] = self._of(news.model, news.spec, news.limited)

@@ -167,8 +167,9 @@ class Staff:
                 self._begin(self._report(WorkerReport(post.model, "given-up", key)))
 
     def _hire(self, model: str) -> None:
-        if model not in self._models:
-            return  # it was taken out meanwhile, and its pool drains what it has
+        if model not in self._models:  # it was taken out meanwhile
+            self._begin(self._report(WorkerReport(model, "given-up")))
+            return
         self._number += 1
         actor = self._placed(model, self._number)
         post = self._posts[key_of(actor)] = _Post(model, actor, built_from(self._models[model]))

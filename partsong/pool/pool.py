@@ -69,6 +69,7 @@ class Pool:
         self._draining: dict[str, Hand] = {}
         self._starting = 0
         self._no_room = False
+        self._removed = False
         self._wanted = 0
         self._failures = 0
         self._starts_from_s = -math.inf
@@ -144,7 +145,7 @@ class Pool:
         if self._wanted:
             staffed = Staffed(self.ready, self._starting, self._concurrency, self._permits(self._concurrency))
             self._wanted = self._scaling.wanted(self._wanted, staffed, now_s)
-        elif self.permits.waiting:
+        elif self.permits.waiting and not self._removed:
             self._wanted = max(1, self._range.min)
         return self._settled(now_s)
 
@@ -152,14 +153,14 @@ class Pool:
         """The model's entry is another from now on; workers built from the old one are replaced one by one."""
         self._range, self._concurrency, self._built = workers, concurrency, built
         self._scaling.change(workers, scale)
-        self._failures, self._starts_from_s = 0, now_s
+        self._failures, self._starts_from_s, self._removed = 0, now_s, False
         if self._wanted:
             self._wanted = max(workers.min, min(workers.max, self._wanted))
-        return self._settled(now_s)
+        return [*self._asked(now_s), *self._settled(now_s)]
 
-    def remove(self, now_s: float) -> Sequence[PoolInstruction]:
+    def remove(self) -> Sequence[PoolInstruction]:
         """The model is no longer there: drain all of its workers."""
-        self._range = WorkerRange(min=0)
+        self._removed = True
         self._wanted = 0
         return [*self._drained(list(self._hands)), *self._resized()]
 
@@ -206,7 +207,7 @@ class Pool:
         return self._settled(now_s)
 
     def _asked(self, now_s: float) -> Sequence[PoolInstruction]:
-        if not self.permits.waiting or self._wanted:
+        if not self.permits.waiting or self._wanted or self._removed:
             return []
         self._wanted = max(1, self._range.min)
         return self._settled(now_s)

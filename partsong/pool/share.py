@@ -138,7 +138,7 @@ class Share:
         self._refuse()
 
     def staffed(self) -> None:
-        """A worker of the model takes calls."""
+        """A worker of the model takes calls, or may be tried again."""
         self._unstaffed = None
 
     def lose(self, error: PartsongError) -> None:

@@ -84,8 +84,7 @@ class Running:
         return frozenset(name for name in names if "/worker/" in name)
 
     async def nodes(self) -> set[str]:
-        actors = [ray.get_actor(name, namespace="partsong") for name in await self.workers()]
-        return {(await actor.open.remote()).node for actor in actors}
+        return {node for name in await self.workers() if (node := await _node_of(name)) is not None}
 
     async def change(self, more: str) -> None:
         setup = self.engine.setup.model_copy(update={"mesh": self._load(more)})
@@ -113,6 +112,13 @@ def running(cluster, server, tmp_path):
                     await end_system(spec.name)
 
     return running
+
+
+async def _node_of(worker: str) -> str | None:
+    try:
+        return (await ray.get_actor(worker, namespace="partsong").open.remote()).node
+    except (ValueError, ray.exceptions.RayActorError):  # it has just ended
+        return None
 
 
 async def until(so: Callable[[], Awaitable[bool]], within_s: float = 60.0) -> None:

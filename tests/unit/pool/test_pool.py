@@ -179,7 +179,15 @@ def test_a_smaller_range_drains_what_is_too_many_one_by_one():
 def test_a_model_that_is_removed_drains_all_its_workers():
     pool = Pool(WorkerRange(min=2, max=2), 4)
     pool.staffed([hand("1"), hand("2")], [], 0, 0.0)
-    assert pool.remove(0.0) == [DrainWorker("1"), DrainWorker("2")]
+    assert pool.remove() == [DrainWorker("1"), DrainWorker("2")]
+
+
+def test_a_model_that_is_removed_starts_no_worker_whoever_asks_until_it_is_put_back():
+    pool = Pool(WorkerRange(), 4)
+    pool.remove()
+    assert pool.want("a", 1, 0.0) == []
+    assert pool.tick(1.0) == []
+    assert pool.change(WorkerRange(), 4, Scale(), "", 2.0) == [StartWorker()]
 
 
 class AnyHistory(RuleBasedStateMachine):
