@@ -118,7 +118,8 @@ class _AtWork:
         clock = Clock()
         self._telemetry = setup.telemetry(mesh.telemetry, name.rpartition("/")[2])
         self._pools = PoolClient(around.actor(around.pools), name, mesh, clock)
-        records = _Records(around.actor(around.journal()), self._pools.tell)
+        first, *others = [around.actor(around.journal(n)) for n in range(setup.system.journal_shards)]
+        records = _Records(first, self._pools.tell, others=others)
         merger = SynthesizerClient(around.actor(around.synthesizer()))
         core = Coordinator.of(mesh, self._pools.callers, merger, records, self._telemetry, clock)
         self._rows = RowsUnderWay(core.answer, records.outcome)

@@ -91,7 +91,7 @@ class RayEngine:
     async def __aenter__(self) -> Self:
         self._check_python()
         made = self._made = System.of(self._setup)
-        self._journal = JournalClient(made.journals[0], self._tell)
+        self._journal = JournalClient(made.journals[0], self._tell, others=made.journals[1:])
         room = self._system.room("coordinator")
         coordinators = self._coordinators = Coordinators(self._tell, room, self._fence if self._system.lasting else None)
         for number, actor in enumerate(made.coordinators):

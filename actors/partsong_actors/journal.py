@@ -1,13 +1,16 @@
 """Journal: the Ray shell of the one writer, and the face its callers use."""
 
 import asyncio
+import itertools
 import os
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+from zlib import crc32
 
 import msgpack
 import ray
@@ -204,18 +207,33 @@ class _Unsent(NamedTuple):
 class JournalClient:
     """The actor's journal with the journal's own face (JournalPort); appends and look-ups of many callers share a message."""
 
-    def __init__(self, actor: "ActorProxy[_JournalActor]", tell: Tell = logged, free_within_s: float = _FREE_WITHIN_S) -> None:
-        """`tell` hears when the journal's process is away; `free_within_s` is how long another's hold on the journal is waited out."""
-        self._actor = actor
+    def __init__(
+        self,
+        actor: "ActorProxy[_JournalActor]",
+        tell: Tell = logged,
+        free_within_s: float = _FREE_WITHIN_S,
+        *,
+        others: "Sequence[ActorProxy[_JournalActor]]" = (),
+    ) -> None:
+        """`tell` hears when the journal's process is away; `free_within_s` is how long another's hold on the journal is waited out.
+
+        `others` write the same store: a row's records always go to the same of them all, in the order they are given; any of them reads.
+        """
+        self._turns = itertools.cycle((actor, *others))
         self._free_within_s = free_within_s
         self._tell = tell
-        self._append: Coalescer[_Unsent, None] = Coalescer(self._send)
+        self._appends: list[Coalescer[_Unsent, None]] = [Coalescer(partial(self._send, writer)) for writer in (actor, *others)]
         self._look_up: Coalescer[bytes, Completion | None] = Coalescer(self._find)
 
     @property
     def unsent(self) -> int:
         """Records and look-ups that wait for an earlier message to come back."""
-        return self._append.queued + self._look_up.queued
+        return sum(append.queued for append in self._appends) + self._look_up.queued
+
+    @property
+    def _actor(self) -> "ActorProxy[_JournalActor]":
+        """One after the other: what has to be asked again is asked of another."""
+        return next(self._turns)
 
     async def claim(self, name: str) -> Epoch:
         """See JournalPort.claim."""
@@ -228,7 +246,7 @@ class JournalClient:
     async def append(self, records: Sequence[Record], under: Collection[Epoch] = ()) -> None:
         """See JournalPort.append."""
         epochs = frozenset(under)
-        await asyncio.gather(*(self._append.put(_Unsent(sealed, epochs)) for sealed in seal(records)))
+        await asyncio.gather(*(self._appends[self._shard(sealed)].put(_Unsent(sealed, epochs)) for sealed in seal(records)))
 
     async def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
         """See JournalPort.cached."""
@@ -297,11 +315,14 @@ class JournalClient:
                     raise
             await asyncio.sleep(pause_s)
 
-    async def _send(self, batch: Sequence[_Unsent]) -> Sequence[FencedError | None]:
+    def _shard(self, sealed: Sealed) -> int:
+        return crc32(f"{sealed.run}/{sealed.row}".encode()) % len(self._appends) if len(self._appends) > 1 else 0
+
+    async def _send(self, writer: "ActorProxy[_JournalActor]", batch: Sequence[_Unsent]) -> Sequence[FencedError | None]:
         """Send them as one message, each run of records under the same epochs an append of its own; return why each was refused."""
         appends = [(under, [_FIELDS(unsent.sealed) for unsent in run]) for under, run in groupby(batch, _UNDER)]
         packed = msgpack.packb([([(epoch.name, epoch.number) for epoch in under], records) for under, records in appends])
-        fenced = await self._asked(lambda: self._actor.append.remote(packed))
+        fenced = await self._asked(lambda: writer.append.remote(packed))
         return [error for error, (_, records) in zip(fenced, appends, strict=True) for _ in records]
 
     async def _find(self, ask_hashes: Sequence[bytes]) -> Sequence[Completion | None]:

@@ -86,7 +86,7 @@ def examined(root: Piece, look: Look) -> Findings:
         errors += _secret_errors(sound, look)
     if look.ask_adapters:
         errors += _adapter_errors(sound, look)
-    errors += [*_address_errors(sound, mesh, look), *_written_errors(sound, mesh, look)]
+    errors += [*_address_errors(sound, mesh, look), *_written_errors(sound, mesh, look), *_store_errors(sound, mesh)]
     if mesh is not None and not errors:
         errors += _routing_errors(mesh, root)
     warnings = [*reference_warnings(sound), *trust_warnings(sound)]
@@ -154,7 +154,7 @@ def _address_errors(sound: Sound, mesh: Mesh | None, look: Look) -> Iterator[Pro
     named: list[tuple[Any, tuple[str, ...]]] = [
         (getattr(spec, "base_url", None), ("models", name, "base_url")) for name, spec in sound.models.items()
     ]
-    named += [] if mesh is None else [(mesh.telemetry.otlp, ("telemetry", "otlp"))]
+    named += [] if mesh is None else [(mesh.telemetry.otlp, ("telemetry", "otlp")), (mesh.store.url, ("store", "url"))]
     for url, path in named:
         host = None if not isinstance(url, str) else urlsplit(url).hostname
         if host and is_link_local(host):
@@ -163,12 +163,22 @@ def _address_errors(sound: Sound, mesh: Mesh | None, look: Look) -> Iterator[Pro
             yield Problem("link-local", what, sound.place(*path), remedy)
 
 
+def _store_errors(sound: Sound, mesh: Mesh | None) -> Iterator[Problem]:
+    """Yield a password that stands in the store's address."""
+    parts = urlsplit("" if mesh is None else mesh.store.url or "")
+    if parts.password or "password=" in parts.query:
+        what = "the store's password stands in the file"
+        remedy = "take it out, change it, and name the variable that holds it: `?password_env=PARTSONG_STORE_PASSWORD`"
+        yield Problem("literal-secret", what, sound.place("store", "url"), remedy)
+
+
 def _written_errors(sound: Sound, mesh: Mesh | None, look: Look) -> Iterator[Problem]:
     """Yield the places of journal and traces that are neither in the mesh file's folder nor in or beside the run's."""
     if mesh is None or look.allowed.outside_files:
         return
-    store = (mesh.store.url or "").removeprefix("sqlite:///")
-    for named, path in ((store, ("store", "url")), (mesh.telemetry.file or "", ("telemetry", "file"))):
+    store, segments = (mesh.store.url or "").removeprefix("sqlite:///"), (mesh.store.segments or "").removeprefix("file://")
+    places = ((store, ("store", "url")), (segments, ("store", "segments")), (mesh.telemetry.file or "", ("telemetry", "file")))
+    for named, path in places:
         if _leads_away(named) and not lies_within(Path(named).absolute(), look.folder):
             what = f"{named!r} lies neither in the mesh file's folder nor in or beside the run's folder"
             yield Problem("outside-folder", what, sound.place(*path), OUTSIDE_REMEDY)

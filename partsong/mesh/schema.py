@@ -74,8 +74,9 @@ ModelField = Annotated[ModelSpec, _ByAdapter()]
 class StoreSpec(Frozen):
     """Where the journal is kept."""
 
-    url: str | None = Field(default=None, examples=["sqlite:///partsong.db"])
-    """Address of the store, a relative path starting at the run's folder; None keeps one in each run's folder."""
+    url: str | None = Field(default=None, examples=["sqlite:///partsong.db", "postgresql://user@host/database?password_env=NAME"])
+    """Address of the store: an SQLite file, a relative path starting at the run's folder, or a PostgreSQL database, whose password is
+    in the variable that `password_env` names, in PGPASSWORD, or in the user's password file. None: an SQLite file in each run's folder."""
     segments: str | None = Field(default=None, examples=["s3://bucket/partsong"])
     """Where records go that are too large for a PostgreSQL store, on any filesystem that fsspec knows; None: into the store."""
     cache: bool = False

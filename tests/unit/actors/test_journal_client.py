@@ -53,11 +53,13 @@ class Fencing:
 
     def __init__(self) -> None:
         self.messages: list[list[tuple[list[tuple[str, int]], int]]] = []
+        self.rows: list[int] = []
         self.append = SimpleNamespace(remote=self._append)
 
     async def _append(self, packed: bytes) -> list[FencedError | None]:
         appends = msgpack.unpackb(packed)
         self.messages.append([([tuple(epoch) for epoch in under], len(records)) for under, records in appends])
+        self.rows += [record[1] for _, records in appends for record in records]
         return [FencedError("fenced", "over") if any(number == 1 for _, number in under) else None for under, _ in appends]
 
 
@@ -75,3 +77,20 @@ async def test_appends_of_several_epochs_share_a_message_and_are_refused_apart()
     assert [type(outcome) for outcome in outcomes] == [type(None), FencedError, type(None)]
     assert sum(len(message) for message in actor.messages[1:]) == 3
     assert actor.messages[0] == [([], 1)]
+
+
+async def test_of_several_journals_each_row_has_one_and_all_have_some():
+    actors = [Fencing() for _ in range(3)]
+    client = JournalClient(actors[0], others=actors[1:])
+    for step in ("a", "b"):
+        await client.append([call_record(row, step) for row in range(60)])
+    rows = [set(actor.rows) for actor in actors]
+    assert sum(map(len, rows)) == 60
+    assert all(rows)
+    assert sum(len(actor.rows) for actor in actors) == 120
+
+
+async def test_a_journal_that_cannot_be_asked_is_passed_over_by_who_reads():
+    owned, free = Held(1000), Held(0)
+    assert await JournalClient(owned, others=[free]).run("run") is None
+    assert owned.times == 999

@@ -123,6 +123,7 @@ def test_a_pipe_in_the_folder_is_not_waited_for(home, name):
         "store: {url: 'sqlite:////tmp/elsewhere.db'}",
         "store: {url: 'sqlite:///../../elsewhere.db'}",
         "store: {url: 'sqlite:///a/../../../elsewhere.db'}",
+        "store: {url: 'postgresql://u@h/d', segments: 'file:///tmp/elsewhere'}",
         "telemetry: {file: /tmp/elsewhere.jsonl}",
         "telemetry: {file: ../../elsewhere.jsonl}",
     ],
@@ -160,6 +161,12 @@ def test_a_link_local_address_is_refused_however_it_is_written(home, host):
     assert codes(home, text) == {"link-local"}
     assert not codes(home, text, "link-local")
     assert codes(home, HEAD + f"telemetry: {{otlp: 'http://{host}/'}}") == {"link-local"}
+    assert codes(home, HEAD + f"store: {{url: 'postgresql://me@{host}/journal'}}") == {"link-local"}
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:canary@host/journal", "postgresql://host/journal?password=canary"])
+def test_a_password_in_the_stores_address_is_refused(home, url):
+    assert codes(home, HEAD + f"store: {{url: '{url}'}}") == {"literal-secret"}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "10.1.2.3", "[::1]:8000", "vllm.local", "192.168.0.7"])
