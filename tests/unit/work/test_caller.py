@@ -508,3 +508,21 @@ async def test_a_rest_and_its_end_are_told():
         await called(made, patient=True)
     assert [notice.code for notice in told] == ["breaker-open", "breaker-closed"]
     assert "4 of its last 4 calls failed (server-error: broken)" in told[0].what
+
+
+async def test_a_changed_entry_holds_from_the_next_attempt_on():
+    time = ManualClock()
+    worker = ScriptedWorker([BUSY, BUSY, BUSY, completion("too late")])
+    made = caller_of(ModelSpec(adapter="scripted", timeout=10, retries=5), clock=time.clock())
+    made.use([worker])
+    made.change(ModelSpec(adapter="scripted", timeout=20, retries=1, adaptive=False), 64)
+    assert (await called(made)).reply == BUSY
+    assert [call.timeout_s for call in worker.calls] == [20.0, 20.0]
+    assert made.at_once is None
+
+
+async def test_more_workers_lift_what_the_adaptive_limit_lets_out():
+    made = caller_of(ModelSpec(adapter="scripted", concurrency=4))
+    assert made.at_once == 4
+    made.change(ModelSpec(adapter="scripted", concurrency=4), 12)
+    assert made.at_once == 12

@@ -96,3 +96,11 @@ def test_a_worker_on_this_node_gets_calls_first_as_long_as_it_has_room():
     assert seat.worker == "near"
     seat.in_flight = 2
     assert set(taken(made, 0.0)) == {"far", "farther"}
+
+
+def test_other_rules_for_a_rest_begin_with_workers_that_nothing_is_known_of():
+    made = seats("a", "b")
+    broken(made, "a")
+    assert set(taken(made, 1.0)) == {"b"}
+    made.change(None)
+    assert set(taken(made, 1.0)) == {"a", "b"}
