@@ -85,7 +85,7 @@ In another terminal:
   export PATH=$PWD/.venv/bin:$PATH
   partsong models pull smollm2-135m        # 98 MB, if `make demo` has not fetched it
   partsong submit deploy/meshes/mixed.yaml cluster/partsong_cluster/demo/data/mixed.jsonl \\
-      --deploy deploy/three-nodes.yaml -o answers --follow
+      --deploy deploy/three-nodes.yaml -o $PWD/answers --follow
   partsong top                             # in one more terminal: pools, workers, queues, costs
   scripts/cluster kill 2                   # a node loses its power: every row is answered all the same
   scripts/cluster start 2                  # it is back
