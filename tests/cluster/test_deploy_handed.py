@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from providers.process import running_server
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 TOKEN = "0123456789abcdef" * 4
 ADDRESS = "http://127.0.0.1:8265"
