@@ -310,3 +310,22 @@ def test_two_appends_that_cross_are_both_recorded(postgres: Postgres) -> None:
             for appending in [threads.submit(one.append, calls), threads.submit(other.append, calls[::-1])]:
                 appending.result()
         assert len(one.calls("run", 0, 10_000)) == 20 * 60
+
+
+def test_a_store_that_was_backed_up_while_it_was_written_goes_on_where_the_copy_was_made(postgres: Postgres, tmp_path: Path) -> None:
+    url, copy = postgres.database(), tmp_path / "copy.dump"
+    with closing(PostgresStore.open(url)) as store:
+        epoch = store.claim("a/journal-0")
+        store.append([row_record(1), call_record(2), attempt_record(3, usd=0.5)], [epoch])
+        postgres.tool("pg_dump", "--format=custom", f"--file={copy}", url.rpartition("/")[2])
+        store.append([row_record(4)], [epoch])
+    restored = postgres.database()
+    postgres.tool("pg_restore", "--exit-on-error", f"--dbname={restored.rpartition('/')[2]}", str(copy))
+    with closing(PostgresStore.open(restored)) as store:
+        [(seq, _)] = store.rows("run", 0, 9)
+        assert store.calls("run", 0, 9) == [call_record(2)]
+        assert store.spent("run", 0.0) == {"m": 0.5}
+        later = store.claim("a/journal-0")
+        assert later.number == 2
+        store.append([row_record(2)], [later])
+        assert [row.row for _, row in store.rows("run", seq, 9)] == [2]
