@@ -18,6 +18,8 @@ __all__ = ["DEFAULT_ADDRESS", "Cluster", "Job", "JobAwayError"]
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 
 _ANSWERS_WITHIN_S = 20.0
+_TALKATIVE = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk")
+"""Loggers of Ray that set their own level and tell of every step."""
 _LOST = frozenset({None, "JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE"})
 _KILLED = frozenset({137, 139, 143})
 """Exit codes as a shell tells of SIGKILL, SIGSEGV, SIGTERM."""
@@ -170,8 +172,8 @@ class Cluster:
                 os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's client sends the token only when told so before it is imported
             from ray.job_submission import JobSubmissionClient
 
-            logging.getLogger("ray").setLevel(logging.WARNING)
-            logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)
+            for talkative in _TALKATIVE:
+                logging.getLogger(talkative).setLevel(logging.WARNING)
             self._client = JobSubmissionClient(self.address, headers=self._headers())
         return self._client
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from partsong import errors
 from partsong.contracts import Frozen
 from partsong.errors import PartsongError, Place, Problem
 from partsong_cluster.batch.tally import Tally
@@ -32,6 +33,8 @@ class Event(Frozen):
     """Of `end`: what stands in summary.json."""
     problems: tuple[Mapping[str, str], ...] = ()
     """Of `error`: code, what, where, remedy."""
+    family: str = ""
+    """Of `error`: the class of errors that it belongs to."""
     code: int = 0
     """Of `end` and `error`: the exit code."""
 
@@ -61,7 +64,9 @@ class Event(Frozen):
     def error(self) -> PartsongError:
         """Return the error of `error`, as it was raised where the job works."""
         first, *_ = [Problem(p["code"], p["what"], Place(p["at"]) if p.get("at") else None, p.get("remedy", "")) for p in self.problems]
-        return PartsongError(first.code, first.what, at=first.at, remedy=first.remedy)
+        family = getattr(errors, self.family, PartsongError)
+        kind: type[PartsongError] = family if isinstance(family, type) and issubclass(family, PartsongError) else PartsongError
+        return kind(first.code, first.what, at=first.at, remedy=first.remedy)
 
 
 def progress(tally: Tally, in_flight: int, fraction: float | None) -> Event:
@@ -85,4 +90,4 @@ def failed(error: PartsongError, code: int) -> Event:
     problems = tuple(
         {"code": problem.code, "what": problem.what, "at": str(problem.at or ""), "remedy": problem.remedy} for problem in error.problems
     )
-    return Event(kind="error", problems=problems, code=code)
+    return Event(kind="error", problems=problems, family=type(error).__name__, code=code)

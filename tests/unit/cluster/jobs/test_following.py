@@ -145,6 +145,7 @@ async def test_an_error_of_the_job_is_the_same_error_here():
     event = failed(RunError("run-changed", "the input changed", at=Place("s3://b/o"), remedy="put it back"), 6)
     last, _ = await follow(ScriptedCluster(lines(event)))
     error = last.error()
+    assert isinstance(error, RunError)
     assert (error.code, str(error.problems[0].at).strip(), error.problems[0].remedy) == ("run-changed", "s3://b/o", "put it back")
 
 
