@@ -20,6 +20,8 @@ DIED = Notice(
     doing="it is restarted, and its rows go on from what the journal holds of them",
 )
 _PAUSE_S = 0.5
+_HEARD_WITHIN_S = 20.0
+"""How long a coordinator is waited for that may be at work on a run which has a new leader: restarted, it takes a few seconds."""
 
 _DEAF = Notice(
     code="coordinator-deaf",
@@ -77,27 +79,28 @@ class Coordinators:
 
     async def instead_of(self, lost: RemoteCoordinator, row: Row) -> RemoteCoordinator:
         """Return who goes on with a row of one that was lost: itself if it is back first, else another, when the lost one is fenced."""
-        while True:
-            chosen = await self.chosen(row)
-            if lost.up or chosen is lost:
-                return lost
-            if self._fence is None:
-                return chosen
-            try:
-                await asyncio.shield(self._fenced(lost, self._fence))
-            except PartsongError:
-                await asyncio.sleep(_PAUSE_S)  # the store is away, and with it what the row could go on from
-            else:
-                return chosen
+        chosen = await self.chosen(row)
+        if lost.up or chosen is lost:
+            return lost
+        return chosen if await self._surely_fenced(lost) else lost
 
-    async def at_work_on(self, run: str, epoch: int) -> dict[int, RemoteCoordinator]:
-        """Return who works which of the run's rows already; from now on rows of its earlier epochs are refused."""
+    async def at_work_on(self, run: str, epoch: int) -> tuple[dict[int, RemoteCoordinator], bool]:
+        """Return who works which of the run's rows already; from now on rows of its earlier epochs are refused.
+
+        One that cannot be asked within a while counts as lost, and is fenced: then (True) rows may have calls that were journalled lately.
+        """
         found: dict[int, RemoteCoordinator] = {}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_HEARD_WITHIN_S):
+                await self._all_settled()
+        unheard = [one for one in self._all if not one.up and one.failed is None] if self._fence is not None else []
+        for one in unheard:
+            await self._surely_fenced(one)
         for one in self._all:
             if one.up:
                 with suppress(RayError, TimeoutError):  # it has just gone: what the journal holds is all there is
                     found |= dict.fromkeys(await one.rows(run, epoch), one)
-        return found
+        return found, bool(unheard)
 
     def leave(self) -> None:
         """Wait for none of them any more."""
@@ -124,22 +127,29 @@ class Coordinators:
         if self._fence is not None and any(one.up for one in self._all):
             for deaf in self._all:
                 if deaf.deaf and deaf.under_way:
-                    passing = asyncio.create_task(self._passed_on(deaf, self._fence))
+                    passing = asyncio.create_task(self._passed_on(deaf))
                     self._passing.add(passing)
                     passing.add_done_callback(self._passing.discard)
         self._turn.set()
 
-    async def _passed_on(self, deaf: RemoteCoordinator, fence: Callable[[str, int], Awaitable[None]]) -> None:
+    async def _passed_on(self, deaf: RemoteCoordinator) -> None:
         """Hand its rows to others, when it cannot append any more what they would not know of."""
-        while deaf.deaf:
+        if await self._surely_fenced(deaf):
+            self._tell(_DEAF)
+            deaf.give_up()
+
+    async def _surely_fenced(self, lost: RemoteCoordinator) -> bool:
+        """Return whether it was fenced before it was back; while the store is away, there is nothing that its rows could go on from."""
+        if self._fence is None:
+            return True
+        while not lost.up:
             try:
-                await asyncio.shield(self._fenced(deaf, fence))
+                await asyncio.shield(self._fenced(lost, self._fence))
             except PartsongError:
                 await asyncio.sleep(_PAUSE_S)
             else:
-                self._tell(_DEAF)
-                deaf.give_up()
-                return
+                return True
+        return False
 
     def _fenced(self, lost: RemoteCoordinator, fence: Callable[[str, int], Awaitable[None]]) -> asyncio.Future[None]:
         """Fence it, once for all its rows."""
@@ -147,6 +157,12 @@ class Coordinators:
         if known is None or (known.done() and known.exception() is not None):
             known = self._fencing[lost.name] = asyncio.ensure_future(fence(lost.name, lost.epoch))
         return known
+
+    async def _all_settled(self) -> None:
+        """Return when each of them takes rows, or never will."""
+        while not all(one.up or one.failed is not None for one in self._all):
+            self._turn.clear()
+            await self._turn.wait()
 
     def _raise_if_all_failed(self) -> None:
         failures = [one.failed for one in self._all if one.failed is not None]

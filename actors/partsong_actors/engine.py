@@ -38,6 +38,9 @@ _log = logging.getLogger(__name__)
 
 _LISTENS_FOR_S = 5.0
 
+_WINDOWS = 4
+"""Rows in flight of a leader that a coordinator was lost with, and who hands out rows in another order: so many times the usual number."""
+
 _LIVES = 5
 """Deaths of its coordinator that one row lives through."""
 
@@ -86,6 +89,7 @@ class RayEngine:
         self._staff: Staff | None = None
         self._beside: list[asyncio.Task[None]] = []
         self._epochs: dict[str, int] = {}
+        self._unsure: dict[str, int] = {}
         self._adopted: dict[str, asyncio.Future[dict[int, RemoteCoordinator]]] = {}
 
     async def __aenter__(self) -> Self:
@@ -152,6 +156,7 @@ class RayEngine:
         """See Engine.over."""
         self._epochs.pop(run, None)
         self._adopted.pop(run, None)
+        self._unsure.pop(run, None)
         for coordinator in self._coordinators.all if self._coordinators is not None else ():
             coordinator.over(run)
 
@@ -167,6 +172,11 @@ class RayEngine:
         coordinator = (await self._at_work_on(row)) or await coordinators.chosen(row)
         with self._telemetry.span("submit", row.traceparent, {"partsong.row": row.row}) as span:
             row = row.model_copy(update={"traceparent": span.traceparent, "epoch": self._epochs.get(row.run, 0)})
+            if self._unsure.get(row.run):
+                self._unsure[row.run] -= 1
+                if (outcome := await self._recorded(row)) is not None:
+                    return outcome
+                row = await self._with_held(row)
             deaths = 0
             while deaths < _LIVES:
                 try:
@@ -175,12 +185,18 @@ class RayEngine:
                     deaths += lost.sent
                     self._tell(DIED)
                     coordinator = await coordinators.instead_of(coordinator, row)
-                    record = await self.journal.row(row.run, row.row)
-                    if record is not None:
-                        return RowOutcome(row=record.row, custom_id=record.custom_id, reply=record.reply)
-                    row = row.model_copy(update={"held": tuple(await self.journal.calls(row.run, row.row, row.row))})
+                    if (outcome := await self._recorded(row)) is not None:
+                        return outcome
+                    row = await self._with_held(row)
         what = f"row {row.row} lost its coordinator {_LIVES} times"
         raise EngineError("coordinator-lost", what, remedy="see Ray's logs; the run can be resumed")
+
+    async def _recorded(self, row: Row) -> RowOutcome | None:
+        record = await self.journal.row(row.run, row.row)
+        return None if record is None else RowOutcome(row=record.row, custom_id=record.custom_id, reply=record.reply)
+
+    async def _with_held(self, row: Row) -> Row:
+        return row.model_copy(update={"held": tuple(await self.journal.calls(row.run, row.row, row.row))})
 
     async def _at_work_on(self, row: Row) -> RemoteCoordinator | None:
         """Return who works the row already, for an engine that led the run before this one."""
@@ -194,11 +210,14 @@ class RayEngine:
     async def _found_at_work(self, run: str) -> dict[int, RemoteCoordinator]:
         assert self._coordinators is not None, "answer sees to it"
         await self._coordinators.any_up()
-        return await self._coordinators.at_work_on(run, self._epochs.get(run, 0))
+        found, any_lost = await self._coordinators.at_work_on(run, self._epochs.get(run, 0))
+        if any_lost:
+            self._unsure[run] = _WINDOWS * self.concurrency
+        return found
 
     async def _fence(self, name: str, number: int) -> None:
-        """Take a coordinator's epoch from it, unless its successor has it."""
-        if await self.journal.holds(Epoch(name=name, number=number)):
+        """Take a coordinator's epoch from it, unless its successor has it; 0: whichever it has."""
+        if number == 0 or await self.journal.holds(Epoch(name=name, number=number)):
             await self.journal.claim(name)
 
     def _check_python(self) -> None:

@@ -254,7 +254,7 @@ async def test_an_engine_with_another_mesh_is_refused(opened):
     assert refused.value.code == "other-mesh"
 
 
-async def test_a_coordinator_that_no_node_has_room_for_is_told_of(opened, system):
+async def test_a_coordinator_that_no_node_has_room_for_is_told_of(opened, cluster, system):
     told, heard = [], asyncio.Event()
 
     def tell(notice):
@@ -270,9 +270,10 @@ async def test_a_coordinator_that_no_node_has_room_for_is_told_of(opened, system
 
     entering = asyncio.create_task(enters())
     await asyncio.wait_for(heard.wait(), 60)
-    await end_system("nowhere")
     entering.cancel()
     await asyncio.gather(entering, return_exceptions=True)
+    async with ray_runtime(cluster.address):
+        await end_system("nowhere")
     assert (told[0].code, "1 nowhere" in told[0].doing) == ("no-node", True)
 
 

@@ -139,4 +139,14 @@ async def test_who_is_at_work_on_a_run_is_found():
     them = All()
     them.first.at_work, them.second.at_work = [1, 2], [7]
     await them.turn(them.first, up=True)
-    assert await them.coordinators.at_work_on("run", 3) == {1: them.first, 2: them.first}
+    await them.turn(them.second, up=True)
+    assert await them.coordinators.at_work_on("run", 3) == ({1: them.first, 2: them.first, 7: them.second}, False)
+
+
+async def test_one_that_cannot_be_asked_who_is_at_work_is_fenced(monkeypatch):
+    monkeypatch.setattr("partsong_actors.coordinators._HEARD_WITHIN_S", 0.01)
+    them = All()
+    them.first.at_work = [1]
+    await them.turn(them.first, up=True)
+    assert await them.coordinators.at_work_on("run", 3) == ({1: them.first}, True)
+    assert them.fenced == [("second", 4)]
