@@ -14,7 +14,7 @@ from providers.provider import Arrival
 
 from chaos_cluster.books import Held, Pulse, held
 from chaos_cluster.faults import Fault
-from chaos_cluster.world import World
+from chaos_cluster.world import JOB, World
 
 __all__ = ["Outcome", "StandstillError", "Trial"]
 
@@ -78,7 +78,7 @@ class Trial:
     """Ray nodes beside the head."""
 
     def outcome(self) -> Outcome:
-        """Do it; raises StandstillError when the job needs a hand."""
+        """Do it; raises StandstillError when the job needs a hand, RuntimeError when who comes back to it does not see it end well."""
         dice = random.Random(f"{self.seed} {self.fault.name}")
         with World(self.folder, self.rows, self.latency_s, self.nodes) as world, Pulse(world.postgres.url) as pulse:
             self._world, self._pulse = world, pulse
@@ -95,6 +95,8 @@ class Trial:
                 over_s = time.monotonic()
                 moments.append(held(world.postgres.url))
                 self._finished()
+                if self.fault.ends_client:
+                    world.told("jobs", "follow", JOB, "--address", world.cluster.jobs_address, "--json", timeout_s=_ENDS_WITHIN_S)
                 took_s = time.monotonic() - begun_s
             finally:
                 client.kill()
