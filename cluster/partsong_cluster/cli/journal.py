@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from partsong.errors import Place, StoreError
+from partsong.journal.postgres_address import is_postgres
 from partsong.journal.salvage import problems, salvage
-from partsong_cluster.batch.folder import JOURNAL
+from partsong_cluster.batch.folder import JOURNAL, SNAPSHOT, read_snapshot
 from partsong_cluster.cli.exit_codes import ExitCode
 
 __all__ = ["app"]
@@ -49,4 +51,9 @@ def salvage_journal(path: Journal) -> None:
 
 
 def _file(path: Path) -> Path:
+    if path.is_dir() and not (path / JOURNAL).exists() and (path / SNAPSHOT).exists():
+        url = read_snapshot(path).get("store", {}).get("url") or ""
+        if is_postgres(url):
+            remedy = "PostgreSQL checks its own files (pg_amcheck, data checksums); restore a damaged one from a copy (docs/store.md)"
+            raise StoreError("store-scheme", "this run's journal is in PostgreSQL, and no file", at=Place(str(path)), remedy=remedy)
     return path / JOURNAL if path.is_dir() else path

@@ -79,3 +79,9 @@ def test_a_damaged_journal_is_told_and_salvaged_and_its_run_goes_on(home: Path, 
 def test_where_there_is_no_journal_that_is_said(home: Path, capsys: pytest.CaptureFixture[str]):
     assert code_of("journal", "check", "out") == 6
     assert "store-missing: there is no journal" in capsys.readouterr().err
+
+
+def test_of_a_run_whose_journal_is_in_postgresql_it_is_said_what_checks_it(tmp_path, capsys):
+    (tmp_path / "mesh.json").write_text('{"store": {"url": "postgresql://me@db/partsong"}}')
+    assert code_of("journal", "check", str(tmp_path)) != 0
+    assert "pg_amcheck" in capsys.readouterr().err
