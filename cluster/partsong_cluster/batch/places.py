@@ -48,7 +48,8 @@ class InputFile:
         try:
             if not self.compressed and "://" not in self.name:
                 return Path(self.name).open("rb")
-            return _buffered(_fsspec().open(self.name, "rb", compression="infer", **remote_options(self.name)).open())
+            file = _fsspec().open(self.name, "rb", compression="infer", **remote_options(self.name)).open()
+            return cast("ByteSource", file) if self.compressed else _buffered(file)
         except transport_errors(ImportError, ValueError) as error:
             raise _unreadable(self.name, error) from None
 
@@ -155,7 +156,7 @@ def _fsspec() -> Any:
 
 
 def _buffered(file: Any) -> ByteSource:
-    """Return the file with lines read up to a size, which fsspec's own files cannot."""
+    """Return the file with lines read up to a size, which fsspec's own files cannot; what decompresses them can."""
     return cast("ByteSource", io.BufferedReader(file, _BUFFER_BYTES))
 
 

@@ -1,6 +1,7 @@
 """Output on S3, on a real server: every row once, never half a file, whatever the server refuses meanwhile."""
 
 import asyncio
+import gzip
 import json
 from pathlib import Path
 
@@ -186,6 +187,15 @@ async def test_input_on_s3_is_read_and_a_change_of_it_is_noticed(bench: RemoteBe
     bench.store.write(f"{bucket}/in/b.jsonl", b'{"id": "z", "prompt": "new"}\n')
     with pytest.raises(RunError, match="the input changed"):
         await bench.run()
+
+
+async def test_compressed_input_on_s3_is_read(bench: RemoteBench):
+    bucket = bench.url.rpartition("/team")[0]
+    content = "".join(json.dumps({"id": f"q{n}", "prompt": "hi"}) + "\n" for n in range(50))
+    bench.store.write(f"{bucket}/in.jsonl.gz", gzip.compress(content.encode()))
+    bench.input = f"{bucket}/in.jsonl.gz"  # type: ignore[assignment]
+    await bench.run()
+    assert bench.rows_seen() == list(range(50))
 
 
 async def test_input_that_cannot_be_read_for_a_while_is_waited_for(bench: RemoteBench, monkeypatch: pytest.MonkeyPatch):
