@@ -3,9 +3,9 @@
     python benchmarks/quality.py --train DIR --test DIR [--decisions OUT] [--json]
     python benchmarks/quality.py --train DIR --folds 5 [--json]
 
-A folder is one data set (questions.TASK.jsonl.gz, responses.TASK.jsonl.gz, models.json) or holds several. With --folds instead of --test the
-figures are cross-validated. Policies: `route` (from the prompt alone), `frugal@best`, `frugal@cost`, `frugal@vote`. Of a test question a
-policy gets the prompt, and an Oracle that hands out the answers of the models it asks, one by one, and keeps the list.
+A folder is one data set (questions.TASK.jsonl.gz, responses.TASK.jsonl.gz, models.json) or holds several. With --folds instead of --test
+the figures are cross-validated. Policies: `route` (from the prompt alone), `frugal@best`, `frugal@cost`, `frugal@vote`. Of a test question
+a policy gets the prompt, and an Oracle that hands out the answers of the models it asks, one by one, and keeps the list.
 """
 
 import argparse
@@ -298,9 +298,8 @@ def crossed(part: Recorded, everything: Sequence[Recorded], count: int) -> tuple
 
 def tell(name: str, figures: dict[str, Any]) -> None:
     """Print one task's figures for a person."""
-    print(
-        f"\n{name}  n={figures['n']}  best single {figures['best_single']} {figures['best_accuracy']:.2%} at ${figures['best_usd_per_1k']:.4f} per 1,000"
-    )
+    best = f"{figures['best_single']} {figures['best_accuracy']:.2%} at ${figures['best_usd_per_1k']:.4f} per 1,000"
+    print(f"\n{name}  n={figures['n']}  best single {best}")
     if "vote_accuracy" in figures:
         print(f"  log-odds vote of all {figures['vote_accuracy']:.2%} at ${figures['vote_usd_per_1k']:.3f}")
     for policy, f in ((p, f) for p, f in figures.items() if isinstance(f, dict) and "accuracy" in f):

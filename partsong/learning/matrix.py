@@ -1,0 +1,95 @@
+"""Capability matrix: models x task kinds, each cell an accuracy with interval, cost and count; small counts shrink to the model's mean."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from partsong.learning.outcomes import Floats, Outcomes
+
+__all__ = ["Cell", "Gap", "capability_matrix", "gaps"]
+
+_FEWEST = 20
+"""Below this many rows a cell counts as not known when gaps are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One model on one kind of task."""
+
+    model: str
+    kind: str
+    n: int
+    accuracy: float
+    """Shrunk towards the model's mean (empirical Bayes), so that three lucky rows are not a talent."""
+    low: float
+    high: float
+    """The 95 % credible interval."""
+    cost_usd: float
+    """Mean cost of a call; NaN when the price is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What the models leave open."""
+
+    kind: str
+    reason: Literal["nobody-good", "only-one", "hardly-tried"]
+    words: str
+
+
+def capability_matrix(outcomes: Outcomes) -> list[Cell]:
+    """Return a cell for each model and kind, models in their order, kinds by name; one kind "all" when none are known."""
+    kinds = np.array(outcomes.kinds or ("all",) * len(outcomes))
+    names = sorted(set(kinds.tolist()))
+    cells = []
+    for m, model in enumerate(outcomes.models):
+        known = ~np.isnan(outcomes.right[:, m])
+        right = np.array([outcomes.right[known & (kinds == k), m].sum() for k in names])
+        count = np.array([(known & (kinds == k)).sum() for k in names], dtype=np.float64)
+        strength, mean = _prior(right, count)
+        for k, name in enumerate(names):
+            cost = outcomes.cost_usd[kinds == name, m]
+            usd = float(np.nanmean(cost)) if (~np.isnan(cost)).any() else float("nan")
+            a, b = right[k] + strength * mean, count[k] - right[k] + strength * (1 - mean)
+            low, high = _credible(a, b)
+            cells.append(Cell(model, name, int(count[k]), float(a / (a + b)), low, high, usd))
+    return cells
+
+
+def _prior(right: Floats, count: Floats) -> tuple[float, float]:
+    """Return how many rows the model's mean is worth, and that mean: the beta prior with the spread that the kinds show (moments)."""
+    mean = (right.sum() + 0.5) / (count.sum() + 1)
+    tried = count > 0
+    if tried.sum() < 2:
+        return 2.0, float(mean)
+    shares = right[tried] / count[tried]
+    weight = count[tried]
+    seen = float((weight * (shares - mean) ** 2).sum() / weight.sum())
+    chance = float(mean * (1 - mean) * tried.sum() / weight.sum())
+    between = max(seen - chance, 1e-4)
+    return float(np.clip(mean * (1 - mean) / between - 1, 2.0, 1000.0)), float(mean)
+
+
+def _credible(a: float, b: float) -> tuple[float, float]:
+    from scipy.stats import beta
+
+    low, high = beta.ppf([0.025, 0.975], a, b)
+    return float(low), float(high)
+
+
+def gaps(cells: Sequence[Cell], good: float = 0.7) -> list[Gap]:
+    """Return what a person should know: kinds that nobody does well, that only one does, that were hardly tried."""
+    found = []
+    for kind in sorted({c.kind for c in cells}):
+        row = [c for c in cells if c.kind == kind]
+        able = [c for c in row if c.accuracy >= good]
+        if max(c.n for c in row) < _FEWEST:
+            found.append(Gap(kind, "hardly-tried", f"{kind}: at most {max(c.n for c in row)} rows a model; too few to say"))
+        elif not able:
+            best = max(row, key=lambda c: c.accuracy)
+            found.append(Gap(kind, "nobody-good", f"no model above {good:.0%} on {kind} (best {best.model}, {best.accuracy:.0%})"))
+        elif len(able) == 1 and len(row) > 1:
+            found.append(Gap(kind, "only-one", f"only {able[0].model} is above {good:.0%} on {kind}"))
+    return found
