@@ -45,7 +45,8 @@ def start_node(number: int, more: dict[str, str]) -> None:
         "--dashboard-agent-listen-port=0",
         "--disable-usage-stats",
     ]
-    variables = {**os.environ, **environment(), **more, _MARK: _mark(number)}
+    own_python_first = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}  # a job begins with `python`
+    variables = {**os.environ, **own_python_first, **environment(), **more, _MARK: _mark(number)}
     variables.pop("RAY_ADDRESS", None)
     if number == 1:
         gcs = folder() / "gcs"
