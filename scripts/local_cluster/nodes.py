@@ -108,4 +108,4 @@ def processes_of(number: int) -> list[int]:
 
 
 def _mark(number: int) -> str:
-    return f"{os.getuid()}-{number}"
+    return f"{folder()}-{number}"
