@@ -44,14 +44,20 @@ class Platt:
     @classmethod
     def fit(cls, sure: Floats, right: Floats, steps: int = 50, keep: float = 1.0) -> "Platt":
         """Return the line of greatest likelihood, held near the identity by a prior worth `keep` rows."""
-        x = logit(sure)
         at = np.array([1.0, 0.0])
-        design = np.stack([x, np.ones_like(x)], axis=1)
+        design = np.stack([logit(sure), np.ones_like(sure)], axis=1)
+
+        def loss(line: Floats) -> float:
+            score = design @ line
+            return float((np.logaddexp(0.0, score) - right * score).sum() + keep / 2 * ((line - [1.0, 0.0]) ** 2).sum())
+
         for _ in range(steps):
             p = sigmoid(design @ at)
             slope = design.T @ (p - right) + keep * (at - [1.0, 0.0])
             curve = (design * (p * (1 - p))[:, None]).T @ design + keep * np.eye(2)
             step = np.linalg.solve(curve, slope)
+            while loss(at - step) > loss(at) and abs(step).max() > 1e-9:
+                step = step / 2
             at = at - step
             if abs(step).max() < 1e-9:
                 break

@@ -146,7 +146,9 @@ class _Table:
             best = scores[rows, top]
             odds = np.exp(np.clip(scores, -np.inf, 50))
             sure = np.where(np.isinf(best), 0.0, odds[rows, top] / (odds.sum(axis=1) + np.exp(self.nothing)))
-            second = np.partition(scores, -2, axis=1)[:, -2] if scores.shape[1] > 1 else np.full(len(rows), -np.inf)
+            rivals = scores.copy()
+            rivals[rows, top] = -np.inf
+            second = rivals.max(axis=1)
             lead = best - np.where(np.isinf(second), 0.0, second)
             steps.append((sure, np.where(np.isinf(best), 0.0, self.cast.right[rows, top]), (lead > left).astype(np.float64)))
         surer, right, decided = (np.stack([step[i] for step in steps], axis=1) for i in (0, 1, 2))

@@ -10,6 +10,8 @@ from partsong.learning.outcomes import Floats, Outcomes
 
 __all__ = ["Cell", "Gap", "capability_matrix", "gaps"]
 
+_MOST_PRIOR = 50.0
+"""Rows that a model's mean is worth at most for a kind that was hardly tried: kinds do differ, also where these rows show no sign of it."""
 _FEWEST = 20
 """Below this many rows a cell counts as not known when gaps are named."""
 
@@ -69,7 +71,7 @@ def _prior(right: Floats, count: Floats) -> tuple[float, float]:
     seen = float((weight * (shares - mean) ** 2).sum() / weight.sum())
     chance = float(mean * (1 - mean) * tried.sum() / weight.sum())
     between = max(seen - chance, 1e-4)
-    return float(np.clip(mean * (1 - mean) / between - 1, 2.0, 1000.0)), float(mean)
+    return float(np.clip(mean * (1 - mean) / between - 1, 2.0, _MOST_PRIOR)), float(mean)
 
 
 def _credible(a: float, b: float) -> tuple[float, float]:

@@ -1,0 +1,108 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unit.learning.made import made
+
+from partsong.learning.frugal import Goal, fit_frugal, vote_accuracy
+from partsong.learning.gate import fit_gate
+from partsong.learning.outcomes import Outcomes
+from partsong.learning.posterior import ballots, fit_posterior
+from partsong.learning.weights import correlation_discount, log_odds
+
+
+def flat(table: Outcomes) -> np.ndarray:
+    return np.tile(table.accuracy, (len(table), 1))
+
+
+def played(table: Outcomes, policy, p_right: np.ndarray) -> tuple[float, float]:
+    """Return accuracy and cost of a policy that sees answers only as it asks for them."""
+    votes, nothing = policy.posterior.votes(p_right), policy.posterior.nothing(p_right)
+    right, cost = [], []
+    for i in range(len(table)):
+        known = dict(zip(table.models, table.answers[i], strict=True))
+        decision = policy.decide(votes[i], float(nothing[i]), known.__getitem__)
+        assert len(set(decision.asked)) == len(decision.asked)
+        right.append(decision.answer == "right")
+        cost.append(sum(table.cost_usd[i, table.models.index(m)] for m in decision.asked))
+    return float(np.mean(right)), float(np.mean(cost))
+
+
+def test_the_best_single_models_accuracy_is_reached_for_less():
+    train, test = (made(1500, seed, strengths=(3.5, 3.0, 2.8, 2.6)) for seed in (1, 2))
+    aim = float(train.accuracy.max())
+    policy = fit_frugal(train, flat(train), {Goal.BEST: aim})[Goal.BEST]
+    accuracy, cost = played(test, policy, np.tile(train.accuracy, (len(test), 1)))
+    assert accuracy > float(test.accuracy.max()) - 0.03
+    assert cost < 0.9 * float(test.mean_cost_usd[0])
+
+
+def test_confidence_is_calibrated_on_rows_it_has_not_seen():
+    train, test = made(1500), made(1500, seed=5)
+    policy = fit_frugal(train, flat(train), {Goal.COST: 1.0})[Goal.COST]
+    p = np.tile(train.accuracy, (len(test), 1))
+    votes, nothing = policy.posterior.votes(p), policy.posterior.nothing(p)
+    asked = [
+        policy.decide(votes[i], float(nothing[i]), dict(zip(test.models, test.answers[i], strict=True)).__getitem__)
+        for i in range(len(test))
+    ]
+    sure, right = np.array([d.p_right for d in asked]), np.array([d.answer == "right" for d in asked])
+    assert abs(sure.mean() - right.mean()) < 0.03
+
+
+def test_only_models_whose_price_is_known_are_asked():
+    table = made(400)
+    cost = table.cost_usd.copy()
+    cost[:, 0] = np.nan
+    unpriced = Outcomes(table.models, table.prompts, table.right, table.answers, cost)
+    policy = fit_frugal(unpriced, flat(table), {Goal.VOTE: 0.99})[Goal.VOTE]
+    assert "m0" not in policy.posterior.models
+
+
+def test_copies_of_a_model_are_not_counted_as_many_voices():
+    one = made(1200, strengths=(1.5, 1.5))
+    copies = Outcomes(
+        ("a", "a again", "a once more", "b"),
+        one.prompts,
+        one.right[:, [0, 0, 0, 1]],
+        tuple((x, x, x, y) for x, y in one.answers),
+        np.ones((1200, 4)),
+    )
+    weight = fit_posterior(copies, flat(copies), range(4)).weight
+    assert weight[:3].mean() < 0.75 * weight[3]
+    own = correlation_discount(copies.right)
+    assert own[0] < 0.5 < own[3]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from(["a", "b", "c", None]), min_size=4, max_size=4), st.floats(-2, 2))
+def test_each_answer_in_turn_gives_a_probability_and_an_answer_that_was_said(answers: list[str | None], nothing: float):
+    policy = POLICY
+    said = dict(zip(policy.posterior.models, answers, strict=True))
+    decision = policy.decide(policy.posterior.weight, nothing, said.__getitem__)
+    assert 0.0 <= decision.p_right <= 1.0
+    assert decision.answer in [said[m] for m in decision.asked]
+    assert decision.why
+
+
+POLICY = fit_frugal(made(300), flat(made(300)), {Goal.COST: 1.0})[Goal.COST]
+
+
+def test_the_gate_knows_hard_prompts_from_easy_ones_and_gives_honest_chances():
+    train, test = made(600), made(600, seed=3)
+    gate, unseen = fit_gate(train)
+    p = gate.p_right(test.prompts)
+    hard = np.array([k == "hard" for k in test.kinds])
+    assert (p[~hard].mean(axis=0) > p[hard].mean(axis=0) + 0.1).all()
+    assert abs(p.mean(axis=0) - test.right.mean(axis=0)).max() < 0.06
+    assert unseen.shape == train.right.shape
+
+
+def test_an_answer_with_two_labels_counts_as_wrong_in_the_ballots():
+    table = Outcomes(("a", "b"), ("q",), np.array([[1.0, 0.0]]), (("x", "x"),), np.ones((1, 2)))
+    assert ballots(table).right.tolist() == [[0.0]]
+
+
+def test_a_vote_by_log_odds_lets_one_strong_model_outweigh_two_weak_ones():
+    assert log_odds(np.array([0.99]))[0] > 2 * log_odds(np.array([0.6]))[0]
+    table = Outcomes(("a", "b", "c"), ("q",), np.array([[1.0, 0.0, 0.0]]), (("x", "y", "y"),), np.ones((1, 3)))
+    assert vote_accuracy(table, log_odds(np.array([0.99, 0.6, 0.6]))) == 1.0

@@ -1,0 +1,47 @@
+import numpy as np
+
+from partsong.learning.guarantee import controlled, keep_promise, p_value, rows_needed
+
+BOUND = 0.01
+
+
+def losses(rows: int, means: tuple[float, ...], seed: int) -> np.ndarray:
+    """Paired losses in -1, 0, 1 that disagree on one row in ten."""
+    dice = np.random.default_rng(seed)
+    worse = np.array([0.05 + m / 2 for m in means])
+    draw = dice.random((rows, 1))
+    return np.where(draw < worse, 1.0, np.where(draw > 0.9 + worse, -1.0, 0.0))
+
+
+def test_a_promise_that_does_not_hold_is_kept_by_chance_in_no_more_than_one_case_of_twenty():
+    broken = sum(keep_promise(losses(1000, (BOUND, BOUND, BOUND), seed), BOUND).kept for seed in range(400))
+    assert broken / 400 <= 0.05 + 0.02
+
+
+def test_the_cheapest_safe_threshold_is_found_when_rows_are_many():
+    promise = keep_promise(losses(8000, (-0.02, -0.01, -0.005, 0.05), 0), BOUND)
+    assert (promise.kept, promise.index) == (True, 2)
+    assert promise.words(BOUND, 0.95) == "not worse than by 1.0 points, with 95% confidence"
+
+
+def test_few_rows_support_no_promise_and_say_how_many_would():
+    promise = keep_promise(losses(60, (0.0,), 3), BOUND)
+    assert not promise.kept
+    assert promise.more_rows > 100
+    assert "more labelled rows" in promise.words(BOUND, 0.95)
+
+
+def test_a_threshold_as_bad_as_the_bound_is_not_mended_by_more_rows():
+    assert rows_needed(np.full(100, 0.02), BOUND) == 0
+
+
+def test_the_p_value_is_small_only_when_losses_are_under_the_bound():
+    dice = np.random.default_rng(0)
+    assert p_value((dice.random(500) < 0.02).astype(float), 0.1, low=0.0) < 0.01
+    assert p_value((dice.random(500) < 0.2).astype(float), 0.1, low=0.0) > 0.2
+
+
+def test_risk_control_takes_the_cheapest_threshold_under_the_bound():
+    rising = np.repeat([[0.0, 0.02, 0.08, 0.5]], 1000, axis=0)
+    assert controlled(rising, 0.1) == 2
+    assert controlled(np.ones((10, 3)), 0.1) is None

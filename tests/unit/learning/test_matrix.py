@@ -1,0 +1,53 @@
+from dataclasses import replace
+
+import numpy as np
+from unit.learning.made import made
+
+from partsong.learning.crowd import agree
+from partsong.learning.curves import apgr, calls_for
+from partsong.learning.matrix import capability_matrix, gaps
+from partsong.learning.posterior import ballots
+
+
+def test_three_lucky_rows_are_no_talent():
+    table = made(300)
+    kinds = ("rare",) * 3 + ("common",) * 297
+    right = table.right.copy()
+    right[:3, 3] = 1.0
+    cell = next(c for c in capability_matrix(replace(table, kinds=kinds, right=right)) if (c.model, c.kind) == ("m3", "rare"))
+    assert cell.n == 3
+    assert cell.accuracy < 0.9
+    assert cell.high - cell.low > 0.1
+
+
+def test_a_cell_with_many_rows_keeps_its_own_share():
+    table = made(4000)
+    for cell in capability_matrix(table):
+        which = np.array([k == cell.kind for k in table.kinds])
+        assert abs(cell.accuracy - table.right[which, table.models.index(cell.model)].mean()) < 0.02
+        assert cell.low < cell.accuracy < cell.high
+
+
+def test_gaps_are_named_for_a_person():
+    found = {g.kind: g for g in gaps(capability_matrix(made(1000)), good=0.75)}
+    assert found["hard"].reason == "only-one"
+    assert "m0" in found["hard"].words
+    assert next(g for g in gaps(capability_matrix(made(1000)), good=0.99) if g.kind == "hard").reason == "nobody-good"
+    assert gaps(capability_matrix(made(30)))[0].reason == "hardly-tried"
+
+
+def test_without_labels_agreement_ranks_the_models():
+    table = made(2000, strengths=(3.0, 1.0, 0.5, 0.0))
+    cast = ballots(table)
+    crowd = agree(cast.choice, cast.right.shape[1])
+    assert np.argsort(-crowd.accuracy).tolist() == np.argsort(-table.accuracy).tolist()
+    assert abs(crowd.candidate.sum(axis=1) - 1).max() < 1e-9
+
+
+def test_the_area_is_a_half_without_knowledge_and_more_with_it():
+    table = made(4000)
+    weak, strong = table.right[:, 3], table.right[:, 0]
+    assert abs(apgr(np.zeros(4000), weak, strong) - 0.5) < 1e-9
+    assert apgr(strong - weak, weak, strong) > 0.8
+    assert calls_for(0.5, strong - weak, weak, strong) < 0.3
+    assert np.isnan(apgr(np.zeros(10), np.ones(10), np.ones(10)))
