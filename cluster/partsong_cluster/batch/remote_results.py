@@ -62,6 +62,7 @@ class RemoteResults:
                 self._empty()
             if owner is None or fresh:
                 fs, folder = self._system()
+                _make_folders(fs, f"{folder}/{OUTPUT}.parts", f"{folder}/{ERRORS}.parts")
                 told_more = {**json.loads(told), "host": socket.gethostname()}
                 fs.pipe_file(f"{folder}/{_OWNER}", json.dumps(told_more, indent=2).encode() + b"\n")
                 owner = self._owner()
@@ -230,9 +231,21 @@ def _part(path: str, size_bytes: int) -> _Part | None:
     return _Part(int(named[1]), int(named[2]), path)
 
 
+def _make_folders(fs: Any, *folders: str) -> None:
+    """Make the folders where files must stand in one; where a path is but a name, to make one could be to make a bucket."""
+    if not _is_whole_or_nothing(fs):
+        for folder in folders:
+            fs.makedirs(folder, exist_ok=True)
+
+
+def _is_whole_or_nothing(fs: Any) -> bool:
+    """Return whether the place has no folders, and what is uploaded is there when all of it is."""
+    return not _WHOLE_OR_NOTHING.isdisjoint((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
+
+
 def _upload(fs: Any, path: str, pieces: Iterator[bytes], size_bytes: int) -> None:
     """Have the file there when all of it is: by one multipart upload, or under another name and renamed."""
-    at_once = not _WHOLE_OR_NOTHING.isdisjoint((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
+    at_once = _is_whole_or_nothing(fs)
     target = path if at_once else f"{path}.draft"
     file = fs.open(target, "wb", block_size=max(_PIECE_BYTES, -(-size_bytes // _MOST_UPLOADED_PARTS)))
     try:
