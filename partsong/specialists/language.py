@@ -1,5 +1,6 @@
 """Language identification by character n-grams (py3langid, after Lui and Baldwin, ACL 2012), about a millisecond a text."""
 
+import threading
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
@@ -29,8 +30,16 @@ def language_detector() -> Callable[[str], str] | None:
     return lambda text: str(_identifier(()).classify(text)[0])
 
 
-@cache
+_loading = threading.Lock()
+
+
 def _identifier(among: tuple[str, ...]) -> "LanguageIdentifier":
+    with _loading:  # the first calls come together, and each would load the model for itself
+        return _loaded(among)
+
+
+@cache
+def _loaded(among: tuple[str, ...]) -> "LanguageIdentifier":
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

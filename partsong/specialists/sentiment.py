@@ -1,5 +1,6 @@
 """Sentiment by lexicon: VADER's rated words and rules (Hutto and Gilbert, ICWSM 2014), a fraction of a millisecond a sentence."""
 
+import threading
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,16 @@ def sentiment(task: Task, labels: tuple[str, str, str] = ("positive", "neutral",
     return (positive if score > 0 else negative), abs(score)
 
 
-@cache
+_loading = threading.Lock()
+
+
 def _analyzer() -> "SentimentIntensityAnalyzer":
+    with _loading:  # the first calls come together, and each would read the lexicon for itself
+        return _loaded()
+
+
+@cache
+def _loaded() -> "SentimentIntensityAnalyzer":
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
     return SentimentIntensityAnalyzer()

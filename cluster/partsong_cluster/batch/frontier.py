@@ -20,6 +20,11 @@ class Frontier:
         """Every row before this position is done."""
         return next(iter(self._open.values()), self._next)
 
+    @property
+    def high(self) -> Position:
+        """Up to here the input is read."""
+        return self._next
+
     def enter(self, read: Read) -> None:
         """A row is handed out."""
         self._open[read.at.row] = read.at

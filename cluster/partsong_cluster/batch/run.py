@@ -300,8 +300,10 @@ class BatchRun:
 
     def _fraction(self) -> float | None:
         """Return the share of what is to be done that is done, where that is known."""
-        low = self._frontier.low
-        of_input = self._ingest.fraction(low)
+        high = self._frontier.high
+        done = (high.row - len(self._frontier)) / high.row if high.row else 0.0
+        read = self._ingest.fraction(high)
+        of_input = None if read is None else read * done
         if self._limits.rows is None:
             return of_input
-        return max(of_input or 0.0, min(1.0, low.row / self._limits.rows))
+        return max(of_input or 0.0, min(1.0, high.row * done / self._limits.rows))
