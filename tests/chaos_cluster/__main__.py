@@ -46,7 +46,7 @@ def main() -> int:
                 if options.json is not None:
                     options.json.write_text(json.dumps(told, indent=2) + "\n")
     well = sum(one["clean"] for one in told)
-    print("goes on: from the end of the fault until the next answered row.")
+    print("goes on: from the end of the fault until the next answered row; -: all were answered before. Stood still: from the fault on.")
     print(f"{well} of {len(told)} jobs went on by themselves, with every row once and nothing that the journal held paid again")
     return 0 if well == len(told) else 1
 

@@ -48,8 +48,8 @@ class Outcome:
     """All calls that reached the provider more than once: those in flight at the fault, and not yet in the journal."""
     lasted_s: float
     """How long the fault was."""
-    goes_on_s: float
-    """From its end until the next row was answered."""
+    goes_on_s: float | None
+    """From its end until the next row was answered; None when all were answered before."""
     stood_still_s: float
     """The longest time in which no row was answered, from the fault on."""
     took_s: float
@@ -101,16 +101,15 @@ class Trial:
             finally:
                 client.kill()
                 client.wait()
-            goes_on_s = pulse.first_after_s(over_s)
             return self._reckoned(
                 moments,
                 lasted_s=over_s - struck_s,
-                goes_on_s=0.0 if goes_on_s is None else goes_on_s,
+                goes_on_s=pulse.first_after_s(over_s),
                 stood_still_s=pulse.longest_gap_s(struck_s),
                 took_s=took_s,
             )
 
-    def _reckoned(self, moments: list[Held], **times: float) -> Outcome:
+    def _reckoned(self, moments: list[Held], **times: Any) -> Outcome:
         arrivals = self._world.upstream.server.arrivals()
         asked = Counter(one.prompt for one in arrivals)
         succeeded, failed = self._lines("output.jsonl"), self._lines("errors.jsonl")
