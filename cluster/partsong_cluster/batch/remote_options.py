@@ -12,10 +12,7 @@ _BLOCK_BYTES = 8 * 2**20
 
 def remote_options(url: str) -> dict[str, Any]:
     """Return the options for this URL; credentials and endpoints are the environment's, as the library behind reads them."""
-    protocol = url.partition("://")[0]
-    if protocol in ("file", "local"):
-        return {"auto_mkdir": True}  # elsewhere a folder is no more than a part of a name
-    if protocol not in ("s3", "s3a"):
+    if url.partition("://")[0] not in ("s3", "s3a"):
         return {}
     retries = {"total_max_attempts": 1, "mode": "standard"}
     config = {"connect_timeout": _CONNECTS_WITHIN_S, "read_timeout": _ANSWERS_WITHIN_S, "retries": retries}

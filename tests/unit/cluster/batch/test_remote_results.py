@@ -259,12 +259,3 @@ async def test_another_run_goes_on_from_the_store_in_any_folder(bench: RemoteBen
     (bench.out / "run.json").unlink()
     with pytest.raises(RunError, match="the input changed"):
         await bench.run(run="run-77")
-
-
-async def test_a_folder_of_a_filesystem_is_made_when_it_is_not_there(tmp_path: Path):
-    bench = Bench(tmp_path).rows(20)
-    place = tmp_path / "not" / "there" / "yet"
-    summary = await bench.run(some_fail, output=place.as_uri())
-    assert (summary["rows"]["answered"], summary["rows"]["failed"]) == (16, 4)
-    assert len((place / "output.jsonl").read_text().splitlines()) == 16
-    assert len((place / "errors.jsonl").read_text().splitlines()) == 4
