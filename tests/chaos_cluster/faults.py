@@ -103,7 +103,7 @@ def _node_drained(world: World, dice: random.Random) -> None:
 def _pools_rescaled(world: World, dice: random.Random) -> None:
     for workers in (4, 1, 3):
         world.deploy(workers=workers)
-        world.told("deploy", "apply", "deploy.yaml", "--mesh", "mesh.yaml", "--address", world.cluster.jobs_address)
+        world.told("deploy", "apply", "deploy.yaml", "--yes", "--mesh", "mesh.yaml", "--address", world.cluster.jobs_address)
         time.sleep(5)
 
 
