@@ -18,7 +18,7 @@ __all__ = ["DEFAULT_ADDRESS", "Cluster", "Job", "JobAwayError"]
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 
 _ANSWERS_WITHIN_S = 20.0
-_TALKATIVE = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk")
+_TALKATIVE = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 """Loggers of Ray that set their own level and tell of every step."""
 _LOST = frozenset({None, "JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE"})
 _KILLED = frozenset({137, 139, 143})
