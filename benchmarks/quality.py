@@ -13,7 +13,7 @@ import gzip
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ import numpy as np
 from partsong.learning.calibration import expected_calibration_error
 from partsong.learning.curves import apgr, calls_for
 from partsong.learning.folds import folds, same_text
-from partsong.learning.frugal import Goal, fit_frugal, vote_accuracy
-from partsong.learning.gate import fit_gate, fit_need
-from partsong.learning.outcomes import Floats, Outcomes, shared_questions, sound
+from partsong.learning.frugal import Frugal, Goal, at_every_level, fit_frugal, vote_accuracy
+from partsong.learning.gate import Gate, Need, fit_gate, fit_need
+from partsong.learning.guarantee import keep_promise
+from partsong.learning.outcomes import Floats, Ints, Outcomes, shared_questions, sound
 from partsong.learning.weights import log_odds
 
 CHARS_PER_TOKEN = 4.0
@@ -42,7 +43,7 @@ class Recorded:
     qids: tuple[str, ...]
     outcomes: Outcomes
 
-    def rows(self, which: Sequence[int]) -> "Recorded":
+    def rows(self, which: Ints) -> "Recorded":
         return Recorded(self.name, tuple(self.qids[int(i)] for i in which), self.outcomes.rows(which))
 
 
@@ -140,44 +141,60 @@ def beside(task: Recorded, others: Sequence[Recorded]) -> Floats | None:
     return np.hstack(columns) if columns else None
 
 
-def decide(train: Recorded, test: Recorded, others: Sequence[Recorded]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Fit on one part, return the decisions on the other and what the fit itself tells."""
+@dataclass(frozen=True)
+class Fitted:
+    """What one training part taught."""
+
+    models: tuple[str, ...]
+    best: str
+    gate: Gate
+    need: Need
+    half: float
+    """The need above which half of the training questions lie: `route` asks the strong model from there on."""
+    frugal: dict[Goal, Frugal]
+    facts: dict[str, Any]
+
+
+def fitted(train: Recorded, others: Sequence[Recorded]) -> Fitted:
+    """Fit everything on one part."""
     started = time.process_time()
     learn = train.outcomes
-    facts: dict[str, Any] = {"warnings": sound(learn)}
-    shared = shared_questions(learn.prompts, test.outcomes.prompts)
-    if shared:
-        facts["warnings"].append(f"{shared} test questions stand in the training part too: figures on them are memory")
+    warnings = sound(learn)
     weak, strong = pair_of(learn)
     gate, unseen = fit_gate(learn)
     need = fit_need(learn, weak, strong, beside=beside(train, others))
-    frugal = {}
+    best = max(learn.priced, key=lambda m: learn.accuracy[m])
+    frugal: dict[Goal, Frugal] = {}
     if any(a is not None for row in learn.answers for a in row):
-        best = max(learn.priced, key=lambda m: learn.accuracy[m])
-        goals = {Goal.BEST: float(learn.accuracy[best]), Goal.COST: 1.0, Goal.VOTE: vote_accuracy(learn, log_odds(learn.accuracy))}
-        frugal = fit_frugal(learn, unseen, goals)
-    facts["fit_cpu_s"] = round(time.process_time() - started, 2)
-    prompts = test.outcomes.prompts  # what follows sees of the test part its prompts, and what the oracles hand out
-    level = float(np.median(need.score(learn.prompts)))
-    facts["route_ms_p50"], facts["route_ms_p99"] = _latency_ms(lambda p: need.score([p]), prompts[:200])
-    p_right, scores = gate.p_right(prompts), need.score(prompts)
-    lines = []
-    column = {m: j for j, m in enumerate(learn.models)}
-    for i, qid in enumerate(test.qids):
-        oracle = Oracle(_answers_of(test, i))
-        model = need.strong if scores[i] >= level else need.weak
-        answer = oracle.ask(model)
-        lines.append(_line("route", qid, oracle, answer, p_right[i, column[model]], scores[i]))
-    for goal, policy in frugal.items():
+        aims = {Goal.BEST: float(learn.accuracy[best]), Goal.COST: 1.0, Goal.VOTE: vote_accuracy(learn, log_odds(learn.accuracy))}
+        frugal = fit_frugal(learn, unseen, aims)
+    half = float(np.median(need.score(learn.prompts)))
+    spent = round(time.process_time() - started, 2)
+    facts: dict[str, Any] = {"warnings": warnings, "pair": [need.weak, need.strong], "fit_cpu_s": spent}
+    facts["route_ms_p50"], facts["route_ms_p99"] = _latency_ms(lambda p: need.score([p]), learn.prompts[:200])
+    return Fitted(learn.models, learn.models[best], gate, need, half, frugal, facts)
+
+
+def decide(learned: Fitted, prompts: Sequence[str], qids: Sequence[str], oracles: Callable[[int], Oracle]) -> Iterator[dict[str, Any]]:
+    """Decide on test questions: of them come prompts and, one by one, the answers that an oracle is asked for; nothing else."""
+    p_right, scores = learned.gate.p_right(prompts), learned.need.score(prompts)
+    column = {m: j for j, m in enumerate(learned.models)}
+    for i, qid in enumerate(qids):
+        oracle = oracles(i)
+        model = learned.need.strong if scores[i] >= learned.half else learned.need.weak
+        yield _line("route", qid, oracle, oracle.ask(model), p_right[i, column[model]], scores[i])
+    for goal, policy in learned.frugal.items():
         own = p_right[:, [column[m] for m in policy.posterior.models]]
         votes, nothing = policy.posterior.votes(own), policy.posterior.nothing(own)
-        for i, qid in enumerate(test.qids):
-            oracle = Oracle(_answers_of(test, i))
+        for i, qid in enumerate(qids):
+            oracle = oracles(i)
             decision = policy.decide(votes[i], float(nothing[i]), oracle.ask)
-            lines.append(_line(f"frugal@{goal.value}", qid, oracle, decision.answer, decision.p_right, scores[i]))
-        facts[f"frugal@{goal.value}"] = {"order": [policy.posterior.models[m] for m in policy.option.order], "level": policy.option.level}
-    facts["pair"] = [need.weak, need.strong]
-    return lines, facts
+            yield _line(f"frugal@{goal.value}", qid, oracle, decision.answer, decision.p_right, scores[i])
+
+
+def decided(learned: Fitted, test: Recorded) -> list[dict[str, Any]]:
+    """Let the policies decide on a recorded part."""
+    return list(decide(learned, test.outcomes.prompts, test.qids, lambda i: Oracle(_answers_of(test, i))))
 
 
 def _answers_of(task: Recorded, i: int) -> dict[str, str | None]:
@@ -275,25 +292,68 @@ def main() -> None:
 def once(part: Recorded, test: dict[str, Recorded], everything: Sequence[Recorded]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Fit on the whole training part, judge on the test part."""
     other = test[part.name.rsplit(".", 1)[-1]]
-    lines, facts = decide(part, other, everything)
-    return lines, facts | judge(other, lines, facts["pair"])
+    learned = fitted(part, everything)
+    shared = shared_questions(part.outcomes.prompts, other.outcomes.prompts)
+    if shared:
+        learned.facts["warnings"].append(f"{shared} test questions stand in the training part too: figures on them are memory")
+    lines = decided(learned, other)
+    promise = {"guarantee": promise_over_splits(*_levels(learned, other))} if learned.frugal else {}
+    return lines, learned.facts | judge(other, lines, learned.facts["pair"]) | promise
 
 
 def crossed(part: Recorded, everything: Sequence[Recorded], count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Each fold judged by what the others taught; the same question in another data set is left out with it."""
+    """Let each fold be judged by what the others taught."""
     fold = folds(part.outcomes.prompts, count, salt="quality")
     lines: list[dict[str, Any]] = []
     facts: dict[str, Any] = {}
-    area = []
+    area, levels = [], []
     for f in range(count):
-        out = part.rows(np.flatnonzero(fold == f))
-        mine, facts = decide(part.rows(np.flatnonzero(fold != f)), out, everything)
+        out = part.rows(np.flatnonzero(fold == f).astype(np.int64))
+        learned = fitted(part.rows(np.flatnonzero(fold != f).astype(np.int64)), everything)
+        mine = decided(learned, out)
         lines += mine
+        facts = learned.facts
         area.append(judge(out, mine, facts["pair"])["route"]["apgr"])
+        levels += [_levels(learned, out)] if learned.frugal else []
     figures = facts | judge(part, lines, facts["pair"])
     figures["route"]["apgr_by_fold"] = [round(a, 4) for a in area]
     figures["route"]["apgr"] = float(np.mean(area))
+    if levels:
+        figures["guarantee"] = promise_over_splits(*_joined(levels))
     return lines, figures
+
+
+def _levels(learned: Fitted, test: Recorded) -> tuple[Floats, Floats, Floats]:
+    """Return loss against the best single model and cost, at each level from the safest, and that model's cost; column 0 is it alone."""
+    policy, o = learned.frugal[Goal.BEST], test.outcomes
+    right, cost = at_every_level(policy, o, learned.gate.p_right(o.prompts))
+    best = o.models.index(learned.best)
+    losses = np.hstack([np.zeros((len(o), 1)), o.right[:, [best]] - right])
+    return losses, np.hstack([o.cost_usd[:, [best]], cost]), o.cost_usd[:, best]
+
+
+def _joined(levels: Sequence[tuple[Floats, Floats, Floats]]) -> tuple[Floats, Floats, Floats]:
+    losses, cost, single = (np.concatenate([part[i] for part in levels]) for i in (0, 1, 2))
+    return losses, cost, single
+
+
+def promise_over_splits(losses: Floats, cost: Floats, single: Floats, bound: float = 0.01, splits: int = 200) -> dict[str, Any]:
+    """Keep "not below the best single model by more than a point" on one random half, look whether it held on the other.
+
+    The other half is itself a sample as large as the first, so a promise at 95 % for it is one at 99 % for the truth.
+    """
+    dice = np.random.default_rng(0)
+    held, kept, spent = [], [], []
+    for _ in range(splits):
+        order = dice.permutation(len(losses))
+        here, there = np.array_split(order, 2)
+        promise = keep_promise(losses[here], bound, level=0.99)
+        held.append(losses[there, promise.index].mean() <= bound)
+        kept.append(promise.index > 0)
+        spent.append(cost[there, promise.index].mean() / single[there].mean())
+    words = keep_promise(losses, bound, level=0.99)
+    shares = {"held": float(np.mean(held)), "found_cheaper": float(np.mean(kept)), "of_best": float(np.mean(spent))}
+    return {"bound": bound, "splits": splits, **shares, "more_rows": words.more_rows}
 
 
 def tell(name: str, figures: dict[str, Any]) -> None:
@@ -307,6 +367,10 @@ def tell(name: str, figures: dict[str, Any]) -> None:
         gain = f"{100 * f['gain']:+.2f} ± {196 * f['gain_se']:.2f} points"
         cost = f"${f['usd_per_1k']:.4f} = {f['of_best']:.1%} of the best's, {f['of_vote']:.1%} of the vote's cost"
         print(f"  {policy:12s} {f['accuracy']:.2%} ({gain}) at {cost}, {f['asked']:.2f} asked, ECE {f['ece']:.3f}{area}")
+    if "guarantee" in figures:
+        g = figures["guarantee"]
+        held = f"held in {g['held']:.1%} of {g['splits']} splits at {g['of_best']:.1%} of the best's cost"
+        print(f"  not below the best by more than {100 * g['bound']:.0f} point: {held}")
     print(f"  fit {figures['fit_cpu_s']} s of CPU; a route decision {figures['route_ms_p50']} ms (p99 {figures['route_ms_p99']} ms)")
     for warning in figures["warnings"]:
         print(f"  note: {warning}")

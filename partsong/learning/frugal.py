@@ -16,7 +16,7 @@ from partsong.learning.folds import folds
 from partsong.learning.outcomes import Floats, Ints, Outcomes
 from partsong.learning.posterior import Ballots, Posterior, ballots, fit_posterior
 
-__all__ = ["Decision", "Frugal", "Goal", "Option", "fit_frugal", "options", "vote_accuracy"]
+__all__ = ["Decision", "Frugal", "Goal", "Option", "at_every_level", "choose", "fit_frugal", "vote_accuracy"]
 
 _LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9, 0.92, 0.94, 0.955, 0.97, 0.98, 0.988, 0.994, 0.998)
 _TRADES = (0.5, 0.2, 0.08, 0.03, 0.012, 0.003)
@@ -24,10 +24,13 @@ _TRADES = (0.5, 0.2, 0.08, 0.03, 0.012, 0.003)
 _LONGEST = 7
 _WIDEST = 10
 _SEARCH_ROWS = 1500
-_PER_MODEL = 0.0003
-"""Accuracy that one more model in the order must bring: shorter orders overfit less."""
-_MARGIN = 0.25
-"""Standard errors by which an order must pass its aim on the rows it was chosen on; all that it loses on others, 0.8, cost half more."""
+_PER_MODEL = 0.4
+"""Right rows, over all, that one more model in the order must bring: shorter orders overfit less."""
+_COUNTED = 0.5
+"""How much of an order's accuracy is counted in the search; the rest is what the posterior expects, which single rows sway less."""
+_MARGIN = {"best": -0.2, "vote": 0.25}
+"""Standard errors by which an order must pass its aim on the rows it was chosen on. The best single model's own figure is the greatest of
+many and falls on other rows (the winner's curse), so its aim is lowered; a vote's weights lose less."""
 _MANY = 2000
 
 
@@ -155,8 +158,10 @@ class _Table:
         return _Walk(surer, right, decided, np.cumsum(self.cost[:, list(order)], axis=1))
 
 
-def options(outcomes: Outcomes, posterior: Posterior, p_right: Floats, columns: Sequence[int], *, seed: int = 0) -> list[Option]:
-    """Return every order and level tried by local search over a range of trades between accuracy and dollars."""
+def _options(
+    outcomes: Outcomes, posterior: Posterior, p_right: Floats, columns: Sequence[int], parts: Sequence[_Table], *, seed: int = 0
+) -> list[Option]:
+    """Return the promising orders and levels of a local search over a range of trades between accuracy and dollars."""
     table = _table(outcomes, posterior, p_right, columns)
     dice = np.random.default_rng(seed)
     some = dice.permutation(len(outcomes))[:_SEARCH_ROWS]
@@ -174,7 +179,7 @@ def options(outcomes: Outcomes, posterior: Posterior, p_right: Floats, columns: 
                 start or first, _climb(first, pool, small, trade / unit, tried), key=lambda o: _best_worth(o, small, trade / unit, tried)
             )
     found = {o for some_options in tried.values() for o in some_options}
-    return [_measured(o, table) for o in _promising(found)]
+    return [_measured(o, parts) for o in _promising(found)]
 
 
 def _pool(worth: Floats, cost: Floats, accuracy: Floats) -> list[int]:
@@ -210,17 +215,17 @@ def _neighbours(order: tuple[int, ...], pool: Sequence[int]) -> Iterable[tuple[i
 def _best_worth(order: tuple[int, ...], table: _Table, price: float, tried: dict[tuple[int, ...], list[Option]]) -> float:
     if order not in tried:
         tried[order] = _at_levels(order, table.walk(order))
-    return max(o.accuracy - price * o.cost_usd for o in tried[order]) - _PER_MODEL * len(order)
+    return max(o.accuracy - price * o.cost_usd for o in tried[order]) - _PER_MODEL * len(order) / len(table.cost)
 
 
-def _at_levels(order: tuple[int, ...], walk: _Walk, levels: Sequence[float] = _LEVELS) -> list[Option]:
-    """Accuracy is half counted, half what the posterior itself expects: less swayed by single rows (Rao-Blackwell)."""
+def _at_levels(order: tuple[int, ...], walk: _Walk) -> list[Option]:
+    """Follow an order with each level; accuracy is partly counted, partly expected."""
     rows = np.arange(len(walk.sure))
     found = []
-    for level in levels:
+    for level in _LEVELS:
         at = walk.stops(level)
-        half = (walk.right[rows, at].mean() + walk.sure[rows, at].mean()) / 2
-        found.append(Option(order, level, float(half), float(walk.cost[rows, at].mean())))
+        accuracy = _COUNTED * walk.right[rows, at].mean() + (1 - _COUNTED) * walk.sure[rows, at].mean()
+        found.append(Option(order, level, float(accuracy), float(walk.cost[rows, at].mean())))
     return found
 
 
@@ -235,8 +240,15 @@ def _promising(found: Iterable[Option]) -> list[Option]:
     return kept
 
 
-def _measured(option: Option, table: _Table) -> Option:
-    return _at_levels(option.order, table.walk(option.order), (option.level,))[0]
+def _measured(option: Option, parts: Sequence[_Table]) -> Option:
+    """Return the option with what it gives under posteriors that did not see the rows; accuracy is counted."""
+    right, cost = [], []
+    for table in parts:
+        walk = table.walk(option.order)
+        rows, at = np.arange(len(walk.sure)), walk.stops(option.level)
+        right.append(walk.right[rows, at])
+        cost.append(walk.cost[rows, at])
+    return Option(option.order, option.level, float(np.concatenate(right).mean()), float(np.concatenate(cost).mean()))
 
 
 def _table(outcomes: Outcomes, posterior: Posterior, p_right: Floats, columns: Sequence[int]) -> _Table:
@@ -261,7 +273,7 @@ def choose(found: Sequence[Option], goal: Goal, *, aim: float, most_usd: float, 
     if goal is Goal.COST:
         allowed = [o for o in found if o.cost_usd <= 0.97 * most_usd]
         return max(allowed or found, key=lambda o: o.accuracy)
-    margin = _MARGIN * sqrt(max(aim * (1 - aim), 1e-4) / rows)
+    margin = _MARGIN[goal] * sqrt(max(aim * (1 - aim), 1e-4) / rows)
     reaching = [o for o in found if o.accuracy >= aim + margin]
     return min(reaching, key=lambda o: o.cost_usd) if reaching else max(found, key=lambda o: o.accuracy)
 
@@ -270,12 +282,21 @@ def fit_frugal(outcomes: Outcomes, p_right: Floats, goals: dict[Goal, float], *,
     """Return a policy for each goal; its value is the accuracy to aim for. Only models whose price is known are asked."""
     columns = outcomes.priced
     posterior = fit_posterior(outcomes, p_right, columns, seed=seed)
-    found = options(outcomes, posterior, p_right, columns, seed=seed)
+    parts = _by_others(outcomes, p_right, columns, seed)
+    found = _options(outcomes, posterior, p_right, columns, parts, seed=seed)
     best = max(columns, key=lambda m: outcomes.accuracy[m])
     most = float(outcomes.mean_cost_usd[best])
     picked = {g: choose(found, g, aim=aim, most_usd=most, rows=len(outcomes)) for g, aim in goals.items()}
-    parts = _by_others(outcomes, p_right, columns, seed)
     return {g: Frugal(posterior, option, _honest(option, parts)) for g, option in picked.items()}
+
+
+def at_every_level(policy: Frugal, outcomes: Outcomes, p_right: Floats) -> tuple[Floats, Floats]:
+    """Return right and cost, rows x levels from the safest to the cheapest, had the policy stopped at each level: to keep a promise by."""
+    columns = [outcomes.models.index(m) for m in policy.posterior.models]
+    walk = _table(outcomes, policy.posterior, p_right, columns).walk(policy.option.order)
+    rows = np.arange(len(outcomes))
+    stops = [walk.stops(level) for level in sorted(_LEVELS, reverse=True)]
+    return np.stack([walk.right[rows, at] for at in stops], axis=1), np.stack([walk.cost[rows, at] for at in stops], axis=1)
 
 
 def _by_others(outcomes: Outcomes, p_right: Floats, columns: Sequence[int], seed: int) -> list[_Table]:
