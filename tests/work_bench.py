@@ -1,5 +1,6 @@
 """A coordinator at work in a test's own process: scripted workers, a journal in a list, no mesh file."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -62,7 +63,7 @@ class ListJournal:
     records: list[Any] = field(default_factory=list)
     cache_error: Exception | None = None
 
-    async def append(self, records: Sequence[Any]) -> None:
+    async def append(self, records: Sequence[Any], under: Sequence[Any] = (), traceparent: str = "") -> None:
         self.records += records
 
     async def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
@@ -87,7 +88,7 @@ def free_share() -> Share:
         if want:
             share.granted(want)
 
-    share = Share(exchange)
+    share = Share(exchange, time.monotonic)
     return share
 
 

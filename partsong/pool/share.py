@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import time
 from collections import Counter, deque
 from collections.abc import Callable
 
@@ -27,7 +26,7 @@ class NoWorkerError(Exception):
 class Share:
     """Permits leased by this caller. `exchange(want, give_back)` asks the pool for more, or gives some back, without waiting for it."""
 
-    def __init__(self, exchange: Callable[[int, int], None], now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, exchange: Callable[[int, int], None], now_s: Callable[[], float]) -> None:
         self._exchange = exchange
         self._now_s = now_s
         self._waiters: FairQueue[_Waiter] = FairQueue()

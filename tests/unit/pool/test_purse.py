@@ -169,7 +169,9 @@ class Callers:
         self.spent_usd = 0.0
         self.messages = deque()
         self.lives = 0
-        self.shares = {name: Share(lambda want, back, name=name: self._send(self._exchange, name, want, back)) for name in "ab"}
+        self.shares = {
+            name: Share(lambda want, back, name=name: self._send(self._exchange, name, want, back), lambda: 0.0) for name in "ab"
+        }
         self.purses = {
             name: Purse("mini", lambda wish, name=name: self._send(self._wish, name, wish), metered=True, looks_ahead=True, now_s=self.time)
             for name in "ab"

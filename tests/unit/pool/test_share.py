@@ -15,7 +15,7 @@ class Pool:
 
     def __init__(self, capacity: int, callers: str = "ab") -> None:
         self.permits = Permits(capacity)
-        self.shares = {name: Share(self._exchange(name)) for name in ("a", "b")}
+        self.shares = {name: Share(self._exchange(name), lambda: 0.0) for name in ("a", "b")}
         for name in callers:
             self._follow(self.permits.join(name))
 
@@ -116,7 +116,7 @@ async def test_cancelled_in_the_moment_of_the_grant_gives_the_permit_on():
 
 
 async def test_a_model_without_workers_fails_those_who_wait_and_those_who_come():
-    share = Share(lambda want, give_back: None)
+    share = Share(lambda want, give_back: None, lambda: 0.0)
     task = await waiting(share)
     share.fail(EngineError("worker-start", "no worker could start"))
     for call in (task, share.acquire()):
@@ -139,7 +139,7 @@ async def test_a_worker_that_starts_after_all_ends_the_failing():
 
 
 async def test_a_pool_that_is_gone_ends_those_who_wait_and_those_who_come():
-    share = Share(lambda want, give_back: None)
+    share = Share(lambda want, give_back: None, lambda: 0.0)
     task = await waiting(share)
     share.lose(EngineError("pool-lost", "the pools are gone"))
     for call in (task, share.acquire()):
@@ -149,7 +149,7 @@ async def test_a_pool_that_is_gone_ends_those_who_wait_and_those_who_come():
 
 async def test_renewed_it_says_what_it_holds_and_asks_again_for_what_it_waits_for():
     told: list[tuple[int, int]] = []
-    share = Share(lambda want, give_back: told.append((want, give_back)))
+    share = Share(lambda want, give_back: told.append((want, give_back)), lambda: 0.0)
     share.keep_idle(True)
     calls = [await waiting(share), await waiting(share)]
     share.granted(2)
@@ -167,7 +167,7 @@ async def test_renewed_it_says_what_it_holds_and_asks_again_for_what_it_waits_fo
 
 async def test_renewed_it_owes_nothing_to_a_pool_that_is_gone():
     told: list[tuple[int, int]] = []
-    share = Share(lambda want, give_back: told.append((want, give_back)))
+    share = Share(lambda want, give_back: told.append((want, give_back)), lambda: 0.0)
     share.keep_idle(True)
     first = await waiting(share)
     share.granted(1)
@@ -181,7 +181,7 @@ async def test_renewed_it_owes_nothing_to_a_pool_that_is_gone():
 
 async def test_a_call_whose_permit_was_recalled_on_its_way_is_asked_for_again():
     told: list[tuple[int, int]] = []
-    share = Share(lambda want, give_back: told.append((want, give_back)))
+    share = Share(lambda want, give_back: told.append((want, give_back)), lambda: 0.0)
     share.recalled(1)  # crossed with giving back: owed, and nothing held
     waits = await waiting(share)
     share.granted(1)
@@ -220,7 +220,7 @@ async def test_calls_that_wait_for_an_overloaded_provider_wait_for_no_worker():
 
 
 async def test_a_share_that_is_paused_makes_no_call_and_keeps_what_it_holds():
-    share = Share(lambda want, give_back: None)
+    share = Share(lambda want, give_back: None, lambda: 0.0)
     share.keep_idle(True)
     share.pause(True)
     share.granted(1)

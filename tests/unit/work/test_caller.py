@@ -104,7 +104,7 @@ async def test_a_permit_goes_back_whatever_becomes_of_the_call():
 
 
 async def test_workers_that_cannot_start_are_a_failure_that_says_what_to_do():
-    share = Share(lambda want, give_back: None)
+    share = Share(lambda want, give_back: None, lambda: 0.0)
     made = caller_of(ModelSpec(adapter="scripted"), share=share)
     waits = asyncio.create_task(called(made))
     await asyncio.sleep(0)
@@ -288,7 +288,7 @@ async def test_when_the_first_request_fails_its_hedge_may_still_answer():
 
 async def test_a_hedge_that_could_not_be_made_is_not_the_calls_failure():
     worker = Held()
-    share = Share(lambda want, give_back: None)
+    share = Share(lambda want, give_back: None, lambda: 0.0)
     share.granted(1)
     share.keep_idle(True)
     share.granted(1)
@@ -316,7 +316,7 @@ async def test_hedges_are_a_share_of_the_calls():
 
 async def test_a_hedge_for_which_there_is_no_permit_is_not_taken_from_the_budget():
     worker = Held()
-    share = Share(lambda want, give_back: None)
+    share = Share(lambda want, give_back: None, lambda: 0.0)
     share.keep_idle(True)
     share.granted(1)
     made = caller_of(ModelSpec(adapter="scripted", hedge=HedgeSpec(after=0.01, share=0.4)), share=share)
@@ -350,7 +350,9 @@ async def test_both_answers_of_a_hedged_call_are_paid_for():
 
 
 async def test_a_call_that_waits_for_its_permit_does_not_wake_up_for_its_hedge(monkeypatch):
-    made = caller_of(ModelSpec(adapter="scripted", hedge=HedgeSpec(after=0.001, share=1.0)), share=Share(lambda want, give_back: None))
+    made = caller_of(
+        ModelSpec(adapter="scripted", hedge=HedgeSpec(after=0.001, share=1.0)), share=Share(lambda want, give_back: None, lambda: 0.0)
+    )
     made.use([ScriptedWorker([completion("fine")])])
     timers: list[float] = []
     loop = asyncio.get_running_loop()
@@ -365,7 +367,7 @@ async def test_a_call_that_waits_for_its_permit_does_not_wake_up_for_its_hedge(m
 
 async def test_what_a_call_waits_before_it_is_sent_is_no_reason_for_a_hedge():
     worker = Held()
-    share = Share(lambda want, give_back: None)
+    share = Share(lambda want, give_back: None, lambda: 0.0)
     made = caller_of(ModelSpec(adapter="scripted", hedge=HedgeSpec(after=0.3, share=1.0)), share=share)
     made.use([worker])
     asked = asyncio.create_task(called(made))
