@@ -1,5 +1,5 @@
 # One line a target; what they do stands in scripts/.
-.PHONY: help setup check fix test cluster chaos chaos-cluster demo bench
+.PHONY: help setup check fix test cluster chaos chaos-cluster demo bench quality
 help:   ; @sed -n "s/^\([a-z-]*\):.*[#][#] /\1\t/p" Makefile
 setup:  ; @scripts/setup                ## .venv from the lock file, with .venv/bin/partsong
 check:  setup ; @scripts/check          ## style, types, floors, generated pages
@@ -10,3 +10,4 @@ chaos:  setup ; @scripts/chaos          ## the long matrix of faults: every proc
 chaos-cluster: setup ; @scripts/chaos-cluster  ## nodes, stores and networks that fail under a job on several hosts (ROWS=20000)
 demo:   setup ; @scripts/demo           ## the main job on real models (MODELS=small|default|full)
 bench:  setup ; @scripts/bench          ## speed against peers, in one run
+quality: setup ; @scripts/quality      ## what learning is worth, cross-validated on recorded answers (DATA, FOLDS)
