@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from partsong.errors import Place, RunError
+from partsong.telemetry.tree import GATHERED
 from partsong_cluster.batch.remote_errors import remote_errors
 from partsong_cluster.batch.remote_options import remote_options
 from partsong_cluster.batch.results import ERRORS, OUTPUT, Lines
 
-__all__ = ["RemoteResults", "is_remote"]
+__all__ = ["RemoteResults", "gathered", "is_remote"]
 
 _OWNER = "run.json"
 _OURS = (OUTPUT, ERRORS, "output.parquet", "summary.json", "report.html")
@@ -88,8 +89,15 @@ class RemoteResults:
     def put(self, name: str, source: Path) -> None:
         """See Results.put."""
         fs, folder = self._system()
+        if "/" in name:
+            _make_folders(fs, f"{folder}/{name.rpartition('/')[0]}")
         with source.open("rb") as file:
             _upload(fs, f"{folder}/{name}", iter(lambda: file.read(_PIECE_BYTES), b""), source.stat().st_size)
+
+    def drop(self, name: str) -> None:
+        """See Results.drop."""
+        fs, folder = self._system()
+        _delete(fs, [f"{folder}/{name}"])
 
     def _system(self) -> tuple[Any, str]:
         if self._found is None:
@@ -115,8 +123,17 @@ class RemoteResults:
         fs, folder = self._system()
         for name in (OUTPUT, ERRORS):
             _Parts(fs, folder, name).cut(0)
+        _delete(fs, gathered(fs, folder))
         for name in (*_OURS, _OWNER):
             _delete(fs, [f"{folder}/{name}"])
+
+
+def gathered(fs: Any, folder: str) -> Sequence[str]:
+    """Return the paths of the traces that a job gathered beside its output."""
+    try:
+        return [path for path in fs.find(f"{folder}/{GATHERED}") if path.endswith(".jsonl")]
+    except FileNotFoundError:
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +209,9 @@ class _Parts:
         if held.whole_bytes != good_bytes:
             _upload(self._fs, self._whole, self._read(pieces), good_bytes)
         _delete(self._fs, [part.path for part in held.parts])
+        if not _is_whole_or_nothing(self._fs):
+            with suppress(OSError):
+                self._fs.rmdir(self._folder)
         return ""
 
     def close(self) -> None:

@@ -70,7 +70,7 @@ async def test_a_complete_run_leaves_two_files_and_its_summary_and_no_parts(benc
 
 async def test_a_folder_that_all_nodes_share_is_made_where_it_is_not_there(bench: RemoteBench, tmp_path: Path):
     await bench.rows(20).run(output=(tmp_path / "new" / "answers").as_uri())
-    files = sorted(path.name for path in (tmp_path / "new" / "answers").rglob("*") if path.is_file())
+    files = sorted(path.name for path in (tmp_path / "new" / "answers").rglob("*"))
     assert files == ["errors.jsonl", "output.jsonl", "run.json", "summary.json"]
 
 
