@@ -8,7 +8,8 @@ from ray.actor import ActorProxy
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError
 
 from partsong.contracts import Row, RowOutcome
-from partsong.errors import EngineError, PartsongError, StoreError
+from partsong.errors import EngineError, PartsongError
+from partsong.journal.away import passes
 from partsong_actors.again import BACK_WITHIN_S, own_error
 from partsong_actors.coordinator import OUTCOMES, ROWS, _CoordinatorActor
 from partsong_actors.hearing import DEAF_AFTER_S
@@ -137,9 +138,9 @@ class RemoteCoordinator:
         try:
             async with asyncio.timeout(_ASKED_FOR_S):
                 self.epoch = await own_error(self._actor.ready.remote(self._setup))
-        except StoreError:
-            return False  # it cannot claim its name yet
         except PartsongError as error:
+            if passes(error):
+                return False  # it cannot claim its name yet
             self.failed = error
         except ActorUnavailableError:
             return False
