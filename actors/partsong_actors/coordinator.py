@@ -8,7 +8,7 @@ import ray
 
 from partsong.contracts import Failure, Row, RowOutcome, RowRecord
 from partsong.contracts.epoch import Epoch
-from partsong.errors import FencedError
+from partsong.errors import EngineError, FencedError
 from partsong.journal.store import Record
 from partsong.telemetry.levels import MESSAGES_UNSENT, REPLIES_WAITING
 from partsong.wire import Codec
@@ -97,6 +97,12 @@ class _CoordinatorActor:
             self._made.over(run)
 
     @ray.method
+    async def finish(self) -> None:
+        """Take no more rows; return when those under way are on record."""
+        if self._made is not None:
+            await self._made.finish()
+
+    @ray.method
     async def close(self) -> None:
         """Let go of the traces."""
         if self._made is not None:
@@ -120,10 +126,11 @@ class _AtWork:
         self._pools = PoolClient(around.actor(around.pools), name, mesh, clock)
         first, *others = [around.actor(around.journal(n)) for n in range(setup.system.journal_shards)]
         records = _Records(first, self._pools.tell, others=others)
-        merger = SynthesizerClient(around.actor(around.synthesizer()))
+        merger = SynthesizerClient(around.actor(setup.system.synthesizer_of(name)))
         core = Coordinator.of(mesh, self._pools.callers, merger, records, self._telemetry, clock)
         self._rows = RowsUnderWay(core.answer, records.outcome)
         self.mailbox = Mailbox(self._answer if setup.system.lasting else core.answer, ROWS, OUTCOMES)
+        self._ending = False
         self._epochs: dict[str, int] = {}
         self._tenure = records.tenure = self._tenure_of(setup, name, records, clock)
         for caller in self._pools.callers.values():
@@ -165,6 +172,11 @@ class _AtWork:
         for caller in self._pools.callers.values():
             caller.purse.forget(run)
 
+    async def finish(self) -> None:
+        """See the actor's finish."""
+        self._ending = True
+        await self.mailbox.finished()
+
     async def close(self) -> None:
         """Leave the pools, and let go of the traces."""
         await self._pools.leave()
@@ -180,6 +192,8 @@ class _AtWork:
 
     async def _answer(self, row: Row) -> RowOutcome:
         """Work a row of a lasting system."""
+        if self._ending:
+            raise EngineError("system-ends", "the system is being ended", remedy="begin it anew; the run can be resumed")
         if row.epoch < self._epochs.get(row.run, 0):
             raise FencedError("fenced", f"run {row.run} has another leader", remedy="nothing is to be done: the other leader goes on")
         try:

@@ -122,7 +122,7 @@ class RayEngine:
             await self._close()
 
     async def end(self) -> None:
-        """End the system, with all that other engines do on it: rows under way are finished, what hangs is ended all the same."""
+        """End the system, with all that other engines do on it: see end_system."""
         await self._leave()
         await end_system(self._system.name, self._system.namespace, self._system.health.closes_within_s)
 

@@ -230,6 +230,11 @@ class Mailbox(Generic[In, Out]):
         """Callers that something is kept for."""
         return len(self._boxes)
 
+    async def finished(self) -> None:
+        """Return when no request is under way."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+
     def cancel(self) -> None:
         """Stop all requests under way."""
         for task in self._tasks.values():

@@ -120,6 +120,10 @@ class SystemSpec(Frozen):
         """What its actors are called."""
         return Around(system=self.name, namespace=self.namespace)
 
+    def synthesizer_of(self, coordinator: str) -> str:
+        """Return the name of the synthesizer that a coordinator of this name asks: one after the other has each."""
+        return self.around.synthesizer(int(coordinator.rpartition("-")[2]) % self.synthesizers)
+
     def room(self, kind: ActorKind) -> str:
         """Return what the node of an actor of this kind must have, in words; empty when any will do."""
         return str(self.placed.get(kind, Placement()))

@@ -22,6 +22,9 @@ __all__ = ["System", "end_system", "names_of"]
 _ENDED_IN_TURN = (("job/",), ("coordinator-",), ("staff",), ("worker/", "pools", "synthesizer-"), ("journal-",))
 """Who writes ends before what is written to."""
 
+_FINISHED = frozenset({"coordinator-"})
+"""Kinds that have work under way which is to be finished first."""
+
 _CLOSED = frozenset({"coordinator-", "staff", "journal-"})
 """Kinds that have something to bring to an end."""
 
@@ -64,11 +67,15 @@ def names_of(system: str, namespace: str = NAMESPACE) -> Sequence[str]:
 
 
 async def end_system(system: str, namespace: str = NAMESPACE, closes_within_s: float = Health().closes_within_s) -> Sequence[str]:
-    """End a system wherever it was started: rows under way are finished, what hangs is ended all the same. Return what it had."""
+    """End a system wherever it was started; return what it had. Rows under way are finished, no others are begun.
+
+    What takes longer than `closes_within_s`, to finish or to close, is ended all the same.
+    """
     names = await asyncio.to_thread(names_of, system, namespace)
     for kinds in _ENDED_IN_TURN:
         in_turn = [(kind, name) for name in names for kind in kinds if name.removeprefix(f"{system}/").startswith(kind)]
         actors = [(kind, actor) for kind, name in in_turn if (actor := _found(name, namespace)) is not None]
+        await _closed([actor.finish.remote() for kind, actor in actors if kind in _FINISHED], closes_within_s)
         await _closed([actor.close.remote() for kind, actor in actors if kind in _CLOSED], closes_within_s)
         for _, actor in actors:
             ray.kill(actor)

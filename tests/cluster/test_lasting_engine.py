@@ -18,7 +18,7 @@ from providers.process import running_server
 from ray.cluster_utils import Cluster
 
 from partsong.contracts import Answer, Row, Task
-from partsong.errors import EngineError, FencedError, MeshError
+from partsong.errors import EngineError, FencedError, MeshError, StoreError
 from partsong.mesh import load_text
 from partsong.work.notices import Tell
 
@@ -292,6 +292,30 @@ async def test_python_code_is_refused_where_it_is_off(opened, system):
         async with opened(off, PYTHON):
             pass
     assert refused.value.code == "python-off"
+
+
+async def test_a_store_that_can_never_be_opened_is_told_of_at_once(opened, system, folder, cluster):
+    (folder / "foreign.db").write_bytes(b"no database, whatever it is. " * 40)
+    ended = system.model_copy(update={"name": "foreign"})
+    try:
+        with pytest.raises(StoreError) as refused:
+            async with asyncio.timeout(100), opened(ended, MESH.replace("lasting.db", "foreign.db")):
+                pass
+        assert refused.value.code == "store-not-a-database"
+    finally:
+        async with ray_runtime(cluster.address):
+            await end_system("foreign")
+
+
+async def test_rows_under_way_are_finished_before_the_system_ends_and_no_others_are_begun(opened, system, folder, run):
+    async with opened(system.model_copy(update={"name": "ending"}), MESH.replace("lasting.db", "ending.db")) as engine:
+        assert await answers(engine, range(2), run) == 2
+        under_way = asyncio.create_task(answers(engine, range(2, 6), run))
+        await asyncio.sleep(0.2)
+        ending = asyncio.create_task(engine.end())
+        assert await under_way == 4
+        await ending
+        assert names_of("ending") == []
 
 
 async def test_end_leaves_no_actor(opened, system, run):

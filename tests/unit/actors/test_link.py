@@ -196,3 +196,23 @@ async def test_a_mailbox_forgets_callers_that_are_long_gone_and_what_they_never_
     assert mailbox.open_requests == 0
     monkeypatch.undo()
     patient.cancel()
+
+
+async def test_a_mailbox_is_finished_when_nothing_is_under_way():
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handle(task: Task) -> Answer:
+        begun.set()
+        await go_on.wait()
+        return Answer(text=task.text)
+
+    actor = Actor(handle)
+    await actor.mailbox.finished()
+    asking = asyncio.create_task(link_to(actor).request(Task.of("a")))
+    await begun.wait()
+    finishing = asyncio.create_task(actor.mailbox.finished())
+    await asyncio.sleep(0)
+    assert not finishing.done()
+    go_on.set()
+    await finishing
+    assert (await asking).text == "a"

@@ -72,3 +72,9 @@ def test_a_worker_refuses_python_code_where_it_is_off(mesh):
     with pytest.raises(EngineError) as refused:
         off.worker("shout", mesh, None, Telemetry.off())
     assert refused.value.code == "python-off"
+
+
+def test_each_synthesizer_has_its_part_of_the_coordinators():
+    spec = LASTING.model_copy(update={"coordinators": 5, "synthesizers": 2})
+    asked = [spec.synthesizer_of(spec.around.coordinator(number)) for number in range(5)]
+    assert asked == [f"faq/synthesizer-{number}" for number in (0, 1, 0, 1, 0)]
