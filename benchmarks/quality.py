@@ -99,15 +99,29 @@ def _task(folder: Path, task: str) -> Recorded:
     return Recorded(name, tuple(q["qid"] for q in questions), _without_hidden(outcomes, prices))
 
 
+def of_models(task: Recorded, models: Sequence[str]) -> Recorded:
+    """Return the task with these models' columns, in this order; stop when one was not recorded."""
+    missing = sorted(set(models) - set(task.outcomes.models))
+    if missing:
+        sys.exit(
+            f"{task.name}: the test part has no responses of {', '.join(missing)}, which the training part has; judge on the same models"
+        )
+    return Recorded(task.name, task.qids, _columns(task.outcomes, [task.outcomes.models.index(m) for m in models]))
+
+
 def _without_hidden(outcomes: Outcomes, prices: dict[str, Any]) -> Outcomes:
     """Leave out models that bill tokens nobody recorded: neither their cost nor a vote with them can be judged."""
     keep = [j for j, m in enumerate(outcomes.models) if "no cost can be computed" not in (prices.get(m, {}).get("source") or "")]
+    return _columns(outcomes, keep)
+
+
+def _columns(outcomes: Outcomes, keep: Sequence[int]) -> Outcomes:
     return Outcomes(
         tuple(outcomes.models[j] for j in keep),
         outcomes.prompts,
-        outcomes.right[:, keep],
+        outcomes.right[:, list(keep)],
         tuple(tuple(a[j] for j in keep) for a in outcomes.answers),
-        outcomes.cost_usd[:, keep],
+        outcomes.cost_usd[:, list(keep)],
         outcomes.kinds,
     )
 
@@ -291,7 +305,7 @@ def main() -> None:
 
 def once(part: Recorded, test: dict[str, Recorded], everything: Sequence[Recorded]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Fit on the whole training part, judge on the test part."""
-    other = test[part.name.rsplit(".", 1)[-1]]
+    other = of_models(test[part.name.rsplit(".", 1)[-1]], part.outcomes.models)
     learned = fitted(part, everything)
     shared = shared_questions(part.outcomes.prompts, other.outcomes.prompts)
     if shared:

@@ -94,3 +94,9 @@ def test_a_promise_over_splits_holds_even_when_every_cheaper_level_breaks_it(qua
     losses = np.hstack([np.zeros((400, 1)), (dice.random((400, 2)) < 0.3).astype(float)])
     found = quality.promise_over_splits(losses, np.ones((400, 3)), np.ones(400))
     assert (found["held"], found["found_cheaper"]) == (1.0, 0.0)
+
+
+def test_a_model_that_the_test_part_lacks_stops_the_judgement_by_name(quality: ModuleType, parts: tuple):
+    with pytest.raises(SystemExit, match="no responses of m9"):
+        quality.of_models(parts[1], ("m0", "m9"))
+    assert quality.of_models(parts[1], ("m2", "m0")).outcomes.models == ("m2", "m0")
