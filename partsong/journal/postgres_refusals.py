@@ -94,10 +94,11 @@ def _of_client(error: Exception, address: PostgresAddress) -> StoreError | None:
 def _is_lost(error: BaseException, state: str | None) -> bool:
     if state is not None:
         return state != _CANCELLED and (state[:2] in _AWAY_CLASSES or state in _AWAY)
-    from asyncpg.exceptions import InterfaceError
+    from asyncpg.exceptions import InterfaceError, InternalClientError
     from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-    lost = (OSError, TimeoutError, asyncio.IncompleteReadError, PoolTimeoutError)
+    # asyncpg trips over itself (InternalClientError) where a server that shuts down ends a session just as a transaction begins
+    lost = (OSError, TimeoutError, asyncio.IncompleteReadError, PoolTimeoutError, InternalClientError)
     return any((isinstance(one, lost) and not isinstance(one, ssl.SSLError)) or type(one) is InterfaceError for one in _behind(error))
 
 
