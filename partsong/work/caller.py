@@ -404,8 +404,7 @@ class Caller:
         failure, ended_s = reply if isinstance(reply, Failure) else None, self._clock.now_s()
         if failure is not None and failure.code is FailureCode.TIMEOUT and ended_s >= request.deadline_s:
             reply = failure = told.ran_out(failure)  # the row's own limit ran out, not the model's: nobody's fault
-        if seat.breaker is not None and admission is not None:
-            seat.breaker.settle(admission, failure, ended_s - now_s, ended_s)
+        self._seats.settle(seat, admission, failure, ended_s - now_s, ended_s)
         return reply
 
     def _learn(self, request: Request, reply: Completion | Failure, took_s: float, now_s: float) -> None:

@@ -37,7 +37,9 @@ class Seats:
         self._breaker = breaker
         self._dice = dice
         self._seats: list[Seat] = []
-        self._any_near = False
+        self._near: list[Seat] = []
+        self._resting: dict[int, Seat] = {}
+        """Seats whose breakers are not closed: of a thousand workers, a call looks at two and at these."""
         self._room = 0
 
     def use(self, workers: Sequence[WorkerHandle], near: Collection[WorkerHandle] = (), room: int = 0) -> None:
@@ -50,13 +52,14 @@ class Seats:
         nearby = {id(worker) for worker in near}
         for seat in self._seats:
             seat.near = id(seat.worker) in nearby
-        self._any_near = bool(nearby)
+        self._sort()
         self._room = room
 
     def change(self, breaker: BreakerSpec | None) -> None:
         """Give workers a rest by other rules from now on; what was learned of them is forgotten."""
         self._breaker = breaker
         self._seats = [replace(self._seat(seat.worker), near=seat.near) for seat in self._seats]
+        self._sort()
 
     def take(self, now_s: float) -> tuple[Seat, Admission | None] | None:
         """Return the seat of the next call; one that is given a rest only for a probe, or when all are. None: there is no worker.
@@ -66,20 +69,33 @@ class Seats:
         seats = self._seats
         if len(seats) == 1:
             return seats[0], None
-        if resting := [(seat, seat.breaker) for seat in seats if seat.breaker is not None and seat.breaker.state != "closed"]:
-            for seat, breaker in resting:
-                admission = breaker.admit(now_s)
-                if not admission.refused:
-                    return seat, admission
-            seats = [seat for seat in seats if seat.breaker is not None and seat.breaker.state == "closed"] or seats
         if not seats:
             return None
-        if self._any_near:
-            seats = [seat for seat in seats if seat.near and seat.in_flight < self._room] or seats
-        seat = seats[choose([seat.in_flight for seat in seats], self._dice)]
+        for seat in self._resting.values():
+            if seat.breaker is not None and not (admission := seat.breaker.admit(now_s)).refused:
+                return seat, admission
+        if self._near:
+            seats = [seat for seat in self._near if seat.in_flight < self._room and id(seat) not in self._resting] or seats
+        if self._resting:
+            seats = [seat for seat in seats if id(seat) not in self._resting] or seats
+        seat = seats[choose(len(seats), lambda index: seats[index].in_flight, self._dice)]
         if seat.breaker is None or (admission := seat.breaker.admit(now_s)).refused:
             return seat, None
         return seat, admission
+
+    def settle(self, seat: Seat, admission: Admission | None, failure: Failure | None, took_s: float, now_s: float) -> None:
+        """The seat's call is over: its breaker learns of it."""
+        if seat.breaker is None or admission is None:
+            return
+        seat.breaker.settle(admission, failure, took_s, now_s)
+        if seat.breaker.state == "closed":
+            self._resting.pop(id(seat), None)
+        elif any(seat is known for known in self._seats):
+            self._resting[id(seat)] = seat
+
+    def _sort(self) -> None:
+        self._near = [seat for seat in self._seats if seat.near]
+        self._resting = {id(seat): seat for seat in self._seats if seat.breaker is not None and seat.breaker.state != "closed"}
 
     def _seat(self, worker: WorkerHandle) -> Seat:
         return Seat(worker, None if self._breaker is None else Breaker(self._breaker, "worker"))

@@ -20,8 +20,7 @@ def broken(made, worker, now_s=0.0):
     """Let calls of this worker fail until it is given a rest; the others answer."""
     for _ in range(100):
         seat, admission = made.take(now_s)
-        if admission is not None:
-            seat.breaker.settle(admission, RAISED if seat.worker == worker else None, 0.1, now_s)
+        made.settle(seat, admission, RAISED if seat.worker == worker else None, 0.1, now_s)
 
 
 def taken(made, now_s, calls=100):
@@ -51,7 +50,7 @@ def test_a_worker_whose_probe_is_answered_takes_calls_again():
     broken(made, "a")
     seat, admission = made.take(6.0)
     assert seat.worker == "a"
-    seat.breaker.settle(admission, None, 0.1, 6.0)
+    made.settle(seat, admission, None, 0.1, 6.0)
     assert taken(made, 6.0)["a"] > 20
 
 
