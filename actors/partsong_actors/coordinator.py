@@ -40,15 +40,15 @@ class _Records(JournalClient):
 
     tenure: Tenure | None = None
 
-    async def append(self, records: Sequence[Record], under: Collection[Epoch] = ()) -> None:
+    async def append(self, records: Sequence[Record], under: Collection[Epoch] = (), traceparent: str = "") -> None:
         """See JournalPort.append."""
         if any(isinstance(record, RowRecord) and isinstance(record.reply, Failure) for record in records):
             end_if_without_memory()
         if self.tenure is None:
-            await super().append(records, under)
+            await super().append(records, under, traceparent)
             return
         try:
-            await super().append(records, (*under, *self.tenure.under))
+            await super().append(records, (*under, *self.tenure.under), traceparent)
         except FencedError:
             self.tenure.lose()
             raise

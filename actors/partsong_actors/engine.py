@@ -170,7 +170,7 @@ class RayEngine:
         if coordinators is None:
             raise _not_started()
         coordinator = (await self._at_work_on(row)) or await coordinators.chosen(row)
-        with self._telemetry.span("submit", row.traceparent, {"partsong.row": row.row}) as span:
+        with self._telemetry.span("submit", row.traceparent, {"partsong.row": row.row}, run=row.run) as span:
             row = row.model_copy(update={"traceparent": span.traceparent, "epoch": self._epochs.get(row.run, 0)})
             if self._unsure.get(row.run):
                 self._unsure[row.run] -= 1
@@ -253,7 +253,7 @@ class RayEngine:
         assert self._made is not None, "it was entered"
         assert self._staff is not None, "a system that ends with this process has its staff here"
         closing: list[Awaitable[None]] = [coordinator.close() for coordinator in self._coordinators.all] if self._coordinators else []
-        closing += [worker.close.remote() for worker in self._staff.workers]
+        closing += [actor.close.remote() for actor in (*self._staff.workers, *self._made.synthesizers)]
         try:
             async with asyncio.timeout(self._system.health.closes_within_s):
                 await asyncio.gather(*closing, return_exceptions=True)

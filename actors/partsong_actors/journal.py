@@ -5,6 +5,7 @@ import itertools
 import os
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -81,14 +82,21 @@ class _JournalActor:
 
     @ray.method
     async def append(self, packed: bytes) -> list[FencedError | None]:
-        """Return when the records are durable, for each append why it is refused; an append is packed as its epochs and sealed records."""
+        """Return when the records are durable, for each append why it is refused; an append is packed as its epochs and sealed records.
+
+        With each append go the trace contexts of those who wait for it.
+        """
         journal = await self._journal()
         own = [] if self._epoch is None else [self._epoch]
+        unpacked = msgpack.unpackb(packed)
         appends = [
             journal.append([Sealed(*fields) for fields in records], [*own, *(Epoch(name=name, number=number) for name, number in under)])
-            for under, records in msgpack.unpackb(packed)
+            for under, records, _ in unpacked
         ]
-        outcomes = await asyncio.gather(*appends, return_exceptions=True)
+        with ExitStack() as spans:
+            for traceparent in {traceparent for *_, waiting in unpacked for traceparent in waiting}:
+                spans.enter_context(self._telemetry.span("append", traceparent))
+            outcomes = await asyncio.gather(*appends, return_exceptions=True)
         fenced = [outcome if isinstance(outcome, FencedError) else None for outcome in outcomes]
         if any(fenced):
             await self._end_if_fenced(journal)
@@ -202,6 +210,7 @@ class _Unsent(NamedTuple):
 
     sealed: Sealed
     under: frozenset[Epoch]
+    traceparent: str
 
 
 class JournalClient:
@@ -243,10 +252,11 @@ class JournalClient:
         """See JournalPort.holds."""
         return await self._asked(lambda: self._actor.holds.remote(epoch))
 
-    async def append(self, records: Sequence[Record], under: Collection[Epoch] = ()) -> None:
+    async def append(self, records: Sequence[Record], under: Collection[Epoch] = (), traceparent: str = "") -> None:
         """See JournalPort.append."""
         epochs = frozenset(under)
-        await asyncio.gather(*(self._appends[self._shard(sealed)].put(_Unsent(sealed, epochs)) for sealed in seal(records)))
+        unsent = [_Unsent(sealed, epochs, traceparent) for sealed in seal(records)]
+        await asyncio.gather(*(self._appends[self._shard(one.sealed)].put(one) for one in unsent))
 
     async def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
         """See JournalPort.cached."""
@@ -320,12 +330,17 @@ class JournalClient:
 
     async def _send(self, writer: "ActorProxy[_JournalActor]", batch: Sequence[_Unsent]) -> Sequence[FencedError | None]:
         """Send them as one message, each run of records under the same epochs an append of its own; return why each was refused."""
-        appends = [(under, [_FIELDS(unsent.sealed) for unsent in run]) for under, run in groupby(batch, _UNDER)]
-        packed = msgpack.packb([([(epoch.name, epoch.number) for epoch in under], records) for under, records in appends])
+        appends = [(under, list(run)) for under, run in groupby(batch, _UNDER)]
+        packed = msgpack.packb([_packable(under, run) for under, run in appends])
         fenced = await self._asked(lambda: writer.append.remote(packed))
-        return [error for error, (_, records) in zip(fenced, appends, strict=True) for _ in records]
+        return [error for error, (_, run) in zip(fenced, appends, strict=True) for _ in run]
 
     async def _find(self, ask_hashes: Sequence[bytes]) -> Sequence[Completion | None]:
         hashes, packed = await self._asked(lambda: self._actor.cached.remote(list(set(ask_hashes))))
         found = dict(zip(hashes, _COMPLETIONS.unpack(packed), strict=True))
         return [found.get(ask_hash) for ask_hash in ask_hashes]
+
+
+def _packable(under: frozenset[Epoch], run: Sequence[_Unsent]) -> tuple[object, ...]:
+    waiting = {unsent.traceparent for unsent in run if unsent.traceparent}
+    return [(epoch.name, epoch.number) for epoch in under], [_FIELDS(unsent.sealed) for unsent in run], list(waiting)

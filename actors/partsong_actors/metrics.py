@@ -6,6 +6,7 @@ time: Ray forgets one that it has not heard of for two of its reports (20 s).
 
 import logging
 import math
+import socket
 import threading
 from bisect import bisect_left
 from collections import defaultdict
@@ -16,7 +17,7 @@ from typing import Protocol
 
 from partsong.contracts import Completion
 from partsong.telemetry import Span, Telemetry, TelemetrySpec
-from partsong.telemetry.attributes import Attribute
+from partsong.telemetry.attributes import NODE_ID, Attribute
 from partsong.telemetry.exported import (
     BUCKETS_S,
     CALL_BUCKETS,
@@ -33,6 +34,9 @@ from partsong.telemetry.exported import (
     labelled,
     name_of,
 )
+from partsong.telemetry.file import SpanFile
+from partsong.telemetry.outbox import Sink
+from partsong_actors.traces import SpanPost, TakeSpans, here
 
 __all__ = ["Instruments", "RayInstruments", "RayMetrics", "started"]
 
@@ -179,11 +183,25 @@ class RayMetrics:
                 return
 
 
-def started(spec: TelemetrySpec, service: str, folder: Path, system: str) -> Telemetry:
-    """Return this process's telemetry, told to Ray too; `service` names the part: `coordinator-0`, `worker-mini`."""
+def started(spec: TelemetrySpec, service: str, folder: Path, system: str, jobs: TakeSpans | None = None) -> Telemetry:
+    """Return this process's telemetry, told to Ray too; `service` names the part: `coordinator-0`, `worker-mini`.
+
+    `jobs` are given the spans of their rows in place of the file.
+    """
     metrics = RayMetrics(system, service.partition("-")[0])
     metrics.start()
-    return Telemetry.start(spec, service, folder, also=[metrics])
+
+    def posted(file: SpanFile) -> Sink:
+        return file if jobs is None else SpanPost(jobs, here(file.lines.resource), file)
+
+    about = {NODE_ID: _node_id()} if spec.file or spec.otlp else {}
+    return Telemetry.start(spec, service, folder, also=[metrics], host=socket.gethostname(), about=about, instead=posted)
+
+
+def _node_id() -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
 
 
 def _outcome(span: Span) -> str:

@@ -22,6 +22,7 @@ from partsong.mesh.secrets import model_secret, resolve
 from partsong.telemetry import Telemetry, TelemetrySpec
 from partsong.work.worker import Worker
 from partsong_actors.metrics import started
+from partsong_actors.traces import RayJobs
 
 __all__ = ["NAMESPACE", "ActorKind", "Around", "Health", "Placement", "Setup", "SystemSpec", "own_version"]
 
@@ -114,6 +115,11 @@ class SystemSpec(Frozen):
     def told_as(self) -> str:
         """What it is called among metrics, where a name for each passing system would stay for as long as the cluster."""
         return self.name if self.lasting else "passing"
+
+    @property
+    def jobs(self) -> RayJobs | None:
+        """Its jobs, as spans are given to them; None where there are none."""
+        return RayJobs(self.name, self.namespace) if self.lasting else None
 
     @property
     def around(self) -> "Around":
@@ -232,14 +238,7 @@ class Setup(Frozen):
 
     def telemetry(self, spec: TelemetrySpec, service: str) -> Telemetry:
         """Return this process's telemetry, which Ray's metrics are told of too."""
-        return started(self._files_of_this_host(spec), service, Path(self.run_folder), self.system.told_as)
-
-    def _files_of_this_host(self, spec: TelemetrySpec) -> TelemetrySpec:
-        """Name files after the host where actors of several may share a folder: in containers their process ids are the same."""
-        if spec.file is None or not self.system.lasting:
-            return spec
-        path = Path(spec.file)
-        return spec.model_copy(update={"file": str(path.with_name(f"{path.stem}-{socket.gethostname()}{path.suffix}"))})
+        return started(spec, service, Path(self.run_folder), self.system.told_as, self.system.jobs)
 
     def secret(self, name: str, mesh: Mesh, given: str | None = None, env: Mapping[str, str] = os.environ) -> str | None:
         """Return the model's key: the one that was given, or the node's own. MeshError when the node has none."""

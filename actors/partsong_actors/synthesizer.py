@@ -14,6 +14,7 @@ from partsong.work.synthesizer import Synthesizer
 from partsong_actors.again import again
 from partsong_actors.coalesce import Coalescer
 from partsong_actors.memory_watch import end_if_without_memory, end_without_memory
+from partsong_actors.setup import Setup
 
 __all__ = ["SynthesizerActor", "SynthesizerClient"]
 
@@ -24,17 +25,30 @@ _MERGED: Codec[Reply] = Codec(Answered)
 class _SynthesizerActor:
     """Merges batches; merging asks no model and takes microseconds, so a batch is answered as one."""
 
-    def __init__(self) -> None:
+    def __init__(self, setup: Setup, name: str) -> None:
         self._core = Synthesizer()
+        self._telemetry = setup.telemetry(setup.unpacked().telemetry, name.rpartition("/")[2])
         end_without_memory()
 
     @ray.method
     async def merge(self, batch: bytes) -> bytes:
         """Return the packed answers to packed work, in its order."""
-        merged = await asyncio.gather(*[self._core.merge(work) for work in _WORK.unpack(batch)])
+        merged = await asyncio.gather(*[self._merged(work) for work in _WORK.unpack(batch)])
         if any(isinstance(reply, Failure) for reply in merged):
             end_if_without_memory()
         return _MERGED.pack(merged)
+
+    @ray.method
+    async def close(self) -> None:
+        """Let go of the traces."""
+        self._telemetry.close()
+
+    async def _merged(self, work: MergeWork) -> Reply:
+        with self._telemetry.span("synthesize", work.traceparent) as span:
+            merged = await self._core.merge(work)
+            if isinstance(merged, Failure):
+                span.fail(merged)
+            return merged
 
 
 SynthesizerActor = ray.remote(_SynthesizerActor)

@@ -47,9 +47,8 @@ class System:
         journals = [JournalActor.options(**spec.options("journal", around.journal(n))).remote(setup) for n in range(spec.journal_shards)]
         names = [around.coordinator(n) for n in range(spec.coordinators)]
         pools = ModelPool.options(**spec.options("pools", around.pools)).remote(setup, names, around.journal())
-        synthesizers = [
-            SynthesizerActor.options(**spec.options("synthesizer", around.synthesizer(n))).remote() for n in range(spec.synthesizers)
-        ]
+        mergers = [around.synthesizer(n) for n in range(spec.synthesizers)]
+        synthesizers = [SynthesizerActor.options(**spec.options("synthesizer", name)).remote(setup, name) for name in mergers]
         coordinators = [CoordinatorActor.options(**spec.options("coordinator", name)).remote(setup, name) for name in names]
         staff = StaffActor.options(**spec.options("staff", around.staff)).remote(setup) if spec.lasting else None
         return cls(journals, pools, synthesizers, coordinators, staff)

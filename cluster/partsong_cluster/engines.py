@@ -54,7 +54,7 @@ async def ray_engine(
     from partsong_actors.engine import RayEngine  # imports Ray, which the runtime prepares for
 
     system = system or SystemSpec.passing()
-    telemetry = started(loaded.mesh.telemetry, "driver", folder, system.told_as)
+    telemetry = started(loaded.mesh.telemetry, "driver", folder, system.told_as, system.jobs)
     store_url = loaded.mesh.store.url or "sqlite:///journal.db"
     made = RayEngine(
         loaded.mesh,

@@ -114,3 +114,5 @@ class MergeWork(Frozen):
     """The merge rule as the mesh file writes it: `{"majority": {...}}`."""
     candidates: tuple[Candidate, ...]
     replies: tuple[Answered, ...]
+    traceparent: str = ""
+    """W3C trace context of the merge's span."""

@@ -83,7 +83,7 @@ class Journal:
         """See Store.holds."""
         return await self._in_turn(lambda: self._store.holds(epoch))
 
-    async def append(self, records: Sequence[Record], under: Collection[Epoch] = ()) -> None:
+    async def append(self, records: Sequence[Record], under: Collection[Epoch] = (), traceparent: str = "") -> None:
         """Return when the records are durable; a caller cancelled meanwhile has its records written all the same: they were paid for."""
         self._check_open()
         await self._appends.outcome(_Append(records, frozenset(under)), len(records))

@@ -21,8 +21,11 @@ class JournalPort(Protocol):
         """See Store.holds."""
         ...
 
-    async def append(self, records: Sequence[Record], under: Collection[Epoch] = ()) -> None:
-        """Return when the records are durable. Raises FencedError when any of `under` is not the latest of its name."""
+    async def append(self, records: Sequence[Record], under: Collection[Epoch] = (), traceparent: str = "") -> None:
+        """Return when the records are durable. Raises FencedError when any of `under` is not the latest of its name.
+
+        `traceparent` is the W3C trace context of whoever waits for a row's record: a journal in another process has a span under it.
+        """
         ...
 
     async def calls(self, run: str, first_row: int, last_row: int) -> Sequence[CallRecord]:

@@ -7,6 +7,8 @@ from partsong.contracts import Answer, Call, Completion, Failure, Part, Task, Te
 from partsong.contracts.task import CodePart
 
 __all__ = [
+    "HOST",
+    "NODE_ID",
     "SCHEMA_URL",
     "SEMANTIC_CONVENTIONS",
     "Attribute",
@@ -23,6 +25,12 @@ SEMANTIC_CONVENTIONS = "1.41.1"
 SCHEMA_URL = f"https://opentelemetry.io/schemas/{SEMANTIC_CONVENTIONS}"
 
 Attribute = str | bool | int | float | tuple[str, ...]
+
+HOST = "host.name"
+"""Of the process: its host."""
+
+NODE_ID = "partsong.node.id"
+"""Of the process: Ray's id of its node; hosts may have one name."""
 
 _CONTENT_LIMIT_CHARS = 32_000
 """A span holds no more of a prompt or reply than this."""

@@ -12,16 +12,19 @@ from partsong.telemetry.attributes import SCHEMA_URL, Attribute
 from partsong.telemetry.span import Span
 from partsong.telemetry.spec import Rotation
 
-__all__ = ["RotatingFile", "SpanFile", "own_file"]
+__all__ = ["RotatingFile", "SpanFile", "SpanLines", "own_file"]
 
 _KINDS = {"internal": 1, "client": 3}
 _STATUS_ERROR = 2
 
 
-def own_file(path: Path, service: str, pid: int) -> Path:
-    """Return this process's own file beside the path: `traces.jsonl` becomes `traces-worker-4711.jsonl`."""
-    safe = re.sub(r"[^\w.]+", "_", service)
-    return path.with_name(f"{path.stem}-{safe}-{pid}{path.suffix or '.jsonl'}")
+def own_file(path: Path, service: str, pid: int, host: str = "") -> Path:
+    """Return this process's own file beside the path: `traces.jsonl` becomes `traces-worker-4711.jsonl`.
+
+    The host's name goes before where processes of several may share the folder: in containers their ids are the same.
+    """
+    named = [re.sub(r"[^\w.]+", "_", part) for part in (host, service) if part]
+    return path.with_name("-".join([path.stem, *named, f"{pid}{path.suffix or '.jsonl'}"]))
 
 
 class RotatingFile:
@@ -68,19 +71,32 @@ class RotatingFile:
             self._path.unlink()
 
 
-class SpanFile:
-    """A sink that writes each batch as one line."""
+class SpanLines:
+    """How one process's spans are written down."""
 
-    def __init__(self, file: RotatingFile, resource: Mapping[str, Attribute], version: str) -> None:
-        self._file = file
+    def __init__(self, resource: Mapping[str, Attribute], version: str) -> None:
+        self.resource = resource
+        """Who writes them."""
         self._resource = {"attributes": _attributes(resource)}
         self._scope = {"name": "partsong", "version": version}
 
-    def write(self, spans: Sequence[Span]) -> bool:
-        """See Sink.write."""
+    def line(self, spans: Sequence[Span]) -> bytes:
+        """Return the spans as one line, without its end."""
         inside = {"scope": self._scope, "spans": [_span(span) for span in spans], "schemaUrl": SCHEMA_URL}
         line = {"resourceSpans": [{"resource": self._resource, "scopeSpans": [inside]}]}
-        self._file.append(json.dumps(line, separators=(",", ":")).encode())
+        return json.dumps(line, separators=(",", ":")).encode()
+
+
+class SpanFile:
+    """A sink that writes each batch as one line."""
+
+    def __init__(self, file: RotatingFile, lines: SpanLines) -> None:
+        self._file = file
+        self.lines = lines
+
+    def write(self, spans: Sequence[Span]) -> bool:
+        """See Sink.write."""
+        self._file.append(self.lines.line(spans))
         return True
 
     def close(self) -> None:

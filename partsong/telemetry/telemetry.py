@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from partsong.contracts import Call
-from partsong.telemetry.attributes import Attribute, call_attributes, provider_name
+from partsong.telemetry.attributes import HOST, Attribute, call_attributes, provider_name
 from partsong.telemetry.counting import Counting
-from partsong.telemetry.file import RotatingFile, SpanFile, own_file
+from partsong.telemetry.file import RotatingFile, SpanFile, SpanLines, own_file
 from partsong.telemetry.levels import SPANS_WAITING
-from partsong.telemetry.outbox import Outbox
-from partsong.telemetry.span import Span, TraceContext
+from partsong.telemetry.outbox import Outbox, Sink
+from partsong.telemetry.span import Span, TraceContext, new_trace
 from partsong.telemetry.spec import TelemetrySpec
 
 if TYPE_CHECKING:
@@ -58,10 +58,21 @@ class Telemetry:
         return cls(TelemetrySpec())
 
     @classmethod
-    def start(cls, spec: TelemetrySpec, service: str, folder: Path, also: Sequence[Counting] = ()) -> "Telemetry":
+    def start(
+        cls,
+        spec: TelemetrySpec,
+        service: str,
+        folder: Path,
+        also: Sequence[Counting] = (),
+        *,
+        host: str = "",
+        about: Mapping[str, Attribute] | None = None,
+        instead: "Callable[[SpanFile], Sink]" = lambda file: file,
+    ) -> "Telemetry":
         """Start what the mesh file asks for; `service` names the part (`worker-mini`), relative files go to the folder.
 
-        `also` is told what happens whatever the mesh file says.
+        `also` is told what happens whatever the mesh file says. Files are named after the `host` if it is given. `about` is what else is
+        known of the process; `instead` returns the sink that is written to in place of the file.
         """
         if spec.file is None and spec.otlp is None:
             return cls(TelemetrySpec(), also=also)
@@ -70,14 +81,14 @@ class Telemetry:
 
         _keep_quiet("opentelemetry")
         release = _release()
-        resource = _resource(service, release)
+        resource = {**_resource(service, release), **(about or {})}
         outboxes: list[Outbox] = []
         metric_file = None
         if spec.file is not None:
             traces = folder / spec.file
-            metric_file = RotatingFile(own_file(traces.with_name("metrics.jsonl"), service, os.getpid()), spec.rotate)
-            span_file = SpanFile(RotatingFile(own_file(traces, service, os.getpid()), spec.rotate), resource, release)
-            outboxes.append(Outbox(span_file, "trace file"))
+            metric_file = RotatingFile(own_file(traces.with_name("metrics.jsonl"), service, os.getpid(), host), spec.rotate)
+            rotating = RotatingFile(own_file(traces, service, os.getpid(), host), spec.rotate)
+            outboxes.append(Outbox(instead(SpanFile(rotating, SpanLines(resource, release))), "trace file"))
         if spec.otlp is not None:
             outboxes.append(Outbox(SpanPost(spec.otlp, resource, release), "collector"))
         meters = meter_provider(spec.otlp, metric_file, resource, _METRICS_EVERY_S)
@@ -98,11 +109,11 @@ class Telemetry:
         """Spans that wait to be delivered."""
         return sum(outbox.waiting for outbox in self._outboxes)
 
-    def span(self, name: str, parent: str | None, attributes: Mapping[str, Attribute] | None = None) -> Span:
-        """Return a span to enter, under the parent's W3C trace context; without one it starts a trace."""
+    def span(self, name: str, parent: str | None, attributes: Mapping[str, Attribute] | None = None, *, run: str = "") -> Span:
+        """Return a span to enter, under the parent's W3C trace context; without one it starts a trace, of a row of the run."""
         if not self._on:
             return self._uncharted(name, parent or "", self._counted) if self._counting else Span.silent(parent or "")
-        context, parent_id = self._placed(parent)
+        context, parent_id = self._placed(parent, run)
         return Span(name, context, parent_id, attributes, content=self._spec.content, on_end=self._ended)
 
     def model_span(self, name: str, call: Call, adapter: str, model: str = "") -> Span:
@@ -158,12 +169,12 @@ class Telemetry:
         if self._meters is not None:
             _shut_down(self._meters, max(0.1, ends_s - time.monotonic()))
 
-    def _placed(self, parent: str | None) -> tuple[TraceContext, str]:
+    def _placed(self, parent: str | None, run: str = "") -> tuple[TraceContext, str]:
         above = TraceContext.parse(parent) if parent else None
         span_id = f"{self._dice.getrandbits(64) | 1:016x}"
         if above is not None:
             return TraceContext(above.trace_id, span_id, above.sampled), above.span_id
-        trace = self._dice.getrandbits(128) | 1
+        trace = new_trace(run, self._dice)
         return TraceContext(f"{trace:032x}", span_id, self._samples(trace)), ""
 
     def _samples(self, trace: int) -> bool:
@@ -207,6 +218,7 @@ def _resource(service: str, release: str) -> dict[str, Attribute]:
         "service.name": service,
         "service.instance.id": f"{socket.gethostname()}-{os.getpid()}",
         "service.version": release,
+        HOST: socket.gethostname(),
         "process.pid": os.getpid(),
     }
 

@@ -11,11 +11,15 @@ from pydantic import JsonValue
 
 from partsong.contracts import Frozen, Seconds
 from partsong.errors import Place, RunError
+from partsong.telemetry.attributes import HOST, NODE_ID
 
-__all__ = ["RowTrace", "SpanNode", "read_trace", "recorded_files", "trace_files"]
+__all__ = ["GATHERED", "RowTrace", "SpanNode", "read_trace", "recorded_files", "trace_files"]
 
+GATHERED = "traces"
+"""Folder beside the output, of a job's traces."""
 _NAME = re.compile(r".+\.jsonl(\.\d+)?")
 _SPANS_BEGIN = b'{"resourceSpans"'
+_ID_DIGITS = 6
 _TOLERANCE_NS = 5_000_000
 """Clocks of machines that keep time differ by this much; it is not told."""
 _RECORDED_BEGIN = b'{"resource'
@@ -29,6 +33,8 @@ class SpanNode(Frozen):
     span_id: str
     service: str
     """The part that did it: `coordinator`, `worker-mini`."""
+    node: str = ""
+    """Where: the host's name, with the beginning of its id where several have one name; empty when it was not recorded."""
     start_s: float
     """Seconds after the trace began."""
     duration_s: Seconds
@@ -64,12 +70,24 @@ class RowTrace(Frozen):
 
     @property
     def skews(self) -> Mapping[str, float]:
-        """The largest `skew_s` of each part whose clock differs from that of the part that asked it."""
+        """The largest `skew_s` of each node whose clock differs from that of the one that asked it; of each part where all are on one."""
         found: dict[str, float] = {}
+        on_several = len(self.nodes) > 1
         for _, node in self.walk():
-            if abs(node.skew_s) > abs(found.get(node.service, 0.0)):
-                found[node.service] = node.skew_s
+            whose = (on_several and node.node) or node.service
+            if abs(node.skew_s) > abs(found.get(whose, 0.0)):
+                found[whose] = node.skew_s
         return found
+
+    @property
+    def nodes(self) -> Sequence[str]:
+        """Where it was, in the order of the tree."""
+        return list(dict.fromkeys(node.node for _, node in self.walk() if node.node))
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether spans between those that are there are missing: lost with their process, or not sent yet."""
+        return len(self.roots) > 1
 
     def walk(self) -> Iterator[tuple[int, SpanNode]]:
         """Yield every span with its depth, in the order of the tree."""
@@ -106,7 +124,7 @@ def read_trace(run_folder: Path, row: str, trace_id: str | None = None) -> RowTr
 
 
 def trace_files(folder: Path) -> Sequence[Path]:
-    """Return the folder's files of spans, rotated ones too."""
+    """Return the folder's files of spans, rotated ones too, and those that a job gathered in its folder `traces`."""
     return _beginning(folder, _SPANS_BEGIN)
 
 
@@ -116,7 +134,8 @@ def recorded_files(folder: Path) -> Sequence[Path]:
 
 
 def _beginning(folder: Path, words: bytes) -> Sequence[Path]:
-    named = (path for path in folder.glob("*.jsonl*") if _NAME.fullmatch(path.name) and path.is_file())
+    there = (*folder.glob("*.jsonl*"), *(folder / GATHERED).glob("*.jsonl*"))
+    named = (path for path in there if _NAME.fullmatch(path.name) and path.is_file())
     return sorted(path for path in named if _head(path, len(words)) == words)
 
 
@@ -156,10 +175,11 @@ def _spans_of(line: bytes) -> Iterator[dict[str, Any]]:
     except (ValueError, KeyError, TypeError):
         return
     for batch in batches:
-        service = _attributes(batch["resource"].get("attributes", ())).get("service.name", "")
+        about = _attributes(batch["resource"].get("attributes", ()))
+        process = {"service": about.get("service.name", ""), "host": about.get(HOST, ""), "node_id": about.get(NODE_ID, "")}
         for scope in batch["scopeSpans"]:
             for span in scope["spans"]:
-                yield {**span, "service": service}
+                yield {**span, **process}
 
 
 def _distinct(spans: Iterable[dict[str, Any]]) -> Sequence[dict[str, Any]]:
@@ -174,6 +194,9 @@ def _tree(trace_id: str, spans: Sequence[dict[str, Any]], earlier_traces: int) -
     for span in sorted(spans, key=lambda span: int(span["startTimeUnixNano"])):
         above = span.get("parentSpanId") or ""
         beneath[above if above in known and above != span["spanId"] else ""].append(span)
+    named = _named_nodes(spans)
+    for span in spans:
+        span["node"] = named[span["host"], span["node_id"]]
     everything = [_attributes(span.get("attributes", ())) for span in spans]
     row = _first(everything, "partsong.row")
     return RowTrace(
@@ -185,6 +208,13 @@ def _tree(trace_id: str, spans: Sequence[dict[str, Any]], earlier_traces: int) -
         roots=tuple(_node(span, beneath, begin_ns) for span in beneath[""]),
         earlier_traces=earlier_traces,
     )
+
+
+def _named_nodes(spans: Iterable[Mapping[str, Any]]) -> Mapping[tuple[str, str], str]:
+    """Return what each node is called, by its host and its id."""
+    nodes = {(span["host"], span["node_id"]) for span in spans}
+    hosts = [host for host, _ in nodes]
+    return {(host, node): f"{host}/{node[:_ID_DIGITS]}" if node and hosts.count(host) > 1 else host for host, node in nodes}
 
 
 def _first(everything: Iterable[Mapping[str, JsonValue]], key: str) -> JsonValue:
@@ -202,6 +232,7 @@ def _node(
         name=span["name"],
         span_id=span["spanId"],
         service=str(span["service"]),
+        node=span["node"],
         start_s=(start_ns - begin_ns) / 1e9,
         duration_s=max(0, end_ns - start_ns) / 1e9,
         skew_s=0.0 if above is None else _skew_s(span, above),
@@ -212,8 +243,8 @@ def _node(
 
 
 def _skew_s(span: Mapping[str, Any], above: Mapping[str, Any]) -> float:
-    """Return by how much the clock of the span's process is behind the one above; spans of one process have one clock."""
-    if span["service"] == above["service"]:
+    """Return by how much the clock of the span's process is behind the one above; spans of one process or host have one clock."""
+    if span["service"] == above["service"] and span["node"] == above["node"]:
         return 0.0
     start_ns, asked_ns, over_ns = int(span["startTimeUnixNano"]), int(above["startTimeUnixNano"]), int(above["endTimeUnixNano"])
     if start_ns < asked_ns - _TOLERANCE_NS:

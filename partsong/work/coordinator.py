@@ -79,8 +79,8 @@ class Coordinator:
             await work.keep()
             raise work.cannot_start.with_traceback(None)
         reply = _closed(reply, route, work, self._shop.clock.now_s() - began_s, span.trace_id)
-        with self._shop.telemetry.span("journal", span.traceparent, {}):
-            await work.close(self._record(row, reply))
+        with self._shop.telemetry.span("journal", span.traceparent, {}) as kept:
+            await work.close(self._record(row, reply), kept.traceparent)
         return reply
 
     async def _routed(self, route: Route, work: RowWork, span: Span, on_text: Callable[[str], None] | None) -> Reply:

@@ -113,10 +113,13 @@ class RowWork:
         if len(self.unwritten) == 1:
             asyncio.get_running_loop().call_soon(self._write)
 
-    async def close(self, record: RowRecord) -> None:
-        """Return when the row's record and all its calls are durable: a row whose last call just ended needs one append."""
+    async def close(self, record: RowRecord, traceparent: str) -> None:
+        """Return when the row's record and all its calls are durable: a row whose last call just ended needs one append.
+
+        `traceparent` is the W3C trace context of the span that waits for it.
+        """
         unwritten, self.unwritten = self.unwritten, []
-        await self.journal.append([*unwritten, record])
+        await self.journal.append([*unwritten, record], traceparent=traceparent)
         await asyncio.gather(*self.appends)
 
     async def keep(self) -> None:
@@ -159,7 +162,8 @@ class RowPort:
             async with asyncio.TaskGroup() as group:
                 asked = [group.create_task(port.ask(q.name, q.task, step / q.part)) for q in rule.questions(task, candidates)]
             replies = tuple(question.result() for question in asked)
-            merged = await self.shop.merger.merge(MergeWork(rule=rule.entry(), candidates=tuple(candidates), replies=replies))
+            work = MergeWork(rule=rule.entry(), candidates=tuple(candidates), replies=replies, traceparent=span.traceparent)
+            merged = await self.shop.merger.merge(work)
             span.settled(merged)
             return merged
 

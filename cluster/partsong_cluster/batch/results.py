@@ -83,6 +83,10 @@ class Results(Protocol):
         """Have the file here under this name: the old one or all of the new for whoever looks."""
         ...
 
+    def drop(self, name: str) -> None:
+        """Delete the file of this name, if it is here."""
+        ...
+
 
 class LocalResults:
     """A folder of this machine; made by whoever claims it."""
@@ -122,7 +126,12 @@ class LocalResults:
     def put(self, name: str, source: Path) -> None:
         """See Results.put."""
         if source != self._folder / name:
+            (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
             replace_file(self._folder / name, source.read_bytes())
+
+    def drop(self, name: str) -> None:
+        """See Results.drop."""
+        (self._folder / name).unlink(missing_ok=True)
 
 
 class _LineFile:

@@ -105,7 +105,15 @@ class Session:
 
     async def add(self, path: Path) -> None:
         """Put a file of the run's folder among the results."""
-        await self.attempts.make(self._put, path)
+        await self.put(path.name, path)
+
+    async def put(self, name: str, path: Path) -> None:
+        """Put a file among the results under this name."""
+        await self.attempts.make(self._put, name, path)
+
+    async def drop(self, name: str) -> None:
+        """Delete the file of this name from the results."""
+        await self.attempts.make(self._drop, name)
 
     @cached_property
     def results(self) -> Results:
@@ -153,9 +161,13 @@ class Session:
         await self.add(self.order.folder / SUMMARY)
         return content
 
-    def _put(self, path: Path) -> None:
+    def _put(self, name: str, path: Path) -> None:
         with self.results.errors():
-            self.results.put(path.name, path)
+            self.results.put(name, path)
+
+    def _drop(self, name: str) -> None:
+        with self.results.errors():
+            self.results.drop(name)
 
     def _put_parquet(self) -> None:
         from partsong_cluster.batch.parquet_output import write_parquet

@@ -12,10 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from partsong.errors import RunError
+from partsong.telemetry.tree import GATHERED
 from partsong_cluster.batch.attempts import Attempts
 from partsong_cluster.batch.progress import progress_on
 from partsong_cluster.batch.remote_errors import remote_errors
 from partsong_cluster.batch.remote_options import remote_options
+from partsong_cluster.batch.remote_results import gathered
 from partsong_cluster.batch.stop import Stop
 from partsong_cluster.cli.exit_codes import ExitCode
 from partsong_cluster.cli.show_run import summary_shown
@@ -220,15 +222,19 @@ _FILES = ("output.jsonl", "errors.jsonl", "output.parquet", "summary.json", "rep
 def _downloaded(url: str, folder: Path) -> list[Path]:
     import fsspec
 
-    written = []
     with remote_errors(url):
         fs, place = fsspec.core.url_to_fs(url, **remote_options(url))
         fs.invalidate_cache()
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in _FILES:
-            if fs.exists(f"{place}/{name}"):
-                draft = folder / f".{name}.part"
-                fs.get_file(f"{place}/{name}", str(draft))
-                draft.replace(folder / name)
-                written.append(folder / name)
+        there = [f"{place}/{name}" for name in _FILES if fs.exists(f"{place}/{name}")]
+        written = [_fetched(fs, path, folder) for path in there]
+        written += [_fetched(fs, path, folder / GATHERED) for path in gathered(fs, place)]
     return written
+
+
+def _fetched(fs: Any, path: str, folder: Path) -> Path:
+    """Return the file in the folder, which has all of it or none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = path.rpartition("/")[2]
+    draft = folder / f".{name}.part"
+    fs.get_file(path, str(draft))
+    return draft.replace(folder / name)

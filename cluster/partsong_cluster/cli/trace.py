@@ -55,13 +55,17 @@ def _trace_id(run: Path, row: str) -> str | None:
 def drawn(found: RowTrace, bar_cells: int = _BAR_CELLS) -> Group:
     """Return the tree for the terminal."""
     table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+    on_several = len(found.nodes) > 1
     table.add_column("span", no_wrap=True, overflow="ellipsis", ratio=3)
+    if on_several:
+        table.add_column("node", no_wrap=True, overflow="ellipsis")
     table.add_column("", no_wrap=True, width=bar_cells)
     table.add_column("took", justify="right", no_wrap=True)
     table.add_column("", overflow="fold", ratio=3)
     for root in found.roots:
         for name, node in _branches(root):
-            table.add_row(name, _bar(node, found.duration_s, bar_cells), _took(node.duration_s), _facts(node))
+            where = [Text(plain(node.node), "dim")] if on_several else []
+            table.add_row(name, *where, _bar(node, found.duration_s, bar_cells), _took(node.duration_s), _facts(node))
     return Group(_headline(found), table)
 
 
@@ -72,6 +76,8 @@ def _headline(found: RowTrace) -> Text:
     if found.earlier_traces:
         facts.append(f"{found.earlier_traces} earlier, of an interrupted run")
     line = Text.assemble((plain(name), "bold"), ("  " + " · ".join(facts), "dim"))
+    if found.is_torn:
+        line.append("\nspans between these are missing: lost with their process, or not sent yet", "yellow")
     for service, skew_s in found.skews.items():
         off = f"{_took(abs(skew_s))} {'behind' if skew_s > 0 else 'ahead'}"
         line.append(f"\nclocks differ: {plain(service)}'s is at least {off}; its times are as it told them", "yellow")

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from partsong_cluster.engines import ray_engine
 from partsong_cluster.jobs.events import ended, failed
 from partsong_cluster.jobs.order import JobOrder
 from partsong_cluster.jobs.telling import Telling
+from partsong_cluster.jobs.traces import Gathering, Place, keep_putting
 from partsong_cluster.report import write_run_report
 
 __all__ = ["JobActor", "_JobActor"]
@@ -48,6 +49,7 @@ class _JobActor:
         self._telling = Telling()
         self._stop = Stop()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._gathering: Gathering | None = None
         self._beside = set(self._order.tenancy.runs_before)
         threading.Thread(target=self._live, name="partsong-job", daemon=True).start()
 
@@ -58,6 +60,12 @@ class _JobActor:
             after = 0
         number, events = await asyncio.to_thread(self._telling.news, after, within_s)
         return self._life, number, [event.written() for event in events]
+
+    @ray.method
+    async def spans(self, packed: bytes) -> bool:
+        """Take spans of the run's rows; return False where nobody gathers them."""
+        gathering = self._gathering
+        return gathering is not None and await asyncio.to_thread(gathering.take, packed)
 
     @ray.method
     async def stop(self, at_once: bool) -> None:
@@ -106,7 +114,8 @@ class _JobActor:
                 session = Session(
                     self._order.session(Path(scratch)), loaded, lambda: self._engine(loaded, Path(scratch)), self._telling, self._stop
                 )
-                summary = await session.work()
+                async with self._gathered(loaded, Path(scratch), session):
+                    summary = await session.work()
                 await session.add(await asyncio.to_thread(write_run_report, Path(scratch)))
             self._telling.end(ended(summary, code_of_summary(summary)))
         except PartsongError as error:
@@ -122,6 +131,22 @@ class _JobActor:
                 secrets_of({name: spec}, os.environ, loaded.folder, loaded.allowed)
             except MeshError as error:
                 self._telling.say(f"On node {socket.gethostname()}: {error.problems[0].what}; workers of {name} cannot start here.")
+
+    @asynccontextmanager
+    async def _gathered(self, loaded: LoadedMesh, scratch: Path, session: Session) -> AsyncIterator[None]:
+        """Gather the rows' spans among the results, if the mesh has traces in files."""
+        telemetry = loaded.mesh.telemetry
+        if telemetry.file is None:
+            yield
+            return
+        gathering = self._gathering = Gathering(scratch, telemetry.rotate, lambda notice: self._telling.say(f"{notice}."))
+        over = asyncio.Event()
+        putting = asyncio.create_task(keep_putting(gathering, Place(session.put, session.drop, alive_nodes), over))
+        try:
+            yield
+        finally:
+            over.set()
+            await putting
 
     @asynccontextmanager
     async def _engine(self, loaded: LoadedMesh, scratch: Path) -> AsyncIterator[RayEngine]:
@@ -162,6 +187,11 @@ class _JobActor:
                 self._telling.say(f"Tenant {self._order.tenancy.name} has spent its ${budget_usd:,.2f} of today (UTC): the run stops.")
                 self._stop.ask(Outcome.BUDGET)
             await asyncio.sleep(_BUDGET_EVERY_S)
+
+
+async def alive_nodes() -> Collection[str]:
+    """Return the ids of the cluster's nodes that are alive."""
+    return [node["NodeID"] for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
 
 
 JobActor = ray.remote(_JobActor)

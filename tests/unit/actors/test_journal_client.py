@@ -58,9 +58,9 @@ class Fencing:
 
     async def _append(self, packed: bytes) -> list[FencedError | None]:
         appends = msgpack.unpackb(packed)
-        self.messages.append([([tuple(epoch) for epoch in under], len(records)) for under, records in appends])
-        self.rows += [record[1] for _, records in appends for record in records]
-        return [FencedError("fenced", "over") if any(number == 1 for _, number in under) else None for under, _ in appends]
+        self.messages.append([([tuple(epoch) for epoch in under], len(records)) for under, records, _ in appends])
+        self.rows += [record[1] for _, records, _ in appends for record in records]
+        return [FencedError("fenced", "over") if any(number == 1 for _, number in under) else None for under, *_ in appends]
 
 
 async def test_appends_of_several_epochs_share_a_message_and_are_refused_apart():
