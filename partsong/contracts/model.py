@@ -215,6 +215,8 @@ class ModelSpec(Frozen):
     """Reserved by Ray for each worker."""
     scale: Scale = Scale()
     """When workers are started and let go."""
+    generation: NonNegativeInt = 0
+    """Counted up, it has a lasting system replace its workers one by one, though nothing else has changed: for a key's new content."""
 
 
 NOT_THE_ANSWER = frozenset(
@@ -236,6 +238,7 @@ NOT_THE_ANSWER = frozenset(
         "limits",
         "resources",
         "scale",
+        "generation",
         "api_key",
     }
 )

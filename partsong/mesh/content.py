@@ -10,6 +10,7 @@ from typing import Any
 from partsong.adapters.beside import lies_within
 from partsong.contracts import NOT_THE_ANSWER
 from partsong.mesh.schema import Mesh
+from partsong.mesh.secrets import model_secret
 
 __all__ = ["content_hash", "named_files"]
 
@@ -21,9 +22,8 @@ _IMPORT_PATH = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
 
 def content_hash(mesh: Mesh, folder: Path) -> str:
     """Return 32 hexadecimal digits; prompts count by their text, files that models and plans name by their bytes."""
-    shown = _shown(mesh)
-    digest = hashlib.blake2b(json.dumps(shown).encode(), digest_size=16)
-    for path in sorted(set(_named_files(shown, folder))):
+    digest = hashlib.blake2b(json.dumps(_shown(mesh)).encode(), digest_size=16)
+    for path in named_files(mesh, folder):
         digest.update(json.dumps(str(path.relative_to(folder))).encode())
         digest.update(_digest(path))
     return digest.hexdigest()
@@ -31,7 +31,7 @@ def content_hash(mesh: Mesh, folder: Path) -> str:
 
 def named_files(mesh: Mesh, folder: Path) -> Sequence[Path]:
     """Return the files beside the mesh file that answers depend on; a file of a key is none of them."""
-    return sorted(set(_named_files(_shown(mesh), folder)))
+    return sorted(set(_named_files(_shown(mesh), folder)) - set(_key_files(mesh, folder)))
 
 
 def _shown(mesh: Mesh) -> Any:
@@ -49,6 +49,11 @@ def _named_files(shown: Any, folder: Path) -> Iterator[Path]:
         names = [text] if module is None else [f"{module[1].replace('.', '/')}.py", f"{module[1].replace('.', '/')}/__init__.py"]
         paths = [folder / name for name in names if _is_short_path(name)]
         yield from (path for path in paths if path.is_file() and lies_within(path, folder))
+
+
+def _key_files(mesh: Mesh, folder: Path) -> Iterator[Path]:
+    """Yield the files of keys: one of the name that another string happens to be (`openai`) is no file that answers depend on."""
+    yield from (folder / ref.file for spec in mesh.models.values() if (ref := model_secret(spec)) is not None and ref.file is not None)
 
 
 def _strings(shown: Any) -> Iterator[str]:

@@ -22,7 +22,7 @@ class AnthropicServer(Provider):
 
     def read(self, request: Request) -> Asked:
         given = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
-        if given != self.key:
+        if not self.admits(given):
             raise Refused(f"invalid x-api-key {given}", 401)
         if request.path != "/v1/messages":
             raise Refused("Not found", 404)

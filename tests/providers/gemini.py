@@ -30,7 +30,7 @@ class GeminiServer(Provider):
 
     def read(self, request: Request) -> Asked:
         given = request.headers.get("x-goog-api-key")
-        if given != self.key:
+        if not self.admits(given):
             raise Refused(f"API key not valid: {given}. Please pass a valid API key.", 400, "API_KEY_INVALID")
         call = _CALL.fullmatch(request.path)
         if call is None:

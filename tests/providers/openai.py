@@ -21,7 +21,7 @@ class OpenAIServer(Provider):
 
     def read(self, request: Request) -> Asked:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if given != self.key:
+        if not self.admits(given):
             raise Refused(f"Incorrect API key provided: {given}.", 401, "invalid_api_key")
         if request.path != "/v1/chat/completions":
             raise Refused(f"Invalid URL ({request.method} {request.path})", 404)

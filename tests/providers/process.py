@@ -36,11 +36,15 @@ class RunningServer:
         Fault(kind, **fields)
         self._control("_faults", {"kind": kind, **fields})
 
+    def admit(self, *keys: str) -> None:
+        """Admit these keys and no others."""
+        self._control("_keys", list(keys))
+
     def reset(self) -> None:
         """Forget all counts and all faults."""
         self._control("_reset", {})
 
-    def _control(self, path: str, fields: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _control(self, path: str, fields: dict[str, Any] | list[str] | None = None) -> dict[str, Any]:
         body = None if fields is None else json.dumps(fields).encode()
         with urlopen(Request(f"http://{urlsplit(self.url).netloc}/{path}", body), timeout=30) as response:
             answer: dict[str, Any] = json.load(response)

@@ -57,7 +57,8 @@ class Provider(ABC):
         self, reply: Replies = fitting, *, key: str = "test-key", latency_s: float = 0.0, pace_s: float = 0.0, capacity: float = inf
     ):
         self.reply = reply
-        self.key = key
+        self.keys = {key}
+        """Keys that are admitted."""
         self.latency_s = latency_s
         self.pace_s = pace_s
         """Seconds between two events of a stream."""
@@ -67,6 +68,8 @@ class Provider(ABC):
         """Good requests by prompt, answered or not."""
         self.abandoned: Counter[str] = Counter()
         """Requests whose client left before it had the whole answer, by prompt."""
+        self.came_with: Counter[str] = Counter()
+        """Requests by the key that they came with, those that were refused included."""
         self.requests: deque[Request] = deque(maxlen=256)
         self.arrivals: deque[Arrival] = deque(maxlen=100_000)
         self.connections = 0
@@ -99,6 +102,11 @@ class Provider(ABC):
     @abstractmethod
     def without_choices(self, body: dict[str, Any]) -> dict[str, Any] | None:
         """Return the same body or event with nothing said in it; None if there is nothing else in it."""
+
+    def admits(self, key: str) -> bool:
+        """Count the request for its key; return whether it is admitted."""
+        self.came_with[key] += 1
+        return key in self.keys
 
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         loop = asyncio.get_running_loop()
@@ -158,6 +166,7 @@ class Provider(ABC):
             "connections": self.connections,
             "in_flight": self.in_flight,
             "most_in_flight": self.most_in_flight,
+            "came_with": self.came_with,
         }
         return counted if summary else counted | {"calls": self.calls, "abandoned": self.abandoned}
 
@@ -166,6 +175,7 @@ class Provider(ABC):
         self._faults.clear()
         self.calls.clear()
         self.abandoned.clear()
+        self.came_with.clear()
         self.requests.clear()
         self.arrivals.clear()
         self.connections = len(self._open)
@@ -283,11 +293,16 @@ class Provider(ABC):
                 exchange.send(Response.of({"arrivals": [astuple(arrival) for arrival in self.arrivals]}))
             case "POST", "/_faults":
                 exchange.send(self._told(request))
+            case "POST", "/_keys":
+                self.keys = set(json.loads(request.body))
+                exchange.send(Response.of(self.stats(summary=True)))
             case "POST", "/_reset":
                 self.reset()
                 exchange.send(Response.of(self.stats()))
             case _:
-                exchange.send(Response.of({"error": "there are GET /_stats, GET /_arrivals, POST /_faults and POST /_reset"}, 404))
+                exchange.send(
+                    Response.of({"error": "there are GET /_stats, GET /_arrivals, POST /_faults, POST /_keys and POST /_reset"}, 404)
+                )
 
     def _told(self, request: Request) -> Response:
         try:

@@ -43,7 +43,7 @@ def system_spec(deploy: Deploy) -> SystemSpec:
 def _placed(spec: ModelSpec, pool: Pool, defaults: Pool) -> ModelSpec:
     """Return the model as its pool says, else the defaults, else the mesh."""
     said: dict[str, Any] = {}
-    for name in ("workers", "concurrency", "scale"):
+    for name in ("workers", "concurrency", "scale", "generation"):
         value = getattr(pool, name) if getattr(pool, name) is not None else getattr(defaults, name)
         if value is not None:
             said[name] = value

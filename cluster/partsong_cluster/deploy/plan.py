@@ -14,7 +14,7 @@ __all__ = ["Plan", "Step", "planned"]
 Sign = Literal["+", "-", "~", "!"]
 """What is added, taken away, changed while it works, changed by ending the system and beginning it anew."""
 
-_REPLACES = frozenset({"resources", "concurrency", "timeout", "connect_timeout", "stall_timeout", "reply_cap", "api_key"})
+_REPLACES = frozenset({"resources", "concurrency", "timeout", "connect_timeout", "stall_timeout", "reply_cap", "api_key", "generation"})
 """Fields of a model that its workers are made with, beside those that answers depend on."""
 _ONE_BY_ONE = "its workers are replaced one by one, when their calls are finished"
 _ANSWERS = ("plans", "routes", "fallbacks")

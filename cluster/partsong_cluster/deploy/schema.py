@@ -100,6 +100,8 @@ class Pool(Frozen):
     """Labels that a worker's node must have, as Ray's label selectors write them: `zone: in(a, b)`, `spot: "!true"`."""
     scale: Scale | None = None
     """When workers are started and let go."""
+    generation: NonNegativeInt | None = None
+    """Counted up, it has the workers replaced one by one, though nothing else has changed: for a key whose file has other content."""
 
 
 class Actors(Frozen):

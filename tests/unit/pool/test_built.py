@@ -24,6 +24,8 @@ def test_a_worker_stays_when_what_others_heed_changes(change):
     assert built_from(MINI.model_copy(update=change)) == built_from(MINI)
 
 
-@pytest.mark.parametrize("change", [{"model": "other"}, {"concurrency": 7}, {"resources": Resources(gpu=1)}, {"timeout": 7.0}])
+@pytest.mark.parametrize(
+    "change", [{"model": "other"}, {"concurrency": 7}, {"resources": Resources(gpu=1)}, {"timeout": 7.0}, {"generation": 1}]
+)
 def test_a_worker_is_replaced_when_its_own_entry_changes(change):
     assert built_from(MINI.model_copy(update=change)) != built_from(MINI)

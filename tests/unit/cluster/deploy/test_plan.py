@@ -63,6 +63,21 @@ def test_what_a_worker_is_made_with_is_changed_by_another_worker(changed):
     assert not plan.restarts
 
 
+@pytest.mark.parametrize(
+    ("deploy", "mesh"),
+    [
+        (DEPLOY.replace("workers:", "generation: 1, workers:"), MESH),
+        (DEPLOY, MESH.replace("model: m}", "model: m, api_key: {file: openai-2}}")),
+    ],
+)
+def test_another_key_is_read_by_workers_that_take_the_place_of_those_there_are(changed, deploy, mesh, tmp_path):
+    (tmp_path / "openai-2").write_text("k")
+    plan = changed(deploy, mesh)
+    assert plan.steps
+    assert all(step.what == "pool cheap" and "one by one" in step.note for step in plan.steps)
+    assert not plan.restarts
+
+
 def test_limits_of_the_mesh_hold_at_once(changed):
     plan = changed(mesh=MESH.replace("60", "90"))
     assert steps(plan) == [("~", "pool dear", "limits.requests_per_minute", 60, 90)]
