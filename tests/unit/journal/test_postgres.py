@@ -208,6 +208,30 @@ def test_a_claim_waits_for_what_is_being_appended_under_the_epoch_before(postgre
             old.append([call_record(2)], [epoch])
 
 
+def test_a_password_is_changed_under_a_store_at_work_which_reads_its_file_anew(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url, passwords = postgres.database(), tmp_path / "pgpass"
+    name = url.rpartition("/")[2]
+
+    def is_now(password: str) -> None:
+        passwords.touch(0o600)
+        passwords.write_text(f"*:*:*:writer_{name}:{password}\n")
+        postgres.sql(url, f"alter role writer_{name} password '{password}'")
+
+    postgres.sql(url, f"create role writer_{name} login; alter database {name} owner to writer_{name}")
+    is_now("first")
+    monkeypatch.delenv("PGPASSWORD")
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    with closing(PostgresStore.open(url.replace("partsong@", f"writer_{name}@"))) as store:
+        store.append([row_record(1)])
+        is_now("second")
+        store.append([row_record(2)])
+        postgres.sql(url, f"select pg_terminate_backend(pid) from pg_stat_activity where usename = 'writer_{name}'")
+        store.append([row_record(3)])
+        assert [row.row for _, row in store.rows("run", 0, 10)] == [1, 2, 3]
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
 def test_a_restart_of_the_server_is_not_noticed_by_who_asks_afterwards(how: signal.Signals, postgres: Postgres) -> None:
     url = postgres.database()
