@@ -22,7 +22,8 @@ class TelemetrySpec(Frozen):
     file: str | None = None
     """File of spans and metrics as JSON lines (`traces.jsonl`), in the run's folder unless absolute.
 
-    Every process writes its own beside that name (`traces-worker-4711.jsonl`).
+    Every process writes its own beside that name (`traces-worker-4711.jsonl`; over Ray `traces-HOST-worker-4711.jsonl`). Of a job of a
+    cluster all spans are gathered in `traces/` beside the output, within `rotate`.
     """
     rotate: Rotation = Rotation()
     """When a trace file is put aside and how many are kept."""

@@ -46,9 +46,14 @@ One trace a row.
 | `row` | coordinator | Everything until its record is durable. |
 | `plan NAME` | coordinator | A plan of the mesh file at work. |
 | `merge RULE` | coordinator | Candidates becoming one answer, the judge's or writer's calls beneath. |
+| `synthesize` | synthesizer | The merge itself; Ray engine only. |
 | `call MODEL` | coordinator | A model call as the plan sees it: waiting for a permit, attempts, waits between them, fallbacks. |
 | `chat MODEL` | worker | One attempt at the provider. Kind `client`. |
 | `journal` | coordinator | Waiting until all records of the row are durable. |
+| `append` | journal | The transaction that had the row's record, with those of rows beside it; Ray engine only. |
+
+Each says of its process: `service.name` (the part), `service.instance.id`, `host.name`, over Ray `partsong.node.id`, Ray's id of the node.
+Over Ray a row's trace id begins with its run.
 
 ## Attributes
 """

@@ -27,6 +27,7 @@ models:
 plans:
   chain: {{pipeline: [{{ask: mini}}, {{ask: mini, name: again, prompt: "Once more: {{{{ previous }}}}"}}]}}
 store: {{url: "{store}?password_env=STORE_PASSWORD"}}
+telemetry: {{file: traces.jsonl}}
 """
 
 
@@ -142,7 +143,10 @@ def test_a_job_is_followed_to_its_end_and_its_results_are_fetched(site: Site):
     assert site.ids("first") == expected(120)
     assert site.server.stats(summary=True)["total"] == 240
     fetched = site.partsong("jobs", "results", "first", "-o", "got")
-    assert {Path(line).name for line in fetched.stdout.split()} == {"output.jsonl", "errors.jsonl", "summary.json", "report.html"}
+    files = {Path(line).parent.name if "traces" in line else Path(line).name for line in fetched.stdout.split()}
+    assert files == {"output.jsonl", "errors.jsonl", "summary.json", "report.html", "traces"}
+    traced = json.loads(site.partsong("trace", "got", "q7", "--json").stdout)
+    assert (traced["trace_id"][:12], [root["name"] for root in traced["roots"]]) == (run, ["submit"])
     assert json.loads((site.folder / "got" / "summary.json").read_text())["rows"]["answered"] == 120
     listed = json.loads(site.partsong("jobs", "ls", "--json").stdout)
     assert [(job["name"], job["state"]) for job in listed if job["run"] == run] == [("first", "complete")]

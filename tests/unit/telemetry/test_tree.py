@@ -57,7 +57,7 @@ def test_spans_of_several_processes_make_one_tree(folder: Path) -> None:
     assert outline(found) == ["row", "  plan faq", "    call mini", "      chat mini", "      chat mini", "  journal"]
     assert (found.custom_id, found.row, found.earlier_traces) == ("first", 0, 0)
     [row] = found.roots
-    assert (row.start_s, row.duration_s) == (0.0, found.duration_s)
+    assert (row.start_s, row.duration_s) == (0.0, pytest.approx(found.duration_s, abs=0.01))
     assert {node.service for _, node in found.walk()} == {"coordinator", "worker-mini"}
 
 
@@ -205,3 +205,54 @@ def test_a_clock_that_is_off_is_told_and_nothing_is_shifted(folder: Path, consol
 
 def test_clocks_that_agree_are_not_spoken_of(folder: Path) -> None:
     assert read_trace(folder, "first").skews == {}
+
+
+def on_nodes(folder: Path, *places: tuple[str, str, str]) -> None:
+    """Have a row go down through parts on nodes: each a service, its host and its node's id."""
+    parts = [
+        Telemetry.start(TelemetrySpec(file="traces.jsonl"), service, folder / "traces", about={"host.name": host, "partsong.node.id": node})
+        for service, host, node in places
+    ]
+    above: str | None = None
+    for part in parts:
+        with part.span("row", above, {"partsong.custom_id": "a"}) as span:
+            above = span.traceparent
+    for part in parts:
+        part.close()
+
+
+def test_spans_that_a_job_gathered_tell_their_nodes(tmp_path: Path, console: Console) -> None:
+    on_nodes(tmp_path, ("driver", "head", "1" * 56), ("coordinator-0", "north", "2" * 56), ("worker-mini", "south", "3" * 56))
+    found = read_trace(tmp_path, "a")
+    assert found.nodes == ["head", "north", "south"]
+    console.print(drawn(found))
+    assert "south" in console.export_text()
+
+
+def test_nodes_of_one_host_name_are_told_apart(tmp_path: Path) -> None:
+    on_nodes(tmp_path, ("driver", "head", "1" * 56), ("coordinator-0", "pod", "2" * 56), ("worker-mini", "pod", "3" * 56))
+    assert read_trace(tmp_path, "a").nodes == ["head", "pod/222222", "pod/333333"]
+
+
+def test_a_tree_that_lacks_spans_says_so(tmp_path: Path, console: Console) -> None:
+    on_nodes(tmp_path, ("driver", "head", "1"), ("coordinator-0", "north", "2"), ("worker-mini", "south", "3"))
+    next((tmp_path / "traces").glob("traces-coordinator_0-*")).unlink()
+    found = read_trace(tmp_path, "a")
+    assert found.is_torn
+    console.print(drawn(found))
+    assert "missing" in console.export_text()
+
+
+def test_the_clock_that_is_off_is_its_nodes(tmp_path: Path, console: Console) -> None:
+    on_nodes(tmp_path, ("driver", "head", "1"), ("worker-nano", "north", "2"), ("worker-mini", "south", "3"))
+    for path in (tmp_path / "traces").glob("traces-*"):
+        text = path.read_text()
+        if '"south"' in text:
+            span = json.loads(text)["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+            for key in ("startTimeUnixNano", "endTimeUnixNano"):
+                text = text.replace(span[key], str(int(span[key]) - 3_000_000_000))
+            path.write_text(text)
+    found = read_trace(tmp_path, "a")
+    assert found.skews == {"south": pytest.approx(3.0, abs=0.5)}
+    console.print(drawn(found))
+    assert "south's is at least 3.00 s behind" in console.export_text()
