@@ -294,12 +294,16 @@ async def test_python_code_is_refused_where_it_is_off(opened, system):
     assert refused.value.code == "python-off"
 
 
+def beside(system: SystemSpec, name: str) -> SystemSpec:
+    """Return a system that has room beside the one of most tests."""
+    return system.model_copy(update={"name": name, "coordinators": 1, "placed": {**system.placed, "coordinator": CONTROL}})
+
+
 async def test_a_store_that_can_never_be_opened_is_told_of_at_once(opened, system, folder, cluster):
     (folder / "foreign.db").write_bytes(b"no database, whatever it is. " * 40)
-    ended = system.model_copy(update={"name": "foreign"})
     try:
         with pytest.raises(StoreError) as refused:
-            async with asyncio.timeout(100), opened(ended, MESH.replace("lasting.db", "foreign.db")):
+            async with asyncio.timeout(100), opened(beside(system, "foreign"), MESH.replace("lasting.db", "foreign.db")):
                 pass
         assert refused.value.code == "store-not-a-database"
     finally:
@@ -307,8 +311,8 @@ async def test_a_store_that_can_never_be_opened_is_told_of_at_once(opened, syste
             await end_system("foreign")
 
 
-async def test_rows_under_way_are_finished_before_the_system_ends_and_no_others_are_begun(opened, system, folder, run):
-    async with opened(system.model_copy(update={"name": "ending"}), MESH.replace("lasting.db", "ending.db")) as engine:
+async def test_rows_under_way_are_finished_before_the_system_ends_and_no_others_are_begun(opened, system, run):
+    async with opened(beside(system, "ending"), MESH.replace("lasting.db", "ending.db")) as engine:
         assert await answers(engine, range(2), run) == 2
         under_way = asyncio.create_task(answers(engine, range(2, 6), run))
         await asyncio.sleep(0.2)
