@@ -22,6 +22,7 @@ import msgpack
 
 from partsong.errors import PartsongError, Problem, WireError
 from partsong.wire import Codec
+from partsong_actors.bulk import Bulk, Slots
 from partsong_actors.coalesce import Coalescer
 from partsong_actors.hearing import DEAF_AFTER_S, Hearing
 from partsong_actors.memory_watch import end_if_without_memory
@@ -54,8 +55,11 @@ class OverdueError(Exception):
 class Correspondent(Protocol):
     """The one method of an actor that owns a mailbox, as a remote call."""
 
-    def exchange(self, caller: str, envelope: bytes) -> Awaitable[bytes]:
-        """Take requests and give finished replies; without requests, give them as soon as there are any, none after `WAITS_S`."""
+    def exchange(self, caller: str, envelope: bytes, bulk: Bulk = ()) -> Awaitable[bytes]:
+        """Take requests and give finished replies; without requests, give them as soon as there are any, none after `WAITS_S`.
+
+        `bulk` is what does not lie in the envelope.
+        """
         ...
 
 
@@ -84,12 +88,14 @@ class Link(Generic[In, Out]):
         *,
         turned: Callable[[], None] = _nobody,
         deaf_after_s: float = DEAF_AFTER_S,
+        apart: Callable[[In], tuple[In, Slots]] = lambda item: (item, ()),
     ) -> None:
-        """`turned` is called when the actor has become deaf or hears again."""
+        """`turned` is called when the actor has become deaf or hears again; `apart` takes out of a request what travels beside it."""
         self._hearing = Hearing(turned, self._give_up_overdue, deaf_after_s)
         self._actor = actor
         self._requests = requests
         self._replies = replies
+        self._apart = apart
         self._caller = uuid.uuid4().hex
         self._ids = itertools.count(1)
         self._pending: dict[int, _Request[Out]] = {}
@@ -154,8 +160,10 @@ class Link(Generic[In, Out]):
         caller = self._caller
         self._quiet.clear()
         try:
-            envelope = _pack(numbers, cancelled, self._requests.pack(items))
-            self._settle(await self._hearing.of(self._actor.exchange(caller, envelope)))
+            light = [self._apart(item) for item in items]
+            bulk = [(number, slots) for number, (_, slots) in zip(numbers, light, strict=True) if slots]
+            envelope = _pack(numbers, cancelled, self._requests.pack([item for item, _ in light]))
+            self._settle(await self._hearing.of(self._actor.exchange(caller, envelope, bulk)))
         except Exception as error:  # noqa: BLE001  whatever it was, what was sent is lost; each sender hears of it
             self._lose(caller, error)
         finally:
@@ -208,8 +216,16 @@ class Link(Generic[In, Out]):
 class Mailbox(Generic[In, Out]):
     """The actor's end: one task a request, replies kept until they are collected."""
 
-    def __init__(self, handle: Callable[[In], Awaitable[Out]], requests: Codec[In], replies: Codec[Out]) -> None:
+    def __init__(
+        self,
+        handle: Callable[[In], Awaitable[Out]],
+        requests: Codec[In],
+        replies: Codec[Out],
+        bulky: Callable[[In, Slots], Awaitable[Out]] | None = None,
+    ) -> None:
+        """`bulky` is called in place of `handle` for a request that something travelled beside."""
         self._handle = handle
+        self._bulky = bulky
         self._requests = requests
         self._replies = replies
         self._boxes: dict[str, _Box[Out]] = {}
@@ -240,24 +256,25 @@ class Mailbox(Generic[In, Out]):
         for task in self._tasks.values():
             task.cancel()
 
-    async def exchange(self, caller: str, envelope: bytes) -> bytes:
+    async def exchange(self, caller: str, envelope: bytes, bulk: Bulk = ()) -> bytes:
         """Begin the requests in the envelope, stop what it cancels; return finished replies, waiting for one if it brings nothing."""
         box = self._box(caller)
         numbers, cancelled, body = _unpack(envelope)
         if not numbers and not cancelled:
             with box.visited():
                 await box.filled()
+        beside = dict(bulk)
         for number, item in zip(numbers, self._requests.unpack(body), strict=True):
-            self._tasks[caller, number] = asyncio.create_task(self._work(caller, number, item))
+            self._tasks[caller, number] = asyncio.create_task(self._work(caller, number, item, beside.get(number, ())))
         for number in cancelled:
             if task := self._tasks.get((caller, number)):
                 task.cancel()
         replies, faults = box.taken()
         return _pack([number for number, _ in replies], faults, self._replies.pack([reply for _, reply in replies]))
 
-    async def _work(self, caller: str, number: int, item: In) -> None:
+    async def _work(self, caller: str, number: int, item: In, slots: Slots) -> None:
         try:
-            outcome: Out | PartsongError = await self._handle(item)
+            outcome: Out | PartsongError = await (self._bulky(item, slots) if slots and self._bulky else self._handle(item))
         except PartsongError as error:
             outcome = error
         except Exception as error:  # noqa: BLE001  the outermost line of an actor: told to the one who asked, without the payload

@@ -19,6 +19,7 @@ from partsong.pool.waits import Waited
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.notices import Notices
+from partsong_actors.bulk import Lender
 from partsong_actors.coalesce import Coalescer
 from partsong_actors.membership import Membership, StalePoolsError
 from partsong_actors.news import Lease, PoolNews, Recruit, Wish
@@ -47,6 +48,7 @@ class PoolClient:
         self._membership: Membership[PoolNews] = Membership(self, self._hear)
         self._wishes: Coalescer[Wish, None] = Coalescer(self._send)
         self._links: dict[str, RemoteWorker] = {}
+        self._lender = Lender()
         self._workers: dict[str, list[RemoteWorker]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._node = ray.get_runtime_context().get_node_id()
@@ -210,7 +212,7 @@ class PoolClient:
     def _link(self, model: str, recruit: Recruit) -> RemoteWorker:
         key = recruit.key
         if key not in self._links:
-            self._links[key] = RemoteWorker(recruit.actor, lambda: self._turned(model, key))
+            self._links[key] = RemoteWorker(recruit.actor, lambda: self._turned(model, key), self._lender)
         self._links[key].near = recruit.node == self._node
         return self._links[key]
 

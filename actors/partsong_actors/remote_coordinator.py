@@ -11,6 +11,7 @@ from partsong.contracts import Row, RowOutcome
 from partsong.errors import EngineError, PartsongError
 from partsong.journal.away import passes
 from partsong_actors.again import BACK_WITHIN_S, own_error
+from partsong_actors.bulk import Bulk
 from partsong_actors.coordinator import OUTCOMES, ROWS, _CoordinatorActor
 from partsong_actors.hearing import DEAF_AFTER_S
 from partsong_actors.link import Link, LinkLostError
@@ -103,8 +104,8 @@ class RemoteCoordinator:
         """Let go of the rows that were given to it: others work them. When it hears again it is told to stop."""
         self._link.give_up()
 
-    def exchange(self, caller: str, envelope: bytes) -> Awaitable[bytes]:
-        """See Correspondent."""
+    def exchange(self, caller: str, envelope: bytes, bulk: Bulk = ()) -> Awaitable[bytes]:
+        """See Correspondent; rows are whole: they may outlive whoever gives them."""
         return self._actor.exchange.remote(caller, envelope)
 
     async def close(self) -> None:

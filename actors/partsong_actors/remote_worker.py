@@ -12,6 +12,7 @@ from ray.exceptions import RayError
 from partsong.contracts import Call, Completion, Failure, FailureCode
 from partsong.errors import EngineError, PartsongError
 from partsong_actors.again import again
+from partsong_actors.bulk import Bulk, Lender
 from partsong_actors.hearing import DEAF_AFTER_S
 from partsong_actors.link import Link, LinkLostError, OverdueError
 from partsong_actors.worker import CALLS, REPLIES, _ModelWorker
@@ -34,17 +35,24 @@ class RemoteWorker:
         self,
         actor: "ActorProxy[_ModelWorker]",
         changed: Callable[[], None],
+        lender: Lender,
         *,
         back_within_s: float = _BACK_WITHIN_S,
         deaf_after_s: float = DEAF_AFTER_S,
         slack_s: float = _SLACK_S,
     ) -> None:
-        """`changed` is called when the worker goes down or is up again; `back_within_s` is how long a call waits for that."""
+        """`changed` is called when the worker goes down or is up again; `back_within_s` is how long a call waits for that.
+
+        `lender` is shared by all workers that this process sends calls to.
+        """
         self._actor = actor
+        self._lender = lender
         self._changed = changed
         self._back_within_s = back_within_s
         self._slack_s = slack_s
-        self._link: Link[Call, Completion | Failure] = Link(self, CALLS, REPLIES, turned=self._turned, deaf_after_s=deaf_after_s)
+        self._link: Link[Call, Completion | Failure] = Link(
+            self, CALLS, REPLIES, turned=self._turned, deaf_after_s=deaf_after_s, apart=lender.apart
+        )
         self._return: asyncio.Task[None] | None = None
         self._waiting = 0
         self._up = asyncio.Event()
@@ -72,7 +80,7 @@ class RemoteWorker:
         if not self.up and not await self._is_back():
             return _lost(call, "no", f"the worker's process died or stands still, and is not back after {self._back_within_s:g} s")
         try:
-            return await self._link.request(call, call.timeout_s + self._slack_s)
+            reply = await self._link.request(call, call.timeout_s + self._slack_s)
         except LinkLostError as lost:
             self._down()
             if not lost.sent:
@@ -80,10 +88,13 @@ class RemoteWorker:
             return _lost(call, "maybe", "the worker's process died with the call in flight; the provider may have billed it")
         except OverdueError:
             return _overdue(call)
+        if isinstance(reply, Failure) and reply.code is FailureCode.WORKER_LOST:
+            self._lender.forget(call)
+        return reply
 
-    def exchange(self, caller: str, envelope: bytes) -> Awaitable[bytes]:
+    def exchange(self, caller: str, envelope: bytes, bulk: Bulk = ()) -> Awaitable[bytes]:
         """See Correspondent."""
-        return self._actor.exchange.remote(caller, envelope)
+        return self._actor.exchange.remote(caller, envelope, bulk)
 
     async def _is_back(self) -> bool:
         """Wait for the process, as long as such waiting is worth while; the row's own deadline is watched by who works it."""

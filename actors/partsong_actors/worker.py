@@ -4,13 +4,15 @@ import asyncio
 from dataclasses import dataclass
 
 import ray
+from ray.exceptions import RayError
 
-from partsong.contracts import Call, Completion, Failure
+from partsong.contracts import Call, Completion, Failure, FailureCode
 from partsong.contracts.messages import CompletedOrFailed
 from partsong.pool.built import built_from
 from partsong.telemetry.levels import REPLIES_WAITING
 from partsong.wire import Codec
 from partsong.work.memory import settle
+from partsong_actors.bulk import Bulk, Slots, whole
 from partsong_actors.core_dumps import no_core_dumps
 from partsong_actors.link import Mailbox
 from partsong_actors.memory_watch import end_if_without_memory, end_without_memory
@@ -47,7 +49,7 @@ class _ModelWorker:
         self._telemetry = setup.telemetry(mesh.telemetry, f"worker-{name}")
         self._worker = setup.worker(name, mesh, key, self._telemetry)
         self._opening: asyncio.Task[None] | None = None
-        self._mailbox = Mailbox(self._ask, CALLS, REPLIES)
+        self._mailbox = Mailbox(self._ask, CALLS, REPLIES, self._ask_with)
         self._telemetry.gauge(*REPLIES_WAITING, lambda: self._mailbox.waiting_replies)
         end_without_memory()
         settle()
@@ -64,9 +66,9 @@ class _ModelWorker:
         await asyncio.Event().wait()
 
     @ray.method
-    async def exchange(self, caller: str, envelope: bytes) -> bytes:
+    async def exchange(self, caller: str, envelope: bytes, bulk: Bulk) -> bytes:
         """See Mailbox.exchange."""
-        return await self._mailbox.exchange(caller, envelope)
+        return await self._mailbox.exchange(caller, envelope, bulk)
 
     @ray.method
     async def close(self) -> None:
@@ -78,6 +80,15 @@ class _ModelWorker:
         if self._opening is None:
             self._opening = asyncio.create_task(self._worker.open())
         await asyncio.shield(self._opening)
+
+    async def _ask_with(self, call: Call, slots: Slots) -> Completion | Failure:
+        try:
+            async with asyncio.timeout(call.timeout_s):
+                call = await whole(call, slots)
+        except (RayError, TimeoutError) as error:
+            message = f"the call's images or files did not come ({type(error).__name__})"
+            return Failure(code=FailureCode.WORKER_LOST, message=message, where=call.model, retryable=True, sent="no")
+        return await self._ask(call)
 
     async def _ask(self, call: Call) -> Completion | Failure:
         await self._opened()

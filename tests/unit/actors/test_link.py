@@ -22,12 +22,12 @@ class Actor:
         self.dead = False
         self.calls = 0
 
-    async def exchange(self, caller: str, envelope: bytes) -> bytes:
+    async def exchange(self, caller: str, envelope: bytes, bulk=()) -> bytes:
         self.calls += 1
         if self.dead:
             raise ActorUnavailableError("gone", b"\0" * 16)
         await asyncio.sleep(0.001)  # a round trip
-        return await self.mailbox.exchange(caller, envelope)
+        return await self.mailbox.exchange(caller, envelope, bulk)
 
 
 class Stalling(Actor):
@@ -39,10 +39,10 @@ class Stalling(Actor):
         super().__init__(handle)
         self.stalled = []
 
-    async def exchange(self, caller: str, envelope: bytes) -> bytes:
+    async def exchange(self, caller: str, envelope: bytes, bulk=()) -> bytes:
         self.calls += 1
         if not self.stalls:
-            return await self.mailbox.exchange(caller, envelope)
+            return await self.mailbox.exchange(caller, envelope, bulk)
         if self.calls == 1:
             return msgpack.packb(([], [], ANSWERS.pack([])))
         stalled = asyncio.get_running_loop().create_future()

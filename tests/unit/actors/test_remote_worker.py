@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 
+from partsong_actors.bulk import Lender
 from partsong_actors.link import Mailbox
 from partsong_actors.remote_worker import RemoteWorker
 from partsong_actors.worker import CALLS, REPLIES
@@ -28,9 +29,9 @@ class Process:
         await self.deaf.wait()
         return Completion(model="mini", text=call.task.text, timing=Timing(total_s=0.0))
 
-    async def _exchange(self, caller: str, envelope: bytes) -> bytes:
+    async def _exchange(self, caller: str, envelope: bytes, bulk=()) -> bytes:
         self._check()
-        exchanging = asyncio.ensure_future(self.mailbox.exchange(caller, envelope))
+        exchanging = asyncio.ensure_future(self.mailbox.exchange(caller, envelope, bulk))
         while self.still or not exchanging.done():
             await asyncio.sleep(0.01)
             self._check()
@@ -69,7 +70,7 @@ async def lost(process: Process, worker: RemoteWorker) -> Failure:
 async def test_a_call_in_flight_fails_in_a_way_that_may_be_tried_again_and_may_be_paid():
     changes, back = [], asyncio.Event()
     process = Process()
-    worker = RemoteWorker(process, lambda: (changes.append(worker.up), worker.up and back.set()))
+    worker = RemoteWorker(process, lambda: (changes.append(worker.up), worker.up and back.set()), Lender())
     failure = await lost(process, worker)
     assert (failure.code, failure.retryable, failure.sent) == (FailureCode.WORKER_LOST, True, "maybe")
     assert changes == [False]
@@ -80,7 +81,7 @@ async def test_a_call_in_flight_fails_in_a_way_that_may_be_tried_again_and_may_b
 
 async def test_a_later_call_waits_for_the_process_to_be_back():
     process = Process()
-    worker = RemoteWorker(process, lambda: None)
+    worker = RemoteWorker(process, lambda: None, Lender())
     await lost(process, worker)
     later = asyncio.create_task(worker.ask(call()))
     await asyncio.sleep(0.02)
@@ -91,7 +92,7 @@ async def test_a_later_call_waits_for_the_process_to_be_back():
 
 async def test_a_later_call_waits_for_a_dead_process_only_so_long():
     process = Process()
-    worker = RemoteWorker(process, lambda: None, back_within_s=0.05)
+    worker = RemoteWorker(process, lambda: None, Lender(), back_within_s=0.05)
     await lost(process, worker)
     failure = await worker.ask(call())
     assert isinstance(failure, Failure)
@@ -103,7 +104,7 @@ async def test_a_later_call_waits_for_a_dead_process_only_so_long():
 async def test_a_process_that_stands_still_is_not_up_and_what_it_was_asked_is_answered_when_it_goes_on():
     changes = []
     process = Process()
-    worker = RemoteWorker(process, lambda: changes.append(worker.up), deaf_after_s=0.05)
+    worker = RemoteWorker(process, lambda: changes.append(worker.up), Lender(), deaf_after_s=0.05)
     process.still = True
     asked = asyncio.create_task(worker.ask(call()))
     await until(lambda: not worker.up)
@@ -120,7 +121,7 @@ async def test_a_process_that_stands_still_is_not_up_and_what_it_was_asked_is_an
 
 async def test_a_call_that_is_overdue_at_a_process_that_stands_still_may_have_been_paid():
     process = Process()
-    worker = RemoteWorker(process, lambda: None, deaf_after_s=0.05, slack_s=0.0)
+    worker = RemoteWorker(process, lambda: None, Lender(), deaf_after_s=0.05, slack_s=0.0)
     process.still = True
     failure = await asyncio.wait_for(worker.ask(call(timeout_s=0.1)), 2)
     assert isinstance(failure, Failure)
@@ -131,7 +132,7 @@ async def test_a_call_that_is_overdue_at_a_process_that_stands_still_may_have_be
 
 async def test_a_call_at_a_process_that_runs_is_left_to_the_worker_s_own_clock():
     process = Process()
-    worker = RemoteWorker(process, lambda: None, slack_s=0.0)
+    worker = RemoteWorker(process, lambda: None, Lender(), slack_s=0.0)
     process.deaf.clear()
     asked = asyncio.create_task(worker.ask(call(timeout_s=0.01)))
     await asyncio.sleep(0.8)
@@ -142,7 +143,7 @@ async def test_a_call_at_a_process_that_runs_is_left_to_the_worker_s_own_clock()
 
 async def test_calls_do_not_pile_up_at_a_process_that_stands_still():
     process = Process()
-    worker = RemoteWorker(process, lambda: None, deaf_after_s=0.05, back_within_s=0.1)
+    worker = RemoteWorker(process, lambda: None, Lender(), deaf_after_s=0.05, back_within_s=0.1)
     process.still = True
     first = asyncio.create_task(worker.ask(call()))
     await until(lambda: not worker.up)
@@ -154,7 +155,7 @@ async def test_calls_do_not_pile_up_at_a_process_that_stands_still():
 
 async def test_a_call_that_was_never_sent_when_its_process_died_was_not_paid():
     process = Process()
-    worker = RemoteWorker(process, lambda: None)
+    worker = RemoteWorker(process, lambda: None, Lender())
     process.still = True
     sent = asyncio.create_task(worker.ask(call()))
     await asyncio.sleep(0.02)
