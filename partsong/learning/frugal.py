@@ -28,10 +28,10 @@ _PER_MODEL = 0.4
 """Right rows, over all, that one more model in the order must bring: shorter orders overfit less."""
 _COUNTED = 0.5
 """How much of an order's accuracy is counted in the search; the rest is what the posterior expects, which single rows sway less."""
-_MARGIN = 0.5
+_MARGIN = 0.25
 """Standard errors by which an order must pass the vote's accuracy on the rows it was chosen on, since it loses some of it on others."""
-_FORGIVEN = 0.6
-_MOST_FORGIVEN = 0.004
+_FORGIVEN = 1.0
+_MOST_FORGIVEN = 0.006
 """The best single model's own figure is the greatest of many and falls on other rows (the winner's curse): the aim is lowered by this many
 standard errors, and by no more than this. Between 8 % and 20 % of its price nothing more was gained on gsm by aiming higher."""
 _MANY = 2000
