@@ -10,7 +10,8 @@ from partsong_actors.remote_worker import RemoteWorker
 from partsong_actors.worker import CALLS, REPLIES
 from ray.exceptions import ActorUnavailableError
 
-from partsong.contracts import Call, Completion, Failure, FailureCode, Task, Timing
+from partsong.contracts import Call, Completion, Failure, FailureCode, Message, Task, Timing
+from partsong.contracts.task import ImagePart
 
 
 class Process:
@@ -166,3 +167,19 @@ async def test_a_call_that_was_never_sent_when_its_process_died_was_not_paid():
     assert [reply.sent for reply in replies] == ["maybe", "no"]
     process.dead = process.still = False
     await asyncio.sleep(0.2)
+
+
+async def test_large_bytes_that_did_not_come_are_put_anew_for_the_next_attempt():
+    process, puts = Process(), []
+    lost = Failure(code=FailureCode.WORKER_LOST, message="they are gone", where="mini", retryable=True, sent="no")
+    process.mailbox = Mailbox(process.complete, CALLS, REPLIES, lambda call, slots: given(lost))
+    worker = RemoteWorker(process, lambda: None, Lender(lambda data: puts.append(data) or len(puts)))
+    message = Message(role="user", parts=(ImagePart(data=bytes(300_000)),))
+    asked = call().model_copy(update={"task": Task(id="1", messages=(message,))})
+    assert [(await worker.ask(asked)).code for _ in range(2)] == [FailureCode.WORKER_LOST] * 2
+    assert len(puts) == 2
+    assert worker.up
+
+
+async def given(failure: Failure) -> Failure:
+    return failure
