@@ -56,7 +56,7 @@ def page() -> str:
 def _classes() -> Iterator[str]:
     found = set(_all_raised())
     for kind, title in _TITLES.items():
-        if own := sorted((one for one in found if one.kind == kind), key=lambda one: (one.code, one.what)):
+        if own := sorted((one for one in found if one.kind == kind), key=lambda one: (one.code, one.what, one.remedy)):
             yield f"### {kind}: {title}\n\n| code | what | what to do |\n| --- | --- | --- |"
             yield from (f"| `{one.code}` | {_cell(one.what)} | {_cell(one.remedy)} |" for one in own)
             yield ""
