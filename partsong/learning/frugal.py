@@ -16,9 +16,10 @@ from partsong.learning.folds import folds
 from partsong.learning.outcomes import Floats, Ints, Outcomes
 from partsong.learning.posterior import Ballots, Posterior, ballots, fit_posterior
 
-__all__ = ["Decision", "Frugal", "Goal", "Option", "at_every_level", "choose", "fit_frugal", "vote_accuracy"]
+__all__ = ["LEVELS", "Decision", "Frugal", "Goal", "Option", "at_every_level", "choose", "fit_frugal", "vote_accuracy"]
 
-_LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9, 0.92, 0.94, 0.955, 0.97, 0.98, 0.988, 0.994, 0.998)
+LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9, 0.92, 0.94, 0.955, 0.97, 0.98, 0.988, 0.994, 0.998)
+"""How sure one may have to be before one stops asking."""
 _TRADES = (0.5, 0.2, 0.08, 0.03, 0.012, 0.003)
 """Accuracy that the best single model's price must buy, from miserly to lavish."""
 _LONGEST = 7
@@ -225,7 +226,7 @@ def _at_levels(order: tuple[int, ...], walk: _Walk) -> list[Option]:
     """Follow an order with each level; accuracy is partly counted, partly expected."""
     rows = np.arange(len(walk.sure))
     found = []
-    for level in _LEVELS:
+    for level in LEVELS:
         at = walk.stops(level)
         accuracy = _COUNTED * walk.right[rows, at].mean() + (1 - _COUNTED) * walk.sure[rows, at].mean()
         found.append(Option(order, level, float(accuracy), float(walk.cost[rows, at].mean())))
@@ -299,7 +300,7 @@ def at_every_level(policy: Frugal, outcomes: Outcomes, p_right: Floats) -> tuple
     columns = [outcomes.models.index(m) for m in policy.posterior.models]
     walk = _table(outcomes, policy.posterior, p_right, columns).walk(policy.option.order)
     rows = np.arange(len(outcomes))
-    stops = [walk.stops(level) for level in sorted(_LEVELS, reverse=True)]
+    stops = [walk.stops(level) for level in sorted(LEVELS, reverse=True)]
     return np.stack([walk.right[rows, at] for at in stops], axis=1), np.stack([walk.cost[rows, at] for at in stops], axis=1)
 
 

@@ -34,6 +34,10 @@ class Outcomes:
     """US dollars of each call; a column of NaN is a model whose price is not known, and no policy may ask it."""
     kinds: tuple[str, ...] = ()
     """The task kind of each row (a subject, a skill), empty when unknown; seen in fitting only."""
+    latency_s: Floats | None = None
+    """Seconds of each call; NaN where not measured, None where none was."""
+    stated: Floats | None = None
+    """The confidence in [0, 1] that each model stated, or its mean token probability; NaN where it gave none, None where none did."""
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -65,6 +69,8 @@ class Outcomes:
             tuple(self.answers[i] for i in index),
             self.cost_usd[index],
             tuple(self.kinds[i] for i in index) if self.kinds else (),
+            None if self.latency_s is None else self.latency_s[index],
+            None if self.stated is None else self.stated[index],
         )
 
 
