@@ -6,6 +6,7 @@ provider call and grants nothing; one that the store refuses ends.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
 
@@ -16,6 +17,8 @@ from partsong.work.clock import Clock
 __all__ = ["Epochs", "Tenure", "Term"]
 
 TermState = Literal["held", "unconfirmed", "lost"]
+
+_log = logging.getLogger(__name__)
 
 
 class Epochs(Protocol):
@@ -152,6 +155,8 @@ class Tenure:
                 self._term.refused()
         except (StoreError, EngineError):
             pass  # the store, or the journal's process, is away: asked again
+        except Exception:  # noqa: BLE001  whatever it was, it confirms nothing; a holder that asks no more never hears that it is fenced
+            _log.exception("%s could not be confirmed; it is asked again", self._name)
         finally:
             asking.cancel()
             self._tell()

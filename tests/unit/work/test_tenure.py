@@ -15,11 +15,12 @@ TENURE_S = 10.0
 
 
 class Epochs:
-    """A store in this process; while it is `away` every question fails, while it is `silent` none is answered."""
+    """A store in this process; while it is `away` every question fails, with `fault`; while it is `silent` none is answered."""
 
     def __init__(self):
         self.numbers: dict[str, int] = {}
         self.away = self.silent = False
+        self.fault: Exception = StoreError("store-away", "no store")
 
     async def claim(self, name: str) -> Epoch:
         self.numbers[name] = self.numbers.get(name, 0) + 1
@@ -29,7 +30,7 @@ class Epochs:
         if self.silent:
             await asyncio.Event().wait()
         if self.away:
-            raise StoreError("store-away", "no store")
+            raise self.fault
         return self.numbers[epoch.name] == epoch.number
 
 
@@ -110,6 +111,19 @@ async def test_what_is_not_confirmed_any_more_is_held_until_its_time_is_up(held,
     assert held.tenure.held
     await held.time.pass_(3)
     assert held.tenure.state == "unconfirmed"
+
+
+@pytest.mark.parametrize(
+    "fault", [OSError("no route"), TimeoutError(), RuntimeError("no journal"), AttributeError("a mistake of ours")], ids=repr
+)
+async def test_whatever_breaks_a_question_it_is_asked_again(held, epochs, fault):
+    epochs.away, epochs.fault = True, fault
+    await held.time.pass_(20)
+    assert held.heard == ["held", "unconfirmed"]
+    await epochs.claim("coordinator-0")
+    epochs.away = False
+    await held.time.pass_(5)
+    assert held.heard == ["held", "unconfirmed", "lost"]
 
 
 async def test_a_store_that_does_not_answer_confirms_nothing(held, epochs):
