@@ -1,7 +1,7 @@
 """Contracts: the values that travel between all parts; frozen, documented, units in names."""
 
 from partsong.contracts.allowed import Allowed
-from partsong.contracts.answer import Answer, Candidate, Reply, Route, TierOutcome
+from partsong.contracts.answer import Answer, Candidate, Reply, TierOutcome
 from partsong.contracts.bill import BillLine
 from partsong.contracts.completion import Completion, FinishReason, Logprobs, Timing, Usage
 from partsong.contracts.failure import Failure, FailureCode, Sent
@@ -22,6 +22,7 @@ from partsong.contracts.model import (
     WorkerRange,
 )
 from partsong.contracts.notice import Notice
+from partsong.contracts.route import Arm, Route
 from partsong.contracts.task import (
     AudioPart,
     CodePart,
@@ -42,6 +43,7 @@ __all__ = [
     "NOT_THE_ANSWER",
     "Allowed",
     "Answer",
+    "Arm",
     "AudioPart",
     "BillLine",
     "BreakerSpec",

@@ -6,9 +6,10 @@ from partsong.contracts.bill import BillLine
 from partsong.contracts.completion import Completion, FinishReason
 from partsong.contracts.failure import Failure
 from partsong.contracts.frozen import Frozen, Seconds
+from partsong.contracts.route import Route
 from partsong.contracts.task import ToolCall
 
-__all__ = ["Answer", "Candidate", "Reply", "Route", "TierOutcome"]
+__all__ = ["Answer", "Candidate", "Reply", "TierOutcome"]
 
 
 class Candidate(Frozen):
@@ -34,13 +35,6 @@ class TierOutcome(Frozen):
     trusted: bool
     reason: str
     """In words: `logprob 0.91 >= 0.85`, `failed: timeout`, `last tier`."""
-
-
-class Route(Frozen):
-    """Which model or plan a row went to, and why."""
-
-    use: str
-    reason: str
 
 
 class Answer(Frozen):

@@ -5,6 +5,7 @@ from typing import Literal
 
 from partsong.contracts.bill import BillLine
 from partsong.contracts.frozen import Frozen, Seconds, Usd
+from partsong.contracts.route import Route
 
 __all__ = ["Failure", "FailureCode", "Sent"]
 
@@ -97,3 +98,5 @@ class Failure(Frozen):
     """US dollars that the failed attempt is known to have cost."""
     bill: tuple[BillLine, ...] = ()
     """Every call that the row made before it failed (on a row's failure; empty on a call's)."""
+    route: Route | None = None
+    """Where the row had gone (on a row's failure); None when it went nowhere."""

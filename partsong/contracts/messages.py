@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat
 from partsong.contracts.answer import Candidate, Reply
 from partsong.contracts.completion import Completion
 from partsong.contracts.failure import Failure
-from partsong.contracts.frozen import Frozen, Seconds, Usd
+from partsong.contracts.frozen import Frozen, Name, Probability, Seconds, Usd
 from partsong.contracts.task import Task
 
 __all__ = ["Answered", "Call", "CallRecord", "CompletedOrFailed", "MergeWork", "Row", "RowOutcome", "RowRecord", "Terms"]
@@ -97,6 +97,8 @@ class Row(Frozen):
     terms: Terms = Terms()
     epoch: NonNegativeInt = 0
     """Which holder of the run gives it, where several may follow each other: rows of an earlier one are refused."""
+    shares: dict[Name, Probability] = {}
+    """The challenger's share of rows that each rollout has come to, by experiment; one that is not here is at its first stage."""
 
 
 class RowOutcome(Frozen):
