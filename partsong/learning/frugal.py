@@ -6,13 +6,14 @@ next one gains most for its price, and one level of confidence at which to stop.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from math import exp, sqrt
+from math import sqrt
 
 import numpy as np
 
 from partsong.learning.calibration import Isotonic, Platt
 from partsong.learning.folds import folds
+from partsong.learning.goal import Goal
+from partsong.learning.inquiry import Heard, Inquiry, Voice
 from partsong.learning.outcomes import Floats, Ints, Outcomes
 from partsong.learning.posterior import Ballots, Posterior, ballots, fit_posterior
 
@@ -36,17 +37,6 @@ _MOST_FORGIVEN = 0.006
 """The best single model's own figure is the greatest of many and falls on other rows (the winner's curse): the aim is lowered by this many
 standard errors, and by no more than this. Between 8 % and 20 % of its price nothing more was gained on gsm by aiming higher."""
 _MANY = 2000
-
-
-class Goal(StrEnum):
-    """What to aim for."""
-
-    BEST = "best"
-    """Cheapest to reach the best single model's accuracy."""
-    COST = "cost"
-    """Most accurate at no more than the best single model's cost."""
-    VOTE = "vote"
-    """Cheapest to reach the log-odds vote of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,39 +67,19 @@ class Frugal:
     option: Option
     honest: Platt | Isotonic
 
+    def inquiry(self, votes: Floats, nothing: float) -> Inquiry:
+        """Return whom it asks on one prompt, and when to stop; `votes` and `nothing` are the posterior's worths there."""
+        voices = tuple(Voice(self.posterior.models[m], float(votes[m])) for m in self.option.order)
+        return Inquiry(voices, nothing, self.option.level, in_order=True)
+
     def decide(self, votes: Floats, nothing: float, ask: Callable[[str], str | None]) -> Decision:
-        """Ask until sure; `votes` and `nothing` are the posterior's worths on this prompt, `ask` brings a model's answer."""
-        scores: dict[str, float] = {}
-        asked: list[str] = []
-        left = float(sum(votes[m] for m in self.option.order))
-        sure, why = 0.0, "all asked"
-        for m in self.option.order:
-            answer = ask(self.posterior.models[m])
-            asked.append(self.posterior.models[m])
-            left -= float(votes[m])
-            if answer is not None:
-                scores[answer] = scores.get(answer, 0.0) + float(votes[m])
-            sure = _surest(scores, nothing)
-            if sure >= self.option.level:
-                why = "sure"
-                break
-            if scores and _lead(scores) > left:
-                why = "no answer to come could change it"
-                break
-        best = max(scores, key=scores.__getitem__) if scores else None
-        return Decision(tuple(asked), best, float(self.honest(np.array([sure]))[0]), why)
-
-
-def _surest(scores: dict[str, float], nothing: float) -> float:
-    if not scores:
-        return 0.0
-    top = max(scores.values())
-    return exp(top) / (sum(exp(s) for s in scores.values()) + exp(nothing))
-
-
-def _lead(scores: dict[str, float]) -> float:
-    ranked = sorted(scores.values(), reverse=True)
-    return ranked[0] - (ranked[1] if len(ranked) > 1 else 0.0)
+        """Ask until sure; `ask` brings a model's answer."""
+        inquiry = self.inquiry(votes, nothing)
+        heard: list[Heard] = []
+        while (standing := inquiry.standing(heard)).ask is not None:
+            heard.append(Heard(standing.ask.model, ask(standing.ask.model)))
+        p_right = float(self.honest(np.array([standing.sure]))[0])
+        return Decision(tuple(one.model for one in heard), standing.best, p_right, standing.why)
 
 
 @dataclass(frozen=True, slots=True)
