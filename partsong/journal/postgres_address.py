@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from partsong.contracts.credentials import credential_in
 from partsong.errors import Place, StoreError
 
 __all__ = ["PostgresAddress", "is_postgres"]
@@ -40,7 +41,7 @@ class PostgresAddress:
         user = account.partition(":")[0]
         shown = f"postgresql://{f'{user}@' if user else ''}{hosts}{parts.path}"
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        if ":" in account or "password" in query:
+        if credential_in(url):
             raise StoreError("literal-secret", "the store's address holds a password", at=_place(shown), remedy=_REFERENCE)
         database = parts.path.removeprefix("/")
         if not database:

@@ -14,6 +14,7 @@ from partsong.adapters.beside import OUTSIDE_REMEDY, lies_within, name_checker
 from partsong.adapters.reach import is_link_local
 from partsong.contracts import ModelSpec
 from partsong.contracts.allowed import NOTHING, Allowed
+from partsong.contracts.credentials import credential_in
 from partsong.errors import MeshError, PartsongError, Problem
 from partsong.mesh.document import Piece
 from partsong.mesh.explain import explained
@@ -86,7 +87,7 @@ def examined(root: Piece, look: Look) -> Findings:
         errors += _secret_errors(sound, look)
     if look.ask_adapters:
         errors += _adapter_errors(sound, look)
-    errors += [*_address_errors(sound, mesh, look), *_written_errors(sound, mesh, look), *_store_errors(sound, mesh)]
+    errors += [*_address_errors(sound, mesh, look), *_written_errors(sound, mesh, look), *_credential_errors(sound, mesh)]
     if mesh is not None and not errors:
         errors += _routing_errors(mesh, root)
     warnings = [*reference_warnings(sound), *trust_warnings(sound)]
@@ -151,11 +152,7 @@ def _address_errors(sound: Sound, mesh: Mesh | None, look: Look) -> Iterator[Pro
     """Yield the addresses that can be seen to be link-local; names that resolve to one are refused when they are connected to."""
     if look.allowed.link_local:
         return
-    named: list[tuple[Any, tuple[str, ...]]] = [
-        (getattr(spec, "base_url", None), ("models", name, "base_url")) for name, spec in sound.models.items()
-    ]
-    named += [] if mesh is None else [(mesh.telemetry.otlp, ("telemetry", "otlp")), (mesh.store.url, ("store", "url"))]
-    for url, path in named:
+    for url, path in _addresses(sound, mesh):
         host = None if not isinstance(url, str) else urlsplit(url).hostname
         if host and is_link_local(host):
             what = f"{host} is a link-local address or the metadata service of a cloud"
@@ -163,13 +160,30 @@ def _address_errors(sound: Sound, mesh: Mesh | None, look: Look) -> Iterator[Pro
             yield Problem("link-local", what, sound.place(*path), remedy)
 
 
-def _store_errors(sound: Sound, mesh: Mesh | None) -> Iterator[Problem]:
-    """Yield a password that stands in the store's address."""
-    parts = urlsplit("" if mesh is None else mesh.store.url or "")
-    if parts.password or "password=" in parts.query:
-        what = "the store's password stands in the file"
-        remedy = "take it out, change it, and name the variable that holds it: `?password_env=PARTSONG_STORE_PASSWORD`"
-        yield Problem("literal-secret", what, sound.place("store", "url"), remedy)
+def _credential_errors(sound: Sound, mesh: Mesh | None) -> Iterator[Problem]:
+    """Yield addresses that hold a password or another credential."""
+    for url, path in _addresses(sound, mesh):
+        if isinstance(url, str) and (found := credential_in(url)):
+            what = f"the address holds {found}, and the file holds no secrets"
+            yield Problem("literal-secret", what, sound.place(*path), f"take it out and change it; {_WHERE_SECRETS_ARE[path[-1]]}")
+
+
+_WHERE_SECRETS_ARE = {
+    "url": "name the variable that holds it: `?password_env=PARTSONG_STORE_PASSWORD`",
+    "segments": "credentials are read from the environment: AWS_PROFILE or AWS_ACCESS_KEY_ID and the like",
+    "base_url": "name the variable that holds it: `api_key: {env: NAME}`",
+    "otlp": "name a collector that needs none, on this machine or network",
+}
+
+
+def _addresses(sound: Sound, mesh: Mesh | None) -> Iterator[tuple[object, tuple[str, ...]]]:
+    """Yield every URL that the mesh names, and its place."""
+    for name, spec in sound.models.items():
+        yield getattr(spec, "base_url", None), ("models", name, "base_url")
+    if mesh is not None:
+        yield mesh.telemetry.otlp, ("telemetry", "otlp")
+        yield mesh.store.url, ("store", "url")
+        yield mesh.store.segments, ("store", "segments")
 
 
 def _written_errors(sound: Sound, mesh: Mesh | None, look: Look) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 from partsong.errors import InputError, Place
 from partsong_cluster.batch.lines import ByteSource
+from partsong_cluster.batch.plain_url import check_plain
 from partsong_cluster.batch.remote_errors import AwayError, away, passes, transport_errors
 from partsong_cluster.batch.remote_options import remote_options
 
@@ -97,6 +98,7 @@ def _samples(path: Path, size_bytes: int) -> Iterator[bytes]:
 
 def _found(given: str, kind: FileKind | None) -> Iterator[tuple[str, int | None, str]]:
     if "://" in given or "::" in given:
+        check_plain(given, "the input")
         yield from _remote(given)
         return
     path = Path(given)

@@ -29,6 +29,7 @@ from partsong_cluster.batch.folder import MANIFEST
 from partsong_cluster.batch.ingest import InputRules
 from partsong_cluster.batch.output import ERRORS
 from partsong_cluster.batch.places import STDIN, FileKind, input_files
+from partsong_cluster.batch.plain_url import check_plain
 from partsong_cluster.batch.progress import Progress, progress_on
 from partsong_cluster.batch.remote_results import is_remote
 from partsong_cluster.batch.run import Limits, RunInput
@@ -157,6 +158,7 @@ def run(
     if output is None:
         raise typer.BadParameter("name the run's folder", param_hint="-o DIR")
     url = output if is_remote(output) else None
+    check_plain(output, "the output")
     folder = Path(output.removeprefix("file://")) if url is None else state or state_folder(url, os.environ)
     if budget is not None:
         estimator.check_priced()

@@ -3,11 +3,11 @@
 import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from partsong_actors.setup import Placement, SystemSpec
 from pydantic import BaseModel
 
+from partsong.contracts.credentials import credential_in
 from partsong.errors import Problem
 from partsong.mesh import Mesh
 from partsong.mesh.explain import nearest
@@ -33,7 +33,8 @@ class Examined:
 def examined(loaded: LoadedDeploy, mesh: Mesh | None = None, nodes: Sequence[Machine] | None = None) -> Examined:
     """Return everything that is wrong with a deploy file: alone, with the mesh that it is for, on the nodes of a cluster that runs."""
     look = _Look(loaded, mesh, nodes)
-    errors = [*look.unknown_models(), *look.bad_selectors(), *look.bad_nodes(), *look.store(), *look.security(), *look.python()]
+    errors = [*look.unknown_models(), *look.bad_selectors(), *look.bad_nodes(), *look.credentials()]
+    errors += [*look.store(), *look.security(), *look.python()]
     warnings = [*look.doubtful_security(), *look.doubtful_kubernetes(), *look.tls_by_operator(), *look.keys()]
     for problem, serious in look.placing():
         (errors if serious else warnings).append(problem)
@@ -80,12 +81,16 @@ class _Look:
             at = self.loaded.place("autoscaling", "max_nodes")
             yield Problem("too-few-nodes", what, at, "raise `max_nodes`, or lower a node type's `min`")
 
+    def credentials(self) -> Iterator[Problem]:
+        stated = self.deploy.store
+        wheres = {"url": "name a variable: `?password_env=PGPASSWORD`", "segments": "nodes read it from their own environment"}
+        for field, url in (("url", stated.url), ("segments", stated.segments)):
+            if found := credential_in(url or ""):
+                what = f"the address holds {found}, and the file holds no secrets"
+                yield Problem("literal-secret", what, self.loaded.place("store", field), f"take it out and change it; {wheres[field]}")
+
     def store(self) -> Iterator[Problem]:
         url, at = self._store_url(), self.loaded.place("store", "url")
-        if (parts := urlsplit(url)).password:
-            what = f"the store's password stands in the file: {parts.scheme}://{parts.username}:...@{parts.hostname}"
-            remedy = "take it out, change it, and name a variable: `?password_env=PGPASSWORD`"
-            yield Problem("literal-secret", what, at, remedy)
         if not url.startswith("sqlite:"):
             return
         remedy = "use PostgreSQL: `postgresql://user@host/database`"

@@ -9,6 +9,7 @@ from partsong.errors import InputError, MeshError, Place
 from partsong.mesh import LoadedMesh
 from partsong.mesh.content import named_files
 from partsong_cluster.batch.places import STDIN, FileKind, input_files
+from partsong_cluster.batch.plain_url import check_plain
 from partsong_cluster.jobs.order import MESH_FOLDER, JobOrder
 
 __all__ = ["ORDER", "CarriedInput", "carried_input", "mesh_files", "write_bundle"]
@@ -33,6 +34,7 @@ def carried_input(given: str, kind: FileKind | None, *, shared: bool) -> Carried
     if given == STDIN:
         raise InputError("input-stream", "a job cannot read this terminal's input", remedy="write it to a file first")
     if "://" in given or "::" in given:
+        check_plain(given, "the input")
         return CarriedInput(given)
     files = [Path(file.name) for file in input_files(given, kind)]
     if shared:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from partsong.contracts.credentials import credential_in
 from partsong.errors import EngineError, Place, RunError
 from partsong_cluster.cli.exit_codes import ExitCode
 
@@ -95,6 +96,9 @@ class Cluster:
             raise EngineError(
                 "bad-address", f"{address!r} is no address of a job API", remedy=f"write it as {DEFAULT_ADDRESS}: Ray's dashboard"
             )
+        if found := credential_in(self.address):
+            remedy = "take it out and change it: the token is in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
+            raise EngineError("literal-secret", f"the address of the job API holds {found}", remedy=remedy)
         self._token = _token(env)
         self._client: Any = None
 

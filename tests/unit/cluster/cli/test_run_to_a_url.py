@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 from objects import ObjectStore, _store, s3
+from partsong_cluster.batch.places import input_files
 from partsong_cluster.batch.state_folder import state_folder
 from partsong_cluster.cli import main
+
+from partsong.errors import InputError
 
 __all__ = ["_store", "s3"]
 
@@ -68,6 +71,17 @@ def test_a_place_that_refuses_is_said_with_what_to_do(home: Home):
     shown = home.run(code=6)
     assert "output-refused" in shown
     assert "AWS_ENDPOINT_URL" in shown
+
+
+@pytest.mark.parametrize("url", ["s3://KEY:hidden@bucket/out", "https://host/out?sig=hidden"])
+def test_a_credential_in_the_outputs_or_inputs_address_is_refused_and_not_repeated(home: Home, tmp_path: Path, url: str):
+    home.url = url
+    shown = home.run(code=2)
+    assert "literal-secret: the address of the output holds" in shown
+    assert "hidden" not in shown
+    with pytest.raises(InputError, match="the address of the input holds"):
+        input_files(url)
+    assert not list(tmp_path.rglob("journal.db"))
 
 
 @pytest.mark.parametrize(

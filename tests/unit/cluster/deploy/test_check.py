@@ -10,6 +10,7 @@ from partsong_cluster.deploy.nodes import as_machines
 from partsong_cluster.deploy.placing import Machine, Wanted, capacity, matches, misfit, selector_problem
 from typer.testing import CliRunner
 
+from partsong.errors import MeshError
 from partsong.mesh import load_text
 
 MESH = """
@@ -64,6 +65,7 @@ def test_a_good_file_has_nothing_wrong(check):
         (HEAD.replace("postgresql://p@db/p", "sqlite:///a.db") + MACHINES, "store-not-shared", "d.yaml:3:14 store.url"),
         (HEAD.replace("postgresql://p@db/p", "sqlite:///a.db") + "journal: {shards: 2}\n", "journal-shards", "d.yaml:4:19 journal.shards"),
         (HEAD.replace("p@db", "p:hidden@db"), "literal-secret", "d.yaml:3:14 store.url"),
+        (HEAD.replace("'}", "', segments: 's3://K:hidden@b'}"), "literal-secret", "d.yaml:3:47 store.segments"),
         (HEAD + "security: {python_adapter: off}\n", "python-off", "d.yaml:4:28 security.python_adapter"),
         (HEAD + "security: {auth: off, dashboard_host: 10.0.0.4}\n", "open-cluster", "d.yaml:4:18 security.auth"),
         (HEAD + "launcher: {head: 10.0.0.1, workers: [10.0.0.2]}\nsecurity: {auth: off}\n", "open-cluster", "d.yaml:5:18 security.auth"),
@@ -74,6 +76,16 @@ def test_what_cannot_be_is_an_error_with_its_place_and_a_remedy(check, text, cod
     assert errors[:1] == [code]
     assert str(result.errors[0].at) == at
     assert result.errors[0].remedy
+
+
+def test_what_holds_a_password_is_not_sent_to_a_cluster(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outcomes.jsonl").touch()
+    (tmp_path / "mesh.yaml").write_text(MESH.partition("plans:")[0])
+    (tmp_path / "d.yaml").write_text(HEAD.replace("p@db", "p:hidden@db"))
+    result = CliRunner().invoke(app, ["plan", "d.yaml", "--mesh", "mesh.yaml", "--address", "http://127.0.0.1:1"])
+    assert isinstance(result.exception, MeshError)
+    assert result.exception.code == "literal-secret"
 
 
 def test_no_password_is_shown(check):

@@ -11,7 +11,7 @@ from partsong_cluster.jobs.order import JobOrder
 from partsong_cluster.jobs.submission import Submission, Wish
 from partsong_cluster.jobs.wheel import write_wheel
 
-from partsong.errors import InputError, MeshError, PartsongError, RunError, StoreError
+from partsong.errors import InputError, MeshError, PartsongError, RunError
 
 MESH = """\
 version: 1
@@ -127,8 +127,25 @@ def test_what_is_wrong_is_found_before_anything_is_sent(folder: Path, changed: d
 @pytest.mark.parametrize("url", ["postgresql://u:canaryPW@db/p", "postgresql://u@db/p?password=canaryPW"])
 def test_a_password_of_the_store_does_not_travel(folder: Path, url: str):
     (folder / "mesh.yaml").write_text(MESH.replace("postgresql://partsong@db.internal/partsong", url))
-    with pytest.raises(StoreError, match="holds a password") as error:
+    with pytest.raises(MeshError) as error:
         Submission.of(wish(folder), {})
+    assert error.value.code == "literal-secret"
+    assert "canaryPW" not in str(error)
+
+
+@pytest.mark.parametrize("field", ["input", "output", "url", "segments"])
+@pytest.mark.parametrize("address", ["s3://KEY:canaryPW@bucket/x.jsonl", "https://host/x.jsonl?X-Amz-Signature=canaryPW"])
+def test_no_credential_travels_within_an_address(folder: Path, field: str, address: str):
+    given: dict[str, object] = {field: address}
+    if field in ("url", "segments"):
+        url = address.replace("s3://", "postgresql://") if field == "url" else "postgresql://partsong@db.internal/deployed"
+        store = f'{{url: "{url}"' + (f', segments: "{address}"}}' if field == "segments" else "}")
+        (folder / "deploy.yaml").write_text(f"version: 1\nname: shared\nstore: {store}\n")
+        given = {"deploy": folder / "deploy.yaml"}
+    with pytest.raises(PartsongError) as error:
+        Submission.of(wish(folder, **given), {})
+    assert error.value.code == "literal-secret"
+    assert error.value.problems[0].remedy
     assert "canaryPW" not in str(error.value)
 
 
