@@ -46,6 +46,8 @@ class FailureCode(StrEnum):
     """The provider withheld the reply."""
     NO_RECORDING = "no-recording"
     """The recorded outcomes hold no reply of this model to this row."""
+    NOT_COVERED = "not-covered"
+    """A replay came to a call that the recorded runs did not make; nothing is guessed, so the row says nothing about the plan."""
     UNAVAILABLE = "unavailable"
     """The model is given a rest after too many failures (its breaker is open), or no retry is left in its budget; nothing was sent."""
     WORKER_ERROR = "worker-error"

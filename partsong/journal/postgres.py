@@ -92,6 +92,10 @@ class PostgresStore:
         """See Store.calls."""
         return self._unpacked(CALLS, [Kept(*one) for one in self._found(_CALLS, {"run": run, "first": first_row, "last": last_row})])
 
+    def failed_calls(self, run: str, first_row: int, last_row: int) -> Sequence[CallRecord]:
+        """See Store.failed_calls."""
+        return self._unpacked(CALLS, [Kept(*one) for one in self._found(_FAILED_CALLS, {"run": run, "first": first_row, "last": last_row})])
+
     def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
         """See Store.done."""
         return frozenset(row for (row,) in self._found(_DONE, {"run": run, "first": first_row, "last": last_row}))
@@ -298,6 +302,9 @@ _LATEST = "select name, number from epochs where name = any(cast(:names as text[
 _CALLS = f"""
 select {_KEPT} from calls where run = :run and "row" between :first and :last
 and not exists (select from rows where rows.run = calls.run and rows."row" = calls."row") order by "row", seq
+"""  # noqa: S608 - constants
+_FAILED_CALLS = f"""
+select {_KEPT} from calls where run = :run and "row" between :first and :last and not answered order by "row", seq
 """  # noqa: S608 - constants
 _DONE = 'select "row" from rows where run = :run and "row" between :first and :last'
 _FINISHED = 'select count(*) from rows where run = :run and "row" < :before'

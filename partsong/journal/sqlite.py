@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from zlib import crc32
 
 from partsong.contracts import CallRecord, Completion, RowRecord
@@ -37,13 +37,13 @@ class SqliteStore:
         self._inode = inode
 
     @classmethod
-    def open(cls, path: Path, *, read_only: bool = False) -> "SqliteStore":
+    def open(cls, path: Path, *, read_only: bool = False) -> Self:
         """Open the file; for writing it is made when missing, and refused while another process writes it."""
         with store_errors(path):
             return cls._open_to_read(path) if read_only else cls._open_to_write(path)
 
     @classmethod
-    def _open_to_read(cls, path: Path) -> "SqliteStore":
+    def _open_to_read(cls, path: Path) -> Self:
         if not path.is_file():
             raise StoreError("store-missing", "there is no journal", at=Place(str(path)), remedy="name the folder of a run")
         connection = _connected(f"{path.absolute().as_uri()}?mode=ro")
@@ -56,7 +56,7 @@ class SqliteStore:
         return cls(connection, path)
 
     @classmethod
-    def _open_to_write(cls, path: Path) -> "SqliteStore":
+    def _open_to_write(cls, path: Path) -> Self:
         make_folder(path.parent)
         owner = Owner.claim(path)
         connection = None
@@ -110,6 +110,11 @@ class SqliteStore:
             (run, first_row, last_row),
         )
         return [self._unpacked(CALLS, *blob) for blob in found]
+
+    def failed_calls(self, run: str, first_row: int, last_row: int) -> Sequence[CallRecord]:
+        """See Store.failed_calls."""
+        query = "select record, crc from calls where run = ? and row between ? and ? and answered = 0 order by row, rowid"
+        return [self._unpacked(CALLS, *blob) for blob in self._select(query, (run, first_row, last_row))]
 
     def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
         """See Store.done."""

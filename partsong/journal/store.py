@@ -60,6 +60,10 @@ class Store(Protocol):
         """Return the run's calls of rows first..last (both included) that have no row record yet, by row and as they were appended."""
         ...
 
+    def failed_calls(self, run: str, first_row: int, last_row: int) -> Sequence[CallRecord]:
+        """Return the run's settled calls of rows first..last (both included) that failed, of finished rows too, by row."""
+        ...
+
     def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
         """Return which rows of first..last (both included) have a row record."""
         ...

@@ -61,6 +61,13 @@ class StoreConformance(ABC):
             store.append([call_record(1, "a"), row_record(1)])
             assert store.cached([call_record(1, "a").ask_hash]) == {call_record(1, "a").ask_hash: call_record(1, "a").reply}
 
+    def test_failed_calls_are_found_when_their_row_is_finished(self, tmp_path: Path) -> None:
+        failed = call_record(1, "a", reply=FAILED)
+        with closing(self.open(tmp_path)) as store:
+            store.append([failed, call_record(1, "b"), row_record(1), call_record(3, "a", reply=FAILED), attempt_record(2, usd=1.0)])
+            assert store.failed_calls("run", 0, 2) == [failed]
+            assert not store.failed_calls("other", 0, 9)
+
     def test_a_record_that_is_there_is_left_as_it_was(self, tmp_path: Path) -> None:
         with closing(self.open(tmp_path)) as store:
             store.append([call_record(1, "a"), row_record(2)])
