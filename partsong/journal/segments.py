@@ -17,6 +17,7 @@ from partsong.errors import Place, StoreError
 from partsong.journal.away import away
 from partsong.journal.folder import make_folder, sync_folder
 from partsong.journal.sealed import Sealed
+from partsong.journal.transport_errors import transport_errors
 
 __all__ = ["Kept", "Segments", "kept_inside"]
 
@@ -102,7 +103,7 @@ class Segments:
 
     @contextmanager
     def _errors(self, done: str) -> Iterator[None]:
-        """Raise StoreError in place of whatever the filesystem's library raises."""
+        """Raise StoreError in place of what the filesystem's library raises."""
         at = Place(self._url, field="store.segments")
         try:
             yield
@@ -117,5 +118,5 @@ class Segments:
         except (PermissionError, ValueError) as error:
             what = f"large records cannot be {done}: {type(error).__name__}"
             raise StoreError("store-refused", what, at=at, remedy=_CHECK) from error
-        except Exception as error:
+        except transport_errors() as error:
             raise away(f"large records cannot be {done} ({type(error).__name__})", at) from error

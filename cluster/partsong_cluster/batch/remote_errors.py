@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import aiohttp
 
 from partsong.errors import Place, RunError
+from partsong.journal.transport_errors import transport_errors
 
 __all__ = ["AwayError", "away", "passes", "remote_errors", "transport_errors"]
 
@@ -33,11 +34,6 @@ def remote_errors(url: str) -> Iterator[None]:
         if passes(error):
             raise away(url, "written", error) from error
         raise RunError("output-refused", f"the place refuses: {_why(error)}", at=Place(url), remedy=_CHECK) from None
-
-
-def transport_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
-    """Return what the libraries behind fsspec raise when a place cannot be spoken to, and the others."""
-    return (*others, OSError, aiohttp.ClientError, *_botocore("BotoCoreError", "ClientError"))
 
 
 def passes(error: BaseException) -> bool:

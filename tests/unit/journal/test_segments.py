@@ -3,7 +3,11 @@
 from contextlib import closing
 from pathlib import Path
 
+import aiohttp
+import botocore.exceptions
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from objects import ObjectStore, _store, s3
 from postgres import Postgres, postgres
 
@@ -11,6 +15,7 @@ from partsong.contracts import CallRecord, Completion, Timing
 from partsong.errors import StoreError
 from partsong.journal.address import open_store
 from partsong.journal.postgres import PostgresStore
+from partsong.journal.sealed import seal
 from partsong.journal.segments import Segments
 from partsong.journal.store import Store
 from partsong.testing.store_conformance import StoreConformance, call_record, row_record
@@ -105,3 +110,37 @@ def test_a_place_of_an_unknown_kind_is_told(postgres: Postgres) -> None:
     with pytest.raises(StoreError) as caught:
         open_store(postgres.url("postgres"), Path(), segments="carrier-pigeon://loft")
     assert caught.value.code == "store-refused"
+
+
+class Faulty(MemoryFileSystem):
+    """Raises what it is given when it is written to."""
+
+    protocol = "faulty"
+    fault: Exception = OSError()
+
+    def pipe_file(self, path: str, value: bytes, **options: object) -> None:
+        raise self.fault
+
+
+@pytest.fixture
+def faulty() -> Segments:
+    fsspec.register_implementation("faulty", Faulty, clobber=True)
+    return Segments("faulty://place", large_bytes=1)
+
+
+PASSING = [OSError(5, "io"), TimeoutError(), aiohttp.ServerDisconnectedError(), botocore.exceptions.HTTPClientError(error="down")]
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: type(fault).__name__)
+def test_a_network_that_fails_is_a_place_that_is_away(faulty: Segments, monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    monkeypatch.setattr(Faulty, "fault", fault)
+    with pytest.raises(StoreError) as caught:
+        faulty.put(seal([call_record(1)]))
+    assert caught.value.code == "store-away"
+
+
+@pytest.mark.parametrize("fault", [TypeError("a mistake"), AttributeError("another")], ids=lambda fault: type(fault).__name__)
+def test_a_mistake_of_ours_is_nothing_to_wait_for(faulty: Segments, monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    monkeypatch.setattr(Faulty, "fault", fault)
+    with pytest.raises(type(fault)):
+        faulty.put(seal([call_record(1)]))
