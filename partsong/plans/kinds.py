@@ -11,6 +11,7 @@ from partsong.plans.cascade import Cascade
 from partsong.plans.decompose import Decompose
 from partsong.plans.direct import Direct
 from partsong.plans.ensemble import Ensemble
+from partsong.plans.frugal import Frugal
 from partsong.plans.layers import Layers
 from partsong.plans.pipeline import Pipeline
 from partsong.plans.plan import Plan
@@ -21,6 +22,7 @@ PLANS: dict[str, type[Plan]] = {
     "direct": Direct,
     "cascade": Cascade,
     "ensemble": Ensemble,
+    "frugal": Frugal,
     "pipeline": Pipeline,
     "decompose": Decompose,
     "layers": Layers,

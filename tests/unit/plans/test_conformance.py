@@ -42,6 +42,15 @@ class TestEnsemble(PlanConformance):
         return plan("ensemble", {"members": ["a", "b", "c", "a"], "merge": "majority", "quorum": 2})
 
 
+class TestFrugal(PlanConformance):
+    def plan(self):
+        rated = {"mini": {"accuracy": 0.8, "cost_usd": 0.0002}, "large": {"accuracy": 0.95, "cost_usd": 0.005}}
+        return plan("frugal", {"models": rated, "kind": "letter", "sure": 0.99})
+
+    def models(self):
+        return {"mini": "A", "large": "B"}
+
+
 class TestPipeline(PlanConformance):
     def plan(self):
         return plan("pipeline", [{"ask": "a", "check": {"regex": "yes"}}, {"ask": "b", "prompt": "Say {{ previous }}"}])
@@ -67,4 +76,4 @@ class TestLayers(PlanConformance):
 
 def test_every_plan_is_known_by_its_own_kind():
     assert all(kind == made.kind for kind, made in PLANS.items())
-    assert set(PLANS) == {"direct", "cascade", "ensemble", "pipeline", "decompose", "layers"}
+    assert set(PLANS) == {"direct", "cascade", "ensemble", "frugal", "pipeline", "decompose", "layers"}

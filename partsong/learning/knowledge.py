@@ -1,0 +1,109 @@
+"""Knowledge: what was learned, as a mesh carries it and its plans and routes ask it; the bytes travel, and are read when first asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Literal
+
+from partsong.errors import MeshError
+from partsong.learning.goal import Goal
+from partsong.learning.inquiry import Inquiry
+
+if TYPE_CHECKING:
+    from partsong.learning.frugal import Frugal
+    from partsong.learning.gate import Gate
+    from partsong.learning.learned import Learned
+
+__all__ = ["Aim", "Estimate", "Knowledge"]
+
+Aim = Literal["best", "cost", "vote", "promised"]
+"""What a frugal ensemble aims for: a goal, or to keep the promise that was tested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What asking a model or a plan is expected to bring and to take; NaN where that is not known."""
+
+    right: float
+    """Chance that its answer is right."""
+    cost_usd: float
+    latency_s: float
+
+
+class Knowledge:
+    """One artefact. Two are equal when their bytes are."""
+
+    def __init__(self, packed: bytes) -> None:
+        self.packed = packed
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Knowledge) and other.packed == self.packed
+
+    def __hash__(self) -> int:
+        return hash(self.packed)
+
+    def __reduce__(self) -> tuple[type["Knowledge"], tuple[bytes]]:
+        return Knowledge, (self.packed,)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that tell it from any other."""
+        return blake2b(self.packed, digest_size=8).hexdigest()
+
+    @cached_property
+    def learned(self) -> "Learned":
+        """What it says. InputError `learned-unreadable` where the bytes are damaged, MeshError where NumPy is missing."""
+        try:
+            from partsong.learning.learned import Learned
+            from partsong.learning.packing import unpack
+        except ImportError as error:
+            what = f"what was learned needs {error.name}, which is not installed"
+            raise MeshError("learn-not-installed", what, remedy="pip install 'partsong[learn]'") from error
+        return unpack(self.packed, Learned)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models it knows."""
+        return self.learned.models
+
+    @property
+    def aims(self) -> tuple[Aim, ...]:
+        """What its frugal ensembles can aim for."""
+        goals: list[Aim] = [goal.value for goal in self.learned.policies.frugal]
+        return (*goals, "promised") if self.learned.kept is not None and self.learned.kept.policy is not None else tuple(goals)
+
+    def asks(self, aim: Aim) -> tuple[str, ...]:
+        """Return the models that the ensemble may ask, in its order."""
+        policy, _ = self._policy(aim)
+        return tuple(policy.posterior.models[m] for m in policy.option.order)
+
+    def inquiry(self, aim: Aim, prompt: str, *, enough: float | None = None, value_usd: float | None = None) -> Inquiry:
+        """Return whom the ensemble asks on this prompt; `enough` is in place of the level that was learned."""
+        import numpy as np
+
+        policy, gate = self._policy(aim)
+        right = dict(zip(gate.models, gate.p_right([prompt])[0].tolist(), strict=True))
+        own = np.array([[right[model] for model in policy.posterior.models]])
+        found = policy.inquiry(policy.posterior.votes(own)[0], float(policy.posterior.nothing(own)[0]))
+        voices = tuple(replace(v, right=right[v.model], cost_usd=self._usage[v.model].cost_usd) for v in found.voices)
+        return replace(found, voices=voices, enough=found.enough if enough is None else enough, value_usd=value_usd)
+
+    def honest(self, aim: Aim, sure: float) -> float:
+        """Return how often the ensemble is right when it is this sure."""
+        import numpy as np
+
+        policy, _ = self._policy(aim)
+        return float(policy.honest(np.array([sure]))[0])
+
+    def _policy(self, aim: Aim) -> tuple["Frugal", "Gate"]:
+        if aim != "promised":
+            return self.learned.policies.frugal[Goal(aim)], self.learned.policies.gate
+        kept = self.learned.kept
+        if kept is None or kept.policy is None or kept.gate is None:
+            raise KeyError(aim)
+        return kept.policy, kept.gate
+
+    @cached_property
+    def _usage(self) -> Mapping[str, Estimate]:
+        return {u.model: Estimate(float("nan"), u.cost_usd, u.latency_p50_s) for u in self.learned.usage}
