@@ -15,7 +15,7 @@ from partsong.adapters.adapter import Surroundings
 from partsong.adapters.discreet import adapter_of
 from partsong.adapters.python import imported
 from partsong.contracts import Frozen
-from partsong.contracts.allowed import NOTHING, Allowed
+from partsong.contracts.allowed import NOTHING, PYTHON_VARIABLE, Allowed
 from partsong.errors import EngineError, Place
 from partsong.mesh import Mesh
 from partsong.mesh.secrets import model_secret, resolve
@@ -217,8 +217,12 @@ class Setup(Frozen):
     def unpacked(self, *, importing: bool = False) -> Mesh:
         """Return the mesh; `importing` finds the Python functions that its plans name. EngineError where another version runs."""
         self.check_version()
-        find = partial(imported, folder=Path(self.folder), allowed=self.allowed) if self.system.python_adapter else _no_python
+        find = partial(imported, folder=Path(self.folder), allowed=self.allowed) if self.runs_python() else _no_python
         return Mesh.unpack(self.mesh, find if importing else None)
+
+    def runs_python(self, env: Mapping[str, str] = os.environ) -> bool:
+        """Return whether both the system and this node let a mesh run Python code: no job turns on what its node has off."""
+        return self.system.python_adapter and env.get(PYTHON_VARIABLE) != "off"
 
     def check_fits(self, engine: "Setup") -> None:
         """Raise EngineError when an engine with that setup cannot work on this system."""
@@ -251,12 +255,13 @@ class Setup(Frozen):
     def worker(self, name: str, mesh: Mesh, secret: str | None, telemetry: Telemetry) -> Worker:
         """Return the model's worker, not open yet. EngineError when it would run Python code where that is off."""
         spec = mesh.models[name]
-        if spec.adapter == "python" and not self.system.python_adapter:
+        if spec.adapter == "python" and not self.runs_python():
             _no_python(name)
         adapter = adapter_of(spec, Surroundings(name, Path(self.folder), secret, self.allowed))
         return Worker(name, adapter, spec.concurrency, telemetry, spec.model)
 
 
 def _no_python(name: str) -> NoReturn:
-    what = f"{name!r} is Python code, and the system runs none"
-    raise EngineError("python-off", what, remedy="take it out of the mesh, or have `python_adapter: on` in the deploy file")
+    what = f"{name!r} is Python code, and the system or node {socket.gethostname()} runs none"
+    remedy = f"take it out of the mesh, or have `python_adapter: on` in the deploy file and no {PYTHON_VARIABLE}=off on the node"
+    raise EngineError("python-off", what, remedy=remedy)

@@ -5,10 +5,13 @@ from difflib import get_close_matches
 
 from partsong.contracts.frozen import Frozen
 
-__all__ = ["ALLOW_VARIABLE", "NOTHING", "Allowed"]
+__all__ = ["ALLOW_VARIABLE", "NOTHING", "PYTHON_VARIABLE", "Allowed"]
 
 ALLOW_VARIABLE = "PARTSONG_ALLOW"
 """The environment variable that says it for every command: words with commas between."""
+
+PYTHON_VARIABLE = "PARTSONG_PYTHON_ADAPTER"
+"""The environment variable of a cluster's node; `off`: no mesh runs Python code there, whatever its system or job asks for."""
 
 
 class Allowed(Frozen):

@@ -8,7 +8,7 @@ from partsong_cluster.deploy.load import LoadedDeploy
 from partsong_cluster.deploy.placing import counted
 from partsong_cluster.deploy.rendered import Files, as_yaml
 from partsong_cluster.deploy.schema import Autoscaling, Deploy, Launcher
-from partsong_cluster.deploy.surroundings import HEALTH, tls
+from partsong_cluster.deploy.surroundings import HEALTH, python, tls
 
 __all__ = ["launcher_files"]
 
@@ -96,5 +96,5 @@ def _labels(labels: dict[str, str]) -> list[str]:
 
 def _environment(deploy: Deploy, said: Launcher, more: dict[str, str]) -> str:
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": said.token_path} if deploy.security.auth == "token" else {}
-    values = token | tls(deploy.security) | more
+    values = token | tls(deploy.security) | python(deploy.security) | more
     return " ".join(["env", *(f"{name}={shlex.quote(value)}" for name, value in values.items())])

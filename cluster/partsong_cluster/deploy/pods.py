@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from partsong_cluster.deploy.schema import Amounts, Deploy, Kubernetes
+from partsong_cluster.deploy.surroundings import python
 
 __all__ = ["Pods", "requests"]
 
@@ -60,7 +61,7 @@ class Pods:
             "name": name,
             "image": said.image,
             "ports": [{"name": port, "containerPort": number} for port, number in _PORTS[kind].items()],
-            "env": _written({"HOME": "/home/partsong", **env}),
+            "env": _written({"HOME": "/home/partsong", **python(self._deploy.security), **env}),
             "envFrom": [{"secretRef": {"name": secret}} for secret in said.key_secrets],
             "resources": requests(amounts),
             "securityContext": self.contained(),

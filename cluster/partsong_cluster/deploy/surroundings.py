@@ -1,8 +1,9 @@
 """Surroundings: environment variables of every Ray process of a cluster, wherever it runs."""
 
+from partsong.contracts.allowed import PYTHON_VARIABLE
 from partsong_cluster.deploy.schema import Security
 
-__all__ = ["HEALTH", "tls"]
+__all__ = ["HEALTH", "python", "tls"]
 
 HEALTH = {
     "RAY_health_check_initial_delay_ms": "5000",
@@ -23,3 +24,8 @@ def tls(security: Security) -> dict[str, str]:
         "RAY_TLS_SERVER_KEY": f"{security.tls_folder}/tls.key",
         "RAY_TLS_CA_CERT": f"{security.tls_folder}/ca.crt",
     }
+
+
+def python(security: Security) -> dict[str, str]:
+    """Return what keeps Python code of meshes off a machine, if the deploy file does: another system's or job's too."""
+    return {} if security.python_adapter else {PYTHON_VARIABLE: "off"}

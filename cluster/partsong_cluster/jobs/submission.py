@@ -81,7 +81,8 @@ class Submission:
         loaded = load_mesh(wish.mesh, env=env, check_secrets=False, import_function=find, allowed=wish.allowed)
         deploy = None if wish.deploy is None else load_deploy(wish.deploy).deploy
         mesh = loaded.mesh if deploy is None else overlaid(loaded.mesh, deploy)
-        _check_store(mesh.store, wish)
+        _check_no_credentials(mesh.store, wish)
+        _check_store(mesh.store.url, wish)
         names = frozenset({*mesh.models, *mesh.plans})
         if wish.use is not None and wish.use not in names:
             raise MeshError("unknown-name", f"no model or plan is called {wish.use!r}", remedy=f"there are: {', '.join(sorted(names))}")
@@ -204,14 +205,16 @@ def _tenancy(wish: Wish, deploy: Deploy | None) -> Tenancy:
     )
 
 
-def _check_store(store: StoreSpec, wish: Wish) -> None:
-    """A job's journal must be there for whichever node goes on with it; and no credential for it may travel."""
-    url, file = store.url, str(wish.deploy or wish.mesh)
-    for name, address in (("url", url), ("segments", store.segments)):
+def _check_no_credentials(store: StoreSpec, wish: Wish) -> None:
+    for name, address in (("url", store.url), ("segments", store.segments)):
         if found := credential_in(address or ""):
             remedy = "take it out and change it; nodes have it in their own environment: `?password_env=NAME`, AWS_PROFILE..."
-            at = Place(file, field=f"store.{name}")
+            at = Place(str(wish.deploy or wish.mesh), field=f"store.{name}")
             raise MeshError("literal-secret", f"the address holds {found}, and would travel with the job", at=at, remedy=remedy)
+
+
+def _check_store(url: str | None, wish: Wish) -> None:
+    """A job's journal must be there for whichever node goes on with it."""
     if url is not None and is_postgres(url):
         parts = urlsplit(url)
         query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != "password_env"]
@@ -221,7 +224,7 @@ def _check_store(store: StoreSpec, wish: Wish) -> None:
         return
     what = "a cluster's nodes share no disk, and the journal of this mesh would stand on one of them"
     remedy = "say `store: {url: postgresql://...}` in the deploy file (or `sqlite:////path` on storage that all nodes share)"
-    raise MeshError("store-needed", what, at=Place(file, field="store.url"), remedy=remedy)
+    raise MeshError("store-needed", what, at=Place(str(wish.deploy or wish.mesh), field="store.url"), remedy=remedy)
 
 
 def _output(given: str) -> str:

@@ -74,6 +74,17 @@ def test_a_worker_refuses_python_code_where_it_is_off(mesh):
     assert refused.value.code == "python-off"
 
 
+def test_a_node_that_runs_no_python_refuses_it_whatever_the_system_says(mesh, monkeypatch):
+    monkeypatch.setenv("PARTSONG_PYTHON_ADAPTER", "off")
+    with pytest.raises(EngineError, match="PARTSONG_PYTHON_ADAPTER=off") as refused:
+        setup(mesh).worker("shout", mesh, None, Telemetry.off())
+    assert refused.value.code == "python-off"
+    plan = MESH.replace("routes:", 'plans: {p: {cascade: [{ask: shout, trust: {python: "workers:trusts"}}, {ask: mini}]}}\nroutes:')
+    trusting = load_text(plan, Path(), env={}, check_secrets=False).mesh
+    with pytest.raises(EngineError, match="runs none"):
+        setup(trusting).unpacked(importing=True)
+
+
 def test_each_synthesizer_has_its_part_of_the_coordinators():
     spec = LASTING.model_copy(update={"coordinators": 5, "synthesizers": 2})
     asked = [spec.synthesizer_of(spec.around.coordinator(number)) for number in range(5)]

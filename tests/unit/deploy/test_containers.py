@@ -74,10 +74,11 @@ def test_ports_are_open_on_this_machine_alone(compose):
     }
 
 
-def test_ray_asks_for_a_token_that_comes_from_a_file(compose):
+def test_ray_asks_for_a_token_that_comes_from_a_file_and_runs_no_python_of_meshes(compose):
     for name in RAY:
         service = compose["services"][name]
         assert service["environment"]["RAY_AUTH_MODE"] == "token"
+        assert service["environment"]["PARTSONG_PYTHON_ADAPTER"] == "off"
         assert service["environment"]["RAY_AUTH_TOKEN_PATH"] == "/run/secrets/auth_token"
         assert "auth_token" in service["secrets"]
 

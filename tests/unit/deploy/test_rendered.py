@@ -169,6 +169,16 @@ def test_ray_listens_on_the_private_address_and_asks_for_a_token():
         assert "RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=/etc/partsong/auth_token" in command
 
 
+def test_machines_run_no_python_code_of_meshes_where_the_deploy_file_says_so():
+    off = {"name": "PARTSONG_PYTHON_ADAPTER", "value": "off"}
+    for pod in pods(built(KUBERAY, "overlays/gpu")):
+        assert off in pod["containers"][0]["env"]
+    for command in (launcher()["head_start_ray_commands"][1], launcher()["worker_start_ray_commands"][1]):
+        assert "PARTSONG_PYTHON_ADAPTER=off" in command
+    on = (DEPLOY / "onprem.yaml").read_text().replace("python_adapter: off", "python_adapter: on")
+    assert "PARTSONG_PYTHON_ADAPTER" not in launcher(on)["head_start_ray_commands"][1]
+
+
 def test_tls_is_turned_on_for_all_hosts():
     text = (DEPLOY / "onprem.yaml").read_text().replace("auth: token", "auth: token\n  tls: on")
     for command in (launcher(text)["head_start_ray_commands"][1], launcher(text)["worker_start_ray_commands"][1]):
