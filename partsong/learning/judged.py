@@ -1,0 +1,154 @@
+"""Judged: what the policies give on a third of the rows when the other two thirds taught them, and what can be promised by it.
+
+Only the policy that a promise was tested with stays as it was then; the others are fitted anew on every row afterwards.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from partsong.evaluation.intervals import wilson
+from partsong.learning.calibration import expected_calibration_error
+from partsong.learning.folds import folds
+from partsong.learning.frugal import LEVELS, Frugal, Goal, at_every_level, vote_accuracy
+from partsong.learning.gate import Gate
+from partsong.learning.guarantee import Promise, keep_promise
+from partsong.learning.outcomes import Bools, Floats, Outcomes
+from partsong.learning.policies import Policies, fit_policies
+from partsong.learning.weights import log_odds
+
+__all__ = ["Figure", "Kept", "figures_of", "judged", "promised"]
+
+_KEPT_BACK = 3
+"""One row in so many judges instead of teaching."""
+_FEWEST_JUDGES = 30
+"""Fewer rows kept back judge nothing: their interval would be wider than any difference between policies."""
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What one policy gave on rows kept back from the fitting."""
+
+    policy: str
+    """`best`: the best single model; `vote`: the log-odds vote of all; `route`; `frugal@GOAL`."""
+    n: int
+    accuracy: float
+    low: float
+    high: float
+    """95 % interval (Wilson)."""
+    usd_per_1000: float
+    """NaN when a price is not known."""
+    ece: float
+    """Expected calibration error of its stated chance to be right, ten bins; NaN where it states none."""
+    asked: float
+    """Models asked for a row, mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A promise that was tested, and the policy it was tested with."""
+
+    promise: Promise
+    words: str
+    rows: int
+    """Rows it was tested on."""
+    gate: Gate | None
+    policy: Frugal | None
+    """None when no policy cheaper than the best single model can be promised."""
+
+
+def judged(outcomes: Outcomes, max_loss: float, beside: Floats | None = None) -> tuple[tuple[Figure, ...], Kept | None]:
+    """Return the policies' figures and what can be promised of them; nothing when too few rows can be kept back."""
+    judges = folds(outcomes.prompts, _KEPT_BACK, salt="judge") == 0
+    if judges.sum() < _FEWEST_JUDGES or not _teaches(outcomes, ~judges):
+        return (), None
+    taught, held = (outcomes.rows(np.flatnonzero(rows)) for rows in (~judges, judges))
+    fitted = fit_policies(taught, beside=None if beside is None else beside[~judges])
+    return (*figures_of(fitted, held), *_of_vote(held, taught)), promised(fitted, held, max_loss)
+
+
+def figures_of(fitted: Policies, held: Outcomes) -> tuple[Figure, ...]:
+    """Return what each policy gives on rows that it was not fitted on."""
+    p_right = fitted.gate.p_right(held.prompts)
+    ensembles = (_ensemble(goal, policy, held, p_right) for goal, policy in fitted.frugal.items())
+    return (_single(held, fitted), _route(held, fitted, p_right), *ensembles)
+
+
+def _teaches(outcomes: Outcomes, rows: Bools) -> bool:
+    """Return whether each model has outcomes among these rows."""
+    return bool((~np.isnan(outcomes.right[rows])).any(axis=0).all())
+
+
+def _single(held: Outcomes, fitted: Policies) -> Figure:
+    best = held.models.index(fitted.best)
+    return _figure("best", held.right[:, best], held.cost_usd[:, best], None, np.ones(len(held)))
+
+
+def _of_vote(held: Outcomes, taught: Outcomes) -> tuple[Figure, ...]:
+    """Return the figure of all models' vote; none where no answers were kept."""
+    if not any(answer is not None for row in held.answers for answer in row):
+        return ()
+    weights = log_odds(taught.accuracy)
+    right = np.array([vote_accuracy(held.rows([i]), weights) for i in range(len(held))])
+    return (_figure("vote", right, held.cost_usd.sum(axis=1), None, np.full(len(held), float(len(held.models)))),)
+
+
+def _route(held: Outcomes, fitted: Policies, p_right: Floats) -> Figure:
+    strong, weak = (held.models.index(m) for m in (fitted.need.strong, fitted.need.weak))
+    chosen = np.where(fitted.need.score(held.prompts) >= fitted.half, strong, weak)
+    rows = np.arange(len(held))
+    return _figure("route", held.right[rows, chosen], held.cost_usd[rows, chosen], p_right[rows, chosen], np.ones(len(held)))
+
+
+def _ensemble(goal: Goal, policy: Frugal, held: Outcomes, p_right: Floats) -> Figure:
+    column = {model: j for j, model in enumerate(held.models)}
+    own = p_right[:, [column[m] for m in policy.posterior.models]]
+    votes, nothing = policy.posterior.votes(own), policy.posterior.nothing(own)
+    right, cost, sure, asked = (np.zeros(len(held)) for _ in range(4))
+    for i, answers in enumerate(held.answers):
+        decision = policy.decide(votes[i], float(nothing[i]), _asker(answers, column))
+        given = [column[m] for m in decision.asked]
+        verdicts = [held.right[i, m] for m in given if answers[m] is not None and answers[m] == decision.answer]
+        right[i] = verdicts[0] if verdicts else 0.0
+        cost[i], sure[i], asked[i] = held.cost_usd[i, given].sum(), decision.p_right, len(given)
+    return _figure(f"frugal@{goal.value}", right, cost, sure, asked)
+
+
+def _asker(answers: tuple[str | None, ...], column: dict[str, int]) -> Callable[[str], str | None]:
+    return lambda model: answers[column[model]]
+
+
+def _figure(policy: str, right: Floats, cost: Floats, sure: Floats | None, asked: Floats) -> Figure:
+    known = ~np.isnan(right)
+    n = int(known.sum())
+    low, high = wilson(round(float(right[known].sum())), n)
+    ece = float("nan") if sure is None or not n else expected_calibration_error(sure[known], right[known])
+    accuracy = float(right[known].mean()) if n else float("nan")
+    usd = float(np.nanmean(cost)) * 1000 if (~np.isnan(cost)).any() else float("nan")
+    return Figure(policy, n, accuracy, low, high, usd, ece, float(asked.mean()))
+
+
+def promised(fitted: Policies, held: Outcomes, max_loss: float) -> Kept | None:
+    """Return what can be promised of the ensemble that aims at the best single model, tried from the safest level down.
+
+    None when there is no such ensemble. `max_loss`: how much less often than the best single model it may be right.
+    """
+    policy, best = fitted.frugal.get(Goal.BEST), held.models.index(fitted.best)
+    known = ~np.isnan(held.right[:, best])
+    if policy is None or not known.any():
+        return None
+    right, cost = at_every_level(policy, held, fitted.gate.p_right(held.prompts))
+    promise = keep_promise((held.right[:, [best]] - right)[known], max_loss, level=_LEVEL)
+    cheaper = promise.kept and bool(cost[:, promise.index].mean() < held.cost_usd[:, best].mean())
+    tested = replace(policy, option=replace(policy.option, level=sorted(LEVELS, reverse=True)[promise.index])) if cheaper else None
+    return Kept(promise, _words(promise, max_loss, cheaper=cheaper), int(known.sum()), fitted.gate if cheaper else None, tested)
+
+
+def _words(promise: Promise, max_loss: float, *, cheaper: bool) -> str:
+    if cheaper:
+        return promise.words(max_loss, _LEVEL)
+    more = f"; about {promise.more_rows:,} more labelled rows would do" if promise.more_rows else ""
+    points = f"{100 * max_loss:.1f} points"
+    return f"nothing but the best single model can be promised to lose at most {points} with {_LEVEL:.0%} confidence{more}"
