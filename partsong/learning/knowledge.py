@@ -1,9 +1,11 @@
 """Knowledge: what was learned, as a mesh carries it and its plans and routes ask it; the bytes travel, and are read when first asked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from partsong.errors import MeshError
@@ -51,15 +53,20 @@ class Knowledge:
         """16 hexadecimal digits that tell it from any other."""
         return blake2b(self.packed, digest_size=8).hexdigest()
 
+    @classmethod
+    def saved(cls, folder: Path) -> "Knowledge":
+        """Return what lies in the folder. InputError `learned-unreadable` where that is nothing whole, MeshError where NumPy is missing."""
+        with _installed():
+            from partsong.learning.saved import PACKED, load_learned
+        load_learned(folder)
+        return cls((folder / PACKED).read_bytes())
+
     @cached_property
     def learned(self) -> "Learned":
-        """What it says. InputError `learned-unreadable` where the bytes are damaged, MeshError where NumPy is missing."""
-        try:
+        """What it says. Errors: see saved."""
+        with _installed():
             from partsong.learning.learned import Learned
-            from partsong.learning.packing import unpack
-        except ImportError as error:
-            what = f"what was learned needs {error.name}, which is not installed"
-            raise MeshError("learn-not-installed", what, remedy="pip install 'partsong[learn]'") from error
+            from partsong.packing import unpack
         return unpack(self.packed, Learned)
 
     @property
@@ -74,7 +81,9 @@ class Knowledge:
         return (*goals, "promised") if self.learned.kept is not None and self.learned.kept.policy is not None else tuple(goals)
 
     def asks(self, aim: Aim) -> tuple[str, ...]:
-        """Return the models that the ensemble may ask, in its order."""
+        """Return the models that the ensemble may ask, in its order; none where it was not learned."""
+        if aim not in self.aims:
+            return ()
         policy, _ = self._policy(aim)
         return tuple(policy.posterior.models[m] for m in policy.option.order)
 
@@ -107,3 +116,13 @@ class Knowledge:
     @cached_property
     def _usage(self) -> Mapping[str, Estimate]:
         return {u.model: Estimate(float("nan"), u.cost_usd, u.latency_p50_s) for u in self.learned.usage}
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """Say what to install where an import fails."""
+    try:
+        yield
+    except ImportError as error:
+        what = f"what was learned needs {error.name}, which is not installed"
+        raise MeshError("learn-not-installed", what, remedy="pip install 'partsong[learn]'") from error
