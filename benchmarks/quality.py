@@ -23,16 +23,14 @@ import numpy as np
 from partsong.learning.calibration import expected_calibration_error
 from partsong.learning.curves import apgr, calls_for
 from partsong.learning.folds import folds, same_text
-from partsong.learning.frugal import Frugal, Goal, at_every_level, fit_frugal, vote_accuracy
-from partsong.learning.gate import Gate, Need, fit_gate, fit_need
+from partsong.learning.frugal import Goal, at_every_level, vote_accuracy
 from partsong.learning.guarantee import keep_promise
 from partsong.learning.outcomes import Floats, Ints, Outcomes, shared_questions, sound
+from partsong.learning.policies import Policies, fit_policies
 from partsong.learning.weights import log_odds
 
 CHARS_PER_TOKEN = 4.0
 """As the data sets' baselines count: tokens are not recorded."""
-CHEAP = 0.15
-"""A weak model costs at most this share of the strong one."""
 
 
 @dataclass(frozen=True)
@@ -131,16 +129,6 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines]
 
 
-def pair_of(outcomes: Outcomes) -> tuple[int, int]:
-    """Return the weak and the strong model: the best, and the best of the much cheaper ones."""
-    if len(outcomes.models) == 2:
-        return (0, 1) if outcomes.accuracy[0] <= outcomes.accuracy[1] else (1, 0)
-    cost = outcomes.mean_cost_usd
-    strong = max(outcomes.priced, key=lambda m: outcomes.accuracy[m])
-    cheap = [m for m in outcomes.priced if cost[m] <= CHEAP * cost[strong] and m != strong] or [m for m in outcomes.priced if m != strong]
-    return max(cheap, key=lambda m: outcomes.accuracy[m]), strong
-
-
 def beside(task: Recorded, others: Sequence[Recorded]) -> Floats | None:
     """Return other data sets' outcomes on this task's questions, by the question's words."""
     columns = []
@@ -159,37 +147,23 @@ def beside(task: Recorded, others: Sequence[Recorded]) -> Floats | None:
 class Fitted:
     """What one training part taught."""
 
-    models: tuple[str, ...]
-    best: str
-    gate: Gate
-    need: Need
-    half: float
-    """The need above which half of the training questions lie: `route` asks the strong model from there on."""
-    frugal: dict[Goal, Frugal]
+    policies: Policies
     facts: dict[str, Any]
 
 
 def fitted(train: Recorded, others: Sequence[Recorded]) -> Fitted:
-    """Fit everything on one part."""
+    """Fit everything on one part, as `partsong learn` does."""
     started = time.process_time()
-    learn = train.outcomes
-    warnings = sound(learn)
-    weak, strong = pair_of(learn)
-    gate, unseen = fit_gate(learn)
-    need = fit_need(learn, weak, strong, beside=beside(train, others))
-    best = max(learn.priced, key=lambda m: learn.accuracy[m])
-    frugal: dict[Goal, Frugal] = {}
-    if any(a is not None for row in learn.answers for a in row):
-        aims = {Goal.BEST: float(learn.accuracy[best]), Goal.COST: 1.0, Goal.VOTE: vote_accuracy(learn, log_odds(learn.accuracy))}
-        frugal = fit_frugal(learn, unseen, aims)
-    half = float(np.median(need.score(learn.prompts)))
+    warnings = sound(train.outcomes)
+    policies = fit_policies(train.outcomes, beside=beside(train, others))
+    need = policies.need
     spent = round(time.process_time() - started, 2)
     facts: dict[str, Any] = {"warnings": warnings, "pair": [need.weak, need.strong], "fit_cpu_s": spent}
-    facts["route_ms_p50"], facts["route_ms_p99"] = _latency_ms(lambda p: need.score([p]), learn.prompts[:200])
-    return Fitted(learn.models, learn.models[best], gate, need, half, frugal, facts)
+    facts["route_ms_p50"], facts["route_ms_p99"] = _latency_ms(lambda p: need.score([p]), train.outcomes.prompts[:200])
+    return Fitted(policies, facts)
 
 
-def decide(learned: Fitted, prompts: Sequence[str], qids: Sequence[str], oracles: Callable[[int], Oracle]) -> Iterator[dict[str, Any]]:
+def decide(learned: Policies, prompts: Sequence[str], qids: Sequence[str], oracles: Callable[[int], Oracle]) -> Iterator[dict[str, Any]]:
     """Decide on test questions: of them come prompts and, one by one, the answers that an oracle is asked for; nothing else."""
     p_right, scores = learned.gate.p_right(prompts), learned.need.score(prompts)
     column = {m: j for j, m in enumerate(learned.models)}
@@ -208,7 +182,7 @@ def decide(learned: Fitted, prompts: Sequence[str], qids: Sequence[str], oracles
 
 def decided(learned: Fitted, test: Recorded) -> list[dict[str, Any]]:
     """Let the policies decide on a recorded part."""
-    return list(decide(learned, test.outcomes.prompts, test.qids, lambda i: Oracle(_answers_of(test, i))))
+    return list(decide(learned.policies, test.outcomes.prompts, test.qids, lambda i: Oracle(_answers_of(test, i))))
 
 
 def _answers_of(task: Recorded, i: int) -> dict[str, str | None]:
@@ -311,7 +285,7 @@ def once(part: Recorded, test: dict[str, Recorded], everything: Sequence[Recorde
     if shared:
         learned.facts["warnings"].append(f"{shared} test questions stand in the training part too: figures on them are memory")
     lines = decided(learned, other)
-    promise = {"guarantee": promise_over_splits(*_levels(learned, other))} if learned.frugal else {}
+    promise = {"guarantee": promise_over_splits(*_levels(learned, other))} if learned.policies.frugal else {}
     return lines, learned.facts | judge(other, lines, learned.facts["pair"]) | promise
 
 
@@ -328,7 +302,7 @@ def crossed(part: Recorded, everything: Sequence[Recorded], count: int) -> tuple
         lines += mine
         facts = learned.facts
         area.append(judge(out, mine, facts["pair"])["route"]["apgr"])
-        levels += [_levels(learned, out)] if learned.frugal else []
+        levels += [_levels(learned, out)] if learned.policies.frugal else []
     figures = facts | judge(part, lines, facts["pair"])
     figures["route"]["apgr_by_fold"] = [round(a, 4) for a in area]
     figures["route"]["apgr"] = float(np.mean(area))
@@ -339,9 +313,9 @@ def crossed(part: Recorded, everything: Sequence[Recorded], count: int) -> tuple
 
 def _levels(learned: Fitted, test: Recorded) -> tuple[Floats, Floats, Floats]:
     """Return loss against the best single model and cost, at each level from the safest, and that model's cost; column 0 is it alone."""
-    policy, o = learned.frugal[Goal.BEST], test.outcomes
-    right, cost = at_every_level(policy, o, learned.gate.p_right(o.prompts))
-    best = o.models.index(learned.best)
+    policy, o = learned.policies.frugal[Goal.BEST], test.outcomes
+    right, cost = at_every_level(policy, o, learned.policies.gate.p_right(o.prompts))
+    best = o.models.index(learned.policies.best)
     losses = np.hstack([np.zeros((len(o), 1)), o.right[:, [best]] - right])
     return losses, np.hstack([o.cost_usd[:, [best]], cost]), o.cost_usd[:, best]
 
