@@ -140,8 +140,9 @@ class Journal:
         await self._in_turn(lambda: self._store.begin(info))
 
     async def forget(self, run: str) -> None:
-        """See Store.forget."""
-        await self._in_turn(lambda: self._store.forget(run))
+        """Delete all of a run; what others write has its turn after each part."""
+        while await self._in_turn(lambda: self._store.forget(run)):
+            pass
 
     async def published(self, run: str) -> Published:
         """See Store.published."""

@@ -65,7 +65,7 @@ class JournalPort(Protocol):
         ...
 
     async def forget(self, run: str) -> None:
-        """See Store.forget."""
+        """Delete all of a run; see Store.forget."""
         ...
 
     async def published(self, run: str) -> Published:

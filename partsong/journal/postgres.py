@@ -12,7 +12,7 @@ from partsong.journal.postgres_address import PostgresAddress
 from partsong.journal.postgres_server import PostgresServer
 from partsong.journal.sealed import CALLS, ROWS, Sealed, seal
 from partsong.journal.segments import Kept, Segments, kept_inside
-from partsong.journal.store import Published, Record, RunInfo
+from partsong.journal.store import FORGOTTEN_AT_ONCE, Published, Record, RunInfo
 from partsong.wire import Codec
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ __all__ = ["PostgresStore"]
 
 _BYTES_A_LOOK = 4_000_000
 """As SQLite's: of large rows fewer are handed out at a time."""
-
-_FORGETS_WITHIN_S = 3600.0
 
 _EPOCH_LOCKS = 0x50535245
 _RUN_LOCKS = 0x50535252
@@ -139,17 +137,23 @@ class PostgresStore:
         values = {"run": info.run, "mesh_hash": info.mesh_hash, "input_hash": info.input_hash, "started_s": info.started_s}
         self._changed(_BEGIN, values)
 
-    def forget(self, run: str) -> None:
-        """See Store.forget."""
+    def forget(self, run: str) -> bool:
+        """See Store.forget; the run's segments are deleted last."""
 
-        async def work(connection: "AsyncConnection") -> None:
+        async def work(connection: "AsyncConnection") -> bool:
             await _done(connection, _LOCK, {"kind": _RUN_LOCKS, "keys": [_key(run)]})
+            await _done(connection, "delete from runs where run = :run", {"run": run})
+            first = (await _done(connection, _FIRST_ROW, {"run": run})).scalar_one()
+            if first is None:
+                return False
             for statement in _FORGET:
-                await _done_at_leisure(connection, statement, run)
+                await _done(connection, statement, {"run": run, "before": first + FORGOTTEN_AT_ONCE})
+            return True
 
-        self._server.do(work)
-        if self._segments is not None:
+        more = self._server.do(work)
+        if not more and self._segments is not None:
             self._segments.forget(run)
+        return more
 
     def published(self, run: str) -> Published:
         """See Store.published; of a run that is not there, nothing is published."""
@@ -228,12 +232,6 @@ async def _done(connection: "AsyncConnection", statement: str, values: Mapping[s
     from sqlalchemy import text
 
     return await connection.execute(text(statement), dict(values))
-
-
-async def _done_at_leisure(connection: "AsyncConnection", statement: str, value: str) -> None:
-    """Carry out what takes as long as a run is large."""
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    await driver.execute(statement, value, timeout=_FORGETS_WITHIN_S)
 
 
 def _key(name: str) -> int:
@@ -337,10 +335,17 @@ _BEGIN = """
 insert into runs (run, mesh_hash, input_hash, started_s) values (:run, :mesh_hash, :input_hash, :started_s) on conflict do nothing
 """
 _PUBLISH = "update runs set seq = :seq, output_bytes = :output_bytes, errors_bytes = :errors_bytes where run = :run"
+_FIRST_ROW = """
+select min("row") from (
+    select min("row") as "row" from calls where run = :run union all select min("row") from attempts where run = :run
+    union all select min("row") from rows where run = :run
+) as firsts
+"""
 _INTO_FORGOTTEN = """
-insert into forgotten select model, sum(usd), max(at_s) from {} where run = $1 and usd > 0 group by model, floor(at_s / 3600)
+insert into forgotten select model, sum(usd), max(at_s) from {} where run = :run and "row" < :before and usd > 0
+group by model, floor(at_s / 3600)
 """
 _FORGET = (
     *(_INTO_FORGOTTEN.format(table) for table in ("calls", "attempts")),
-    *(f"delete from {table} where run = $1" for table in ("runs", "calls", "attempts", "rows")),  # noqa: S608 - constants
+    *(f'delete from {table} where run = :run and "row" < :before' for table in ("calls", "attempts", "rows")),  # noqa: S608 - constants
 )

@@ -8,7 +8,10 @@ from partsong.contracts import CallRecord, Completion, RowRecord
 from partsong.contracts.epoch import Epoch
 from partsong.journal.sealed import Sealed
 
-__all__ = ["Published", "Record", "RunInfo", "Store"]
+__all__ = ["FORGOTTEN_AT_ONCE", "Published", "Record", "RunInfo", "Store"]
+
+FORGOTTEN_AT_ONCE = 1000
+"""Rows of a run that are deleted in one transaction, with their calls: others write in between."""
 
 Record = CallRecord | RowRecord | Sealed
 """A finished call or row; sealed where it is to be stored without being opened on the way."""
@@ -102,8 +105,8 @@ class Store(Protocol):
         """Enter a run."""
         ...
 
-    def forget(self, run: str) -> None:
-        """Delete a run with all its records; what it spent stays known."""
+    def forget(self, run: str) -> bool:
+        """Delete a part of a run, which is unknown from then on; return whether there may be more of it. What it spent stays known."""
         ...
 
     def published(self, run: str) -> Published:

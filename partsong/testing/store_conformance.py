@@ -10,7 +10,7 @@ import pytest
 from partsong.contracts import Answer, CallRecord, Completion, Failure, FailureCode, Reply, RowRecord, Task, Timing
 from partsong.contracts.epoch import Epoch
 from partsong.errors import FencedError
-from partsong.journal.store import Published, RunInfo, Store
+from partsong.journal.store import FORGOTTEN_AT_ONCE, Published, RunInfo, Store
 
 __all__ = ["StoreConformance", "attempt_record", "call_record", "row_record"]
 
@@ -32,6 +32,11 @@ def attempt_record(row: int = 0, step: str = "", *, run: str = "run", usd: float
 
 def _paid(call: CallRecord, cost_usd: float, possible_usd: float = 0.0, *, model: str = "m", at_s: float = 0.0) -> CallRecord:
     return call.model_copy(update={"cost_usd": cost_usd, "possible_usd": possible_usd, "model": model, "at_s": at_s})
+
+
+def _forget(store: Store) -> None:
+    while store.forget("run"):
+        pass
 
 
 def row_record(row: int = 0, *, run: str = "run", reply: Reply | None = None) -> RowRecord:
@@ -165,7 +170,7 @@ class StoreConformance(ABC):
             store.begin(INFO)
             store.append([call_record(1, asked="x"), row_record(2), call_record(1, run="other")])
             store.publish("run", Published(seq=1))
-            store.forget("run")
+            _forget(store)
             assert store.run("run") is None
             assert not store.calls("run", 0, 9)
             assert not store.rows("run", 0, 9)
@@ -173,12 +178,24 @@ class StoreConformance(ABC):
             assert store.published("run") == Published()
             assert len(store.calls("other", 0, 9)) == 1
 
+    def test_a_large_run_is_forgotten_part_by_part_and_others_write_in_between(self, tmp_path: Path) -> None:
+        rows = [*range(FORGOTTEN_AT_ONCE + 1), 10**9]
+        with closing(self.open(tmp_path)) as store:
+            store.begin(INFO)
+            store.append([row_record(row) for row in rows] + [_paid(call_record(row), 1.0, at_s=100.0) for row in rows])
+            assert store.forget("run")
+            assert (store.run("run"), store.finished("run", 10**10), store.spent(None, 0.0)) == (None, 2, {"m": float(len(rows))})
+            store.append([row_record(1, run="other")])
+            _forget(store)
+            assert (store.finished("run", 10**10), store.finished("other", 9)) == (0, 1)
+            assert store.spent(None, 0.0) == {"m": float(len(rows))}
+
     def test_a_forgotten_run_can_begin_again_and_its_places_go_on_growing(self, tmp_path: Path) -> None:
         with closing(self.open(tmp_path)) as store:
             store.begin(INFO)
             store.append([row_record(1)])
             [(before, _)] = store.rows("run", 0, 9)
-            store.forget("run")
+            _forget(store)
             store.begin(INFO)
             store.append([row_record(1)])
             [(after, _)] = store.rows("run", 0, 9)
@@ -221,7 +238,7 @@ class StoreConformance(ABC):
         with closing(self.open(tmp_path)) as store:
             store.begin(INFO)
             store.append([_paid(call_record(1), 1.0, at_s=100.0), attempt_record(2, usd=2.0, at_s=90_000.0)])
-            store.forget("run")
+            _forget(store)
             assert store.spent("run", 0.0) == {}
             assert store.spent(None, 0.0) == {"m": 3.0}
             assert store.spent(None, 86_400.0) == {"m": 2.0}

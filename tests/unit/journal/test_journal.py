@@ -17,7 +17,7 @@ from partsong.contracts.epoch import Epoch
 from partsong.errors import FencedError, StoreError, WireError
 from partsong.journal.journal import Journal
 from partsong.journal.sqlite import SqliteStore
-from partsong.journal.store import Published, Record, RunInfo
+from partsong.journal.store import FORGOTTEN_AT_ONCE, Published, Record, RunInfo
 from partsong.testing.store_conformance import call_record, row_record
 
 APPEND_FOREVER = """
@@ -101,6 +101,29 @@ async def test_every_operation_of_the_store_is_there(path: Path) -> None:
         assert await journal.spent("run", 0.0) == {}
         await journal.forget("run")
         assert await journal.run("run") is None
+
+
+async def test_others_append_while_a_large_run_is_forgotten(path: Path) -> None:
+    turns = []
+
+    class Seen(SqliteStore):
+        def forget(self, run: str) -> bool:
+            turns.append("part")
+            return super().forget(run)
+
+        def append(self, records: Iterable[Record], under: Collection[Epoch] = ()) -> None:
+            turns.append("append")
+            super().append(records, under)
+
+    async with Journal(Seen.open(path)) as journal:
+        await journal.append([row_record(row, run="large") for row in range(3 * FORGOTTEN_AT_ONCE)])
+        turns.clear()
+        forgetting = asyncio.create_task(journal.forget("large"))
+        await asyncio.sleep(0)
+        await asyncio.gather(forgetting, *await appending(journal, [1]))
+        assert await journal.finished("large", 10**9) == 0
+    assert turns.count("part") == 4
+    assert turns.index("append") < 4
 
 
 async def test_what_comes_during_a_transaction_shares_the_next_one(path: Path) -> None:

@@ -26,7 +26,8 @@ def path(tmp_path: Path) -> Path:
         for row in range(ROWS):
             store.append([call_record(row), attempt_record(row, usd=0.5), row_record(row)])
         store.append([attempt_record(0, run="earlier", usd=7.0)])
-        store.forget("earlier")
+        while store.forget("earlier"):
+            pass
         store.claim("a")
         store.publish("run", Published(seq=ROWS, output_bytes=5))
     return path

@@ -8,7 +8,7 @@ import botocore.exceptions
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from objects import ObjectStore, _store, s3
+from objects import ObjectStore
 from postgres import Postgres, postgres
 
 from partsong.contracts import CallRecord, Completion, Timing
@@ -20,7 +20,7 @@ from partsong.journal.segments import Segments
 from partsong.journal.store import Store
 from partsong.testing.store_conformance import StoreConformance, call_record, row_record
 
-__all__ = ["_store", "postgres", "s3"]
+__all__ = ["postgres"]
 
 
 class TestPostgresStoreWithAllRecordsInSegments(StoreConformance):
@@ -67,8 +67,9 @@ def test_a_run_that_is_forgotten_takes_its_objects_along_and_those_that_no_trans
     with closing(open_store(url, Path(), segments=bucket)) as store:
         store.append([large_call(1), large_call(1, run="other")])
         s3.write(f"{bucket}/run/left-by-a-dead-writer", b"...")
-        store.forget("run")
-        store.forget("run")
+        assert store.forget("run")
+        assert not store.forget("run")
+        assert not store.forget("run")
         assert [name.partition("/")[0] for name in s3.names(bucket)] == ["other"]
         assert len(store.calls("other", 0, 9)) == 1
 
