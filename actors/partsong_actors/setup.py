@@ -4,7 +4,7 @@ import os
 import socket
 import uuid
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
@@ -213,6 +213,12 @@ class Setup(Frozen):
     def around(self) -> Around:
         """What the system's actors are called."""
         return self.system.around
+
+    @cached_property
+    def lean(self) -> "Setup":
+        """The same for workers, of whom there are many: without what was learned."""
+        mesh = Mesh.unpack(self.mesh)
+        return self if mesh.learned is None else self.model_copy(update={"mesh": mesh.lean().pack()})
 
     def unpacked(self, *, importing: bool = False) -> Mesh:
         """Return the mesh; `importing` finds the Python functions that its plans name. EngineError where another version runs."""

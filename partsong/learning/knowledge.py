@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -61,13 +61,10 @@ class Knowledge:
         load_learned(folder)
         return cls((folder / PACKED).read_bytes())
 
-    @cached_property
+    @property
     def learned(self) -> "Learned":
         """What it says. Errors: see saved."""
-        with _installed():
-            from partsong.learning.learned import Learned
-            from partsong.packing import unpack
-        return unpack(self.packed, Learned)
+        return _read(self.packed)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -116,6 +113,14 @@ class Knowledge:
     @cached_property
     def _usage(self) -> Mapping[str, Estimate]:
         return {u.model: Estimate(float("nan"), u.cost_usd, u.latency_p50_s) for u in self.learned.usage}
+
+
+@lru_cache(maxsize=2)
+def _read(packed: bytes) -> "Learned":
+    with _installed():
+        from partsong.learning.learned import Learned
+        from partsong.packing import unpack
+    return unpack(packed, Learned)
 
 
 @contextmanager

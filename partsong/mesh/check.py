@@ -19,12 +19,14 @@ from partsong.errors import MeshError, PartsongError, Problem
 from partsong.mesh.document import Piece
 from partsong.mesh.explain import explained
 from partsong.mesh.fit import trust_warnings
+from partsong.mesh.learned import known_here, learned_errors, learned_reader
 from partsong.mesh.prompt_files import reader
 from partsong.mesh.references import reference_errors, reference_warnings
 from partsong.mesh.schema import Mesh, ModelField
 from partsong.mesh.secrets import model_secret, resolve
 from partsong.mesh.sound import Sound
 from partsong.plans import Plan, PlanField
+from partsong.routing.experiments import Experiment, ExperimentField
 from partsong.routing.rules import RouteRule
 
 __all__ = ["Findings", "ImportFunction", "Look", "examined"]
@@ -57,6 +59,7 @@ class Look:
             "lies_beside": name_checker(self.folder, self.allowed),
             "import_function": importing,
             "adapters": self.adapters,
+            "read_learned": learned_reader(self.folder, self.allowed),
         }
 
 
@@ -75,6 +78,8 @@ class Findings:
 def examined(root: Piece, look: Look) -> Findings:
     """Return the mesh that the tree describes, or all that is wrong with it."""
     context = look.context()
+    knowledge = known_here(_content(root, "learned"), context["read_learned"])
+    context["knowledge"] = knowledge
     mesh: Mesh | None = None
     errors: list[Problem] = []
     try:
@@ -82,7 +87,7 @@ def examined(root: Piece, look: Look) -> Findings:
     except ValidationError as error:
         errors += explained(error, root, look.adapters)
     sound = _sound(root, context)
-    errors += reference_errors(sound)
+    errors += [*reference_errors(sound), *learned_errors(sound, knowledge)]
     if look.check_secrets:
         errors += _secret_errors(sound, look)
     if look.ask_adapters:
@@ -103,16 +108,22 @@ def _sound(root: Piece, context: Mapping[str, Any]) -> Sound:
     models = _valid(_entries(root, "models"), TypeAdapter(ModelField), context)
     plans = _valid(_entries(root, "plans"), TypeAdapter(PlanField), context)
     routes = _valid(_entries(root, "routes"), TypeAdapter(RouteRule), context)
+    experiments = _valid(_entries(root, "experiments"), TypeAdapter(ExperimentField), context)
     return Sound(
         root,
         cast("dict[str, ModelSpec]", models),
         cast("dict[str, Plan]", plans),
         cast("dict[int, RouteRule]", routes),
+        cast("dict[str, Experiment]", experiments),
     )
 
 
+def _content(root: Piece, section: str) -> object:
+    return root.fields[section].content if section in root.fields else None
+
+
 def _entries(root: Piece, section: str) -> Iterator[tuple[str | int, Piece]]:
-    content = root.fields[section].content if section in root.fields else None
+    content = _content(root, section)
     if isinstance(content, dict):
         yield from content.items()
     elif isinstance(content, list):

@@ -1,5 +1,6 @@
 """Schema: what a mesh file may say. Models by adapter, plans by kind, routes, store, telemetry."""
 
+import json
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
@@ -11,7 +12,10 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from partsong.adapters.adapter import Adapter, adapter_kinds
 from partsong.contracts import Frozen, Limits, ModelSpec, Name
 from partsong.errors import MeshError
+from partsong.learning.knowledge import Knowledge
+from partsong.mesh.learned import LearnedSpec
 from partsong.plans import PlanField
+from partsong.routing.experiments import ExperimentField
 from partsong.routing.router import Router
 from partsong.routing.rules import RouteRule
 from partsong.specialists.language import language_detector
@@ -100,12 +104,26 @@ class Mesh(Frozen):
     """`off` turns the fallbacks of all models off."""
     plans: dict[Name, PlanField] = {}
     """Plans by name; models and plans share one set of names, and a plan may ask either."""
+    learned: LearnedSpec | None = None
+    """Folder of what `partsong learn` wrote, relative to the mesh file: what goals of frugal plans, the gate and learned weights go by."""
+    experiments: dict[Name, ExperimentField] = {}
+    """Champions and challengers by name, in one set of names with models and plans; routes and rows may name them, plans may not."""
     routes: tuple[RouteRule, ...] = ()
-    """Which model or plan a row goes to: the first rule that matches."""
+    """Which model, plan or experiment a row goes to: the first rule that matches."""
     store: StoreSpec = StoreSpec()
     """Where the journal is kept."""
     telemetry: TelemetrySpec = TelemetrySpec()
     """Where traces and metrics go."""
+
+    @property
+    def knowledge(self) -> Knowledge | None:
+        """What was learned, if anything."""
+        return None if self.learned is None else self.learned.knowledge
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that a row can be answered by."""
+        return (*self.models, *self.plans, *self.experiments)
 
     @property
     def concurrency(self) -> int:
@@ -126,13 +144,20 @@ class Mesh(Frozen):
         """Return what decides where a row goes; the only plan there is, is the default of a mesh without a catch-all route."""
         by_language = any(rule.when is not None and rule.when.language for rule in self.routes)
         only = next(iter(self.plans)) if len(self.plans) == 1 else None
-        return Router([*self.models, *self.plans], self.routes, language_of=language_detector() if by_language else None, only=only)
+        detector = language_detector() if by_language else None
+        return Router(self.names, self.routes, language_of=detector, only=only, experiments=self.experiments)
 
     def pack(self) -> bytes:
         """Return the mesh as bytes that `unpack` turns into an equal one, in this process or another."""
         return self.model_dump_json(by_alias=True).encode()
 
+    def lean(self) -> "Mesh":
+        """Return the mesh without what was learned: it may be megabytes, and workers have no use for it."""
+        return self if self.learned is None else self.model_copy(update={"learned": None})
+
     @classmethod
     def unpack(cls, packed: bytes, import_function: Callable[[str], Any] | None = None) -> "Mesh":
         """Return the mesh that `pack` wrote; `import_function` finds the Python functions that plans name, as in load_mesh."""
-        return cls.model_validate_json(packed, context={"import_function": import_function})
+        learned = json.loads(packed).get("learned")
+        knowledge = None if learned is None else LearnedSpec.model_validate(learned).knowledge
+        return cls.model_validate_json(packed, context={"import_function": import_function, "knowledge": knowledge})

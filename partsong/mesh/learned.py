@@ -1,0 +1,107 @@
+"""Learned: the folder of what was learned, as the mesh file names it; its bytes become part of the mesh, as a prompt's text does."""
+
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainSerializer, ValidationInfo, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from partsong.adapters.beside import beside
+from partsong.contracts import Frozen
+from partsong.contracts.allowed import Allowed
+from partsong.errors import InputError, MeshError, Problem
+from partsong.learning.knowledge import Knowledge
+from partsong.mesh.sound import Sound
+from partsong.plans.frugal import Frugal
+
+__all__ = ["LearnedSpec", "known_here", "learned_errors", "learned_reader"]
+
+_LEARN = "learn it from runs of this mesh: partsong learn MESH RUN... -o learned/"
+
+Packed = Annotated[
+    bytes,
+    BeforeValidator(lambda given: b64decode(given) if isinstance(given, str) else given),
+    PlainSerializer(lambda packed: b64encode(packed).decode(), when_used="json"),
+]
+
+
+class LearnedSpec(Frozen):
+    """What was learned; written as its folder, relative to the mesh file: `learned: learned/`."""
+
+    folder: str
+    """Where it was read from."""
+    packed: Packed
+    """The artefact itself."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, Mapping | LearnedSpec):
+            return value
+        if not isinstance(value, str):
+            raise ValueError("it names the folder of what was learned; write `learned: learned/`")
+        read = (info.context or {}).get("read_learned")
+        if read is None:
+            raise ValueError(f"{value}: what was learned can be read only while a mesh file is loaded")
+        return {"folder": value, "packed": read(value).packed}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "minLength": 1}
+
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """What plans and routes ask."""
+        return Knowledge(self.packed)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what a person is shown of it."""
+        return {"folder": self.folder, "fingerprint": self.knowledge.fingerprint}
+
+
+def learned_reader(folder: Path, allowed: Allowed) -> Callable[[str], Knowledge]:
+    """Return what reads an artefact by its folder's name; an error of the schema's kind when it cannot."""
+
+    @lru_cache(maxsize=1)
+    def read(named: str) -> Knowledge:
+        try:
+            return Knowledge.saved(beside(folder, named, allowed))
+        except (InputError, MeshError) as error:
+            problem = error.problems[0]
+            raise PydanticCustomError(problem.code, "{what}; {remedy}", {"what": problem.what, "remedy": problem.remedy}) from None
+
+    return read
+
+
+def known_here(named: object, read: Callable[[str], Knowledge]) -> Knowledge | None:
+    """Return what the mesh file's `learned` names; None when it names nothing, or nothing that can be read."""
+    try:
+        return read(named) if isinstance(named, str) else None
+    except PydanticCustomError:
+        return None  # explained with the whole
+
+
+def learned_errors(sound: Sound, knowledge: Knowledge | None) -> Iterator[Problem]:
+    """Yield what does not fit between what was learned and the mesh."""
+    if knowledge is not None and (others := [model for model in knowledge.models if model not in sound.names]):
+        what = f"what was learned is of {', '.join(map(repr, others))}, which this mesh does not have"
+        yield Problem("learned-other-models", what, sound.place("learned"), _LEARN)
+        return
+    for name, plan in sound.plans.items():
+        if not isinstance(plan, Frugal) or plan.goal is None:
+            continue
+        at = sound.mentions(plan.goal, "plans", name)[0]
+        if not sound.states((), "learned"):
+            remedy = f"{_LEARN}, and write `learned: learned/`; or give `models` with accuracy and cost"
+            yield Problem("not-learned", f"plan {name!r} aims at {plan.goal!r}, and nothing is learned", at, remedy)
+        elif knowledge is not None and plan.goal not in knowledge.aims:
+            yield Problem("goal-not-learned", f"nothing is learned that could aim at {plan.goal!r}{_why(knowledge, plan.goal)}", at, _LEARN)
+
+
+def _why(knowledge: Knowledge, goal: str) -> str:
+    kept = knowledge.learned.kept
+    return f": {kept.words}" if goal == "promised" and kept is not None else ""

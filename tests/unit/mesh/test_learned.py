@@ -1,0 +1,114 @@
+"""What was learned becomes part of a mesh: read from its folder, sent with it, shown by its fingerprint, refused where it does not fit."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+from knowledge_builders import EASY, HARD, MODELS, knowledge, saved
+
+from partsong.errors import InputError, MeshError
+from partsong.mesh import Mesh, load_mesh
+from partsong.mesh.show import shown
+from partsong.testing.scripted import ScriptedPort
+
+TEXT = """\
+version: 1
+models:
+  m0: {adapter: python, target: "w:f"}
+  m1: {adapter: python, target: "w:f"}
+  m2: {adapter: python, target: "w:f"}
+  m3: {adapter: python, target: "w:f"}
+learned: learned/
+plans:
+  f: {frugal: {goal: best, kind: label}}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    saved(tmp_path)
+    (tmp_path / "w.py").write_text("async def f(task): return 'x'\n")
+    return tmp_path
+
+
+def load(home: Path, text: str = TEXT):
+    (home / "mesh.yaml").write_text(text)
+    return load_mesh(home / "mesh.yaml", env={})
+
+
+def codes(home: Path, text: str) -> list[str]:
+    with pytest.raises(MeshError) as caught:
+        load(home, text)
+    return [problem.code for problem in caught.value.problems]
+
+
+async def test_a_frugal_plan_goes_by_what_was_learned(home):
+    plan = load(home).mesh.plans["f"]
+    assert set(plan.asks()) <= set(MODELS)
+    port = ScriptedPort(dict.fromkeys(MODELS, "right"))
+    answer = await port.answer(plan, EASY)
+    assert port.names == list(plan.asks())[: len(port.names)]
+    assert answer.text == "right"
+    assert answer.confidence == pytest.approx(knowledge().honest("best", answer.tiers[-1].confidence))
+
+
+def test_it_travels_in_the_packed_mesh_and_workers_are_spared_it(home):
+    mesh = load(home).mesh
+    there = Mesh.unpack(mesh.pack())
+    assert there == mesh
+    assert list(there.plans["f"].asks()) == list(mesh.plans["f"].asks())
+    assert len(mesh.lean().pack()) < 5_000 < len(mesh.pack())
+    assert Mesh.unpack(mesh.lean().pack()).plans["f"].goal == "best"
+
+
+def test_it_is_shown_by_its_fingerprint(home):
+    loaded = load(home)
+    assert shown(loaded)["learned"] == "learned/"
+    assert shown(loaded, defaults=True)["learned"] == {"folder": "learned/", "fingerprint": knowledge().fingerprint}
+
+
+def test_another_artefact_makes_another_mesh(home):
+    one = load(home)
+    without = load(home, TEXT.replace("learned: learned/\n", "").replace("goal: best", "models: {m0: {accuracy: 0.9, cost_usd: 0.1}}"))
+    assert one.hash == load(home).hash != without.hash
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("learned: learned/\n", ""), ["not-learned"]),
+        (("goal: best", "goal: promised"), ["goal-not-learned"]),
+        (("learned: learned/", "learned: nowhere/"), ["learned-unreadable"]),
+        (("learned: learned/", "learned: ../x"), ["outside-folder"]),
+        (("learned: learned/", "learned: 5"), ["wrong-value"]),
+        (("learned: learned/", "learned: {folder: x}"), ["missing-field"]),
+    ],
+)
+def test_what_does_not_fit_is_refused(home, change, expected):
+    assert codes(home, TEXT.replace(*change)) == expected
+
+
+def test_what_is_learned_of_other_models_is_refused(home):
+    assert "learned-other-models" in codes(home, TEXT.replace("  m3:", "  other:"))
+
+
+def test_a_damaged_artefact_is_refused(home):
+    path = home / "learned" / "learned.msgpack"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert codes(home, TEXT) == ["learned-unreadable"]
+
+
+def test_knowledge_is_its_bytes():
+    known = knowledge()
+    copy = pickle.loads(pickle.dumps(known))
+    assert (copy, hash(copy), copy.fingerprint) == (known, hash(known), known.fingerprint)
+    with pytest.raises(InputError) as caught:
+        _ = type(known)(b"no").learned
+    assert caught.value.problems[0].code == "learned-unreadable"
+
+
+def test_the_level_and_the_price_may_be_given_in_place_of_what_was_learned():
+    given = knowledge().inquiry("best", HARD, enough=0.5, value_usd=0.2)
+    assert (given.enough, given.value_usd) == (0.5, 0.2)
+    assert knowledge().inquiry("best", HARD).value_usd is None
+    assert all(voice.cost_usd > 0 for voice in given.voices)
