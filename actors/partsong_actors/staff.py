@@ -327,7 +327,7 @@ class Staff:
             max_concurrency=2 * spec.concurrency + 1000,
             enable_task_events=False,
         )
-        return placed.remote(self._setup, model, self._secrets.get(model))
+        return placed.remote(self._setup.lean, model, self._secrets.get(model))
 
 
 def _kill(actor: "ActorProxy[_ModelWorker]") -> None:
