@@ -4,7 +4,7 @@ import os
 import socket
 import uuid
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
@@ -214,11 +214,10 @@ class Setup(Frozen):
         """What the system's actors are called."""
         return self.system.around
 
-    @cached_property
+    @property
     def lean(self) -> "Setup":
         """The same for workers, of whom there are many: without what was learned."""
-        mesh = Mesh.unpack(self.mesh)
-        return self if mesh.learned is None else self.model_copy(update={"mesh": mesh.lean().pack()})
+        return self.model_copy(update={"mesh": _lean(self.mesh)})
 
     def unpacked(self, *, importing: bool = False) -> Mesh:
         """Return the mesh; `importing` finds the Python functions that its plans name. EngineError where another version runs."""
@@ -265,6 +264,11 @@ class Setup(Frozen):
             _no_python(name)
         adapter = adapter_of(spec, Surroundings(name, Path(self.folder), secret, self.allowed))
         return Worker(name, adapter, spec.concurrency, telemetry, spec.model)
+
+
+@lru_cache(maxsize=2)
+def _lean(packed: bytes) -> bytes:
+    return Mesh.unpack(packed).lean().pack()
 
 
 def _no_python(name: str) -> NoReturn:
