@@ -34,7 +34,9 @@ from partsong.work.synthesizer import Synthesizer
 from partsong.work.watched import watch_journal
 from partsong.work.worker import Worker
 
-__all__ = ["InlineEngine"]
+__all__ = ["Hire", "InlineEngine"]
+
+Hire = Callable[[str, ModelSpec], WorkerHandle]
 
 _log = logging.getLogger(__name__)
 
@@ -57,10 +59,12 @@ class InlineEngine:
         clock: Clock | None = None,
         allowed: Allowed = NOTHING,
         tell: Tell | None = None,
+        hire: Hire | None = None,
     ) -> None:
         """`folder` is where the mesh's relative paths start; `secrets` are the resolved keys by model.
 
-        `tell` gets notices of what breaks and what is done about it; the log gets them without it.
+        `tell` gets notices of what breaks and what is done about it; the log gets them without it. `hire` brings workers in the place of
+        those that make calls by the models' adapters.
         """
         self._mesh = mesh
         self._store = store
@@ -70,9 +74,9 @@ class InlineEngine:
         self._telemetry = telemetry or Telemetry.off()
         self._clock = clock or Clock()
         self._tell = Notices(tell or logged, self._clock.now_s)
+        self._hire = hire
         self._resources = AsyncExitStack()
         self._metering: Metering | None = None
-        self._callers: Mapping[str, Caller] = {}
         self._coordinator: Coordinator | None = None
         self._journal: Journal | None = None
 
@@ -84,11 +88,12 @@ class InlineEngine:
         pools = {name: _InlinePool(name, spec, self) for name, spec in self._mesh.models.items()}
         for pool in pools.values():
             self._resources.push_async_callback(pool.close)
-        callers = self._callers = {name: pool.caller for name, pool in pools.items()}
+        callers = {name: pool.caller for name, pool in pools.items()}
         self._metering = Metering(Limiter(self._mesh.models, self._mesh.accounts), self._clock, partial(_handed_out, callers))
         self._metering.watched(self._telemetry)
         self._resources.callback(self._metering.close)
         self._coordinator = Coordinator.of(self._mesh, callers, Synthesizer(), self._journal, self._telemetry, self._clock)
+        self._resources.push_async_callback(self._coordinator.close)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -113,8 +118,8 @@ class InlineEngine:
 
     def over(self, run: str) -> None:
         """See Engine.over."""
-        for caller in self._callers.values():
-            caller.purse.forget(run)
+        if self._coordinator is not None:
+            self._coordinator.over(run)
 
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
         """See Engine.answer."""
@@ -129,6 +134,8 @@ class InlineEngine:
 
     async def start_worker(self, name: str, spec: ModelSpec) -> WorkerHandle:
         """Open one more worker of the model; it is closed with the engine."""
+        if self._hire is not None:
+            return self._hire(name, spec)
         adapter = adapter_of(spec, Surroundings(name, self._folder, self._secrets.get(name), self._allowed))
         worker = Worker(name, adapter, spec.concurrency, self._telemetry, spec.model)
         self._resources.push_async_callback(worker.close)

@@ -4,7 +4,7 @@ from collections import Counter
 
 from pydantic import NonNegativeInt
 
-from partsong.contracts import Answer, Frozen, Probability, Route, RowRecord, Seconds, Usd
+from partsong.contracts import Answer, FailureCode, Frozen, Probability, Route, RowRecord, Seconds, Usd
 from partsong.evaluation.intervals import Interval, wilson
 from partsong.evaluation.quantiles import Quantiles
 
@@ -17,6 +17,9 @@ class PlanSummary(Frozen):
     plan: str
     """The plan or model whose rows these are."""
     rows: NonNegativeInt
+    """Rows finished; of a replay, those that the recorded calls cover."""
+    not_covered: NonNegativeInt = 0
+    """Rows that a replay lacked a call of; they count nowhere else."""
     failed: NonNegativeInt
     """Rows that ended in a failure."""
     failures: dict[str, NonNegativeInt]
@@ -41,6 +44,8 @@ class PlanSummary(Frozen):
     """Of answered rows, within 1 %."""
     latency_p95_s: Seconds
     """Of answered rows, within 1 %."""
+    escalated: NonNegativeInt = 0
+    """Answered rows that climbed past their first tier."""
     reached: dict[str, Probability]
     """Share of rows that asked each model at least once, most asked first."""
     routes: dict[str, NonNegativeInt]
@@ -53,6 +58,7 @@ class Summing:
     def __init__(self, plan: str) -> None:
         self._plan = plan
         self._rows = self._graded = self._right = self._calls = self._prompt_tokens = self._completion_tokens = 0
+        self._not_covered = self._escalated = 0
         self._cost_usd = self._cpu_s = 0.0
         self._failures: Counter[str] = Counter()
         self._reached: Counter[str] = Counter()
@@ -61,12 +67,16 @@ class Summing:
 
     def add(self, record: RowRecord, right: bool | None = None) -> None:
         """Add one row; `right` is None when there is nothing to compare it with."""
+        if not isinstance(record.reply, Answer) and record.reply.code is FailureCode.NOT_COVERED:
+            self._not_covered += 1
+            return
         self._rows += 1
         if right is not None:
             self._graded += 1
             self._right += right
         if isinstance(record.reply, Answer):
             self._latency.add(record.reply.latency_s)
+            self._escalated += record.reply.escalations > 0
             self._add_route(record.reply.route)
         else:
             self._failures[record.reply.code] += 1
@@ -92,6 +102,7 @@ class Summing:
         return PlanSummary(
             plan=self._plan,
             rows=self._rows,
+            not_covered=self._not_covered,
             failed=self._failures.total(),
             failures=dict(self._failures.most_common()),
             graded=self._graded,
@@ -106,6 +117,7 @@ class Summing:
             completion_tokens=self._completion_tokens,
             latency_p50_s=self._latency.at(0.5),
             latency_p95_s=self._latency.at(0.95),
+            escalated=self._escalated,
             reached={model: times / rows for model, times in self._reached.most_common()},
             routes=dict(self._routes.most_common()),
         )

@@ -50,6 +50,8 @@ class Manifest(Frozen):
     prompt_column: str = "prompt"
     longest_row_bytes: int = 10_000_000
     """How the input is read: `--id-column`, `--prompt-column`, `--max-row`."""
+    replay_of: str = ""
+    """The run whose recorded calls answered, when this is a replay and made none."""
     started_s: float
     """Unix time."""
     partsong: str = Field(description="Version of Partsong that started it.")

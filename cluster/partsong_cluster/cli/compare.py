@@ -1,25 +1,33 @@
-"""`partsong compare RUN...`: runs side by side: rows, accuracy where the input holds labels, cost, latency."""
+"""`partsong compare RUN...`: runs side by side, and row by row against the best single model: accuracy, cost, latency."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
-from partsong.evaluation.grading import GRADERS, Grader
-from partsong.evaluation.summary import PlanSummary, Summing
-from partsong_cluster.batch.finished import finished_rows, manifest_of, plans_of
-from partsong_cluster.report.billed import as_billed
-from partsong_cluster.report.marked import EXPECTED, grader_of, marked
+from partsong.evaluation.baseline import Against, Figures
+from partsong.evaluation.grading import GRADERS
+from partsong.evaluation.summary import PlanSummary
+from partsong_cluster.report.contents import Section
+from partsong_cluster.report.headline import headline
+from partsong_cluster.report.marked import EXPECTED
+from partsong_cluster.report.runs import Marker, sections_of_runs
+from partsong_cluster.report.table import baseline_tables, section_table
 from partsong_cluster.terminal import plain
 
-__all__ = ["EXAMPLES", "compare"]
+__all__ = ["EXAMPLES", "Expected", "Grade", "compare", "marker_of", "section_shown"]
 
 EXAMPLES = "Examples:  partsong compare out-mini out-vote  |  partsong compare out-* --expected intent --grade label --json"
+
+Expected = Annotated[str, typer.Option(help="The metadata field that holds the right answer.", metavar="FIELD")]
+Grade = Annotated[
+    str | None,
+    typer.Option(help=f"How all are graded: {', '.join(GRADERS)}; default: by the row's own `grader`, else label.", metavar="KIND"),
+]
 
 
 class _Compared(PlanSummary):
@@ -27,70 +35,68 @@ class _Compared(PlanSummary):
 
     graded_by: tuple[str, ...]
     """The kinds of grader that its rows were read with, most used first."""
+    figures: Figures | None
+    """What it came to, with intervals."""
+    against_best: Against | None
+    """How it did on the same rows beside the best single model, which is A; None for that one, or when there is none of the same input."""
 
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.", metavar="RUN...", show_default=False)],
-    expected: Annotated[str, typer.Option(help="The metadata field that holds the right answer.", metavar="FIELD")] = EXPECTED,
-    grade: Annotated[
-        str | None,
-        typer.Option(help=f"How all are graded: {', '.join(GRADERS)}; default: by the row's own `grader`, else label.", metavar="KIND"),
-    ] = None,
+    expected: Expected = EXPECTED,
+    grade: Grade = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")] = False,
 ) -> None:
     """Put runs side by side. Runs may still be at work: what is finished counts.
 
-    Latency is that of a row's bill: what the journal or the cache answered counts as long as it took when it was asked.
+    Runs of one model each, over the same input, are the baseline: every other is compared with the best of them row by row. Latency is that
+    of a row's bill: what the journal or the cache answered counts as long as it took when it was asked.
     """
+    mark = marker_of(expected, grade)
+    sections = sections_of_runs(runs, mark)
+    if expected != EXPECTED and not any(line.summary.graded for section, _ in sections for line in section.lines):
+        raise typer.BadParameter(f"no row has {expected!r} in its metadata", param_hint="--expected")
+    if len(sections) > 1:
+        typer.echo("These runs are over different inputs: only those of the same input can be compared row by row.", err=True)
+    if as_json:
+        typer.echo("[" + ",\n".join(one.model_dump_json(indent=2) for one in _compared(sections, mark)) + "]")
+        return
+    console = Console(highlight=False)
+    for section, folders in sections:
+        console.print(section_shown(section, graded_by=[kind for folder in folders for kind in mark.kinds(folder)]))
+
+
+def marker_of(expected: str, grade: str | None) -> Marker:
+    """Return what marks rows, by the two options."""
     if grade is not None and grade not in GRADERS:
         raise typer.BadParameter(f"{grade!r} is none of {', '.join(GRADERS)}", param_hint="--grade")
-    over_all = None if grade is None else GRADERS[grade]()
-    compared = [_summed(folder, expected, over_all) for folder in runs]
-    if expected != EXPECTED and not any(one.graded for one in compared):
-        raise typer.BadParameter(f"no row has {expected!r} in its metadata", param_hint="--expected")
-    if as_json:
-        typer.echo("[" + ",\n".join(one.model_dump_json(indent=2) for one in compared) + "]")
-    else:
-        Console(highlight=False).print(_table(compared))
+    return Marker(expected, None if grade is None else GRADERS[grade]())
 
 
-def _name(folder: Path) -> str:
-    use = manifest_of(folder).use
-    return f"{folder.name} ({use})" if use else folder.name
+def section_shown(section: Section, graded_by: Sequence[str]) -> Group:
+    """Return a section as the terminal shows it."""
+    return Group(*_parts(section, graded_by))
 
 
-def _summed(folder: Path, expected: str, over_all: Grader | None) -> _Compared:
-    summing, graders = Summing(_name(folder)), Counter[str]()
-    plans = plans_of(folder)
-    for record in finished_rows(folder):
-        right = marked(record, expected, over_all)
-        if right is not None and (grader := over_all or grader_of(record)) is not None:
-            graders[grader.kind] += 1
-        summing.add(as_billed(record, plans), right)
-    return _Compared(**dict(summing.summary()), graded_by=tuple(kind for kind, _ in graders.most_common()))
+def _compared(sections: Sequence[tuple[Section, Sequence[Path]]], mark: Marker) -> Iterator[_Compared]:
+    for section, folders in sections:
+        for line, folder in zip(section.lines, folders, strict=True):
+            summary, graded_by = dict(line.summary), mark.kinds(folder)
+            yield _Compared(**summary, graded_by=graded_by, figures=line.figures, against_best=line.against_best)
 
 
-def _table(summaries: Sequence[_Compared]) -> Table:
-    numbers = ("rows", "failed", "accuracy", "graded by", "$ / 1,000", "CPU s / 1,000", "calls / row", "p50", "p95")
-    table = Table("run", *(Column(name, justify="right") for name in numbers), box=None, pad_edge=False, header_style="dim")
-    for one in summaries:
-        table.add_row(
-            Text(plain(one.plan)),
-            f"{one.rows:,}",
-            f"{one.failed:,}",
-            _accuracy(one),
-            Text(plain(", ".join(one.graded_by) or "-")),
-            f"{one.usd_per_1000:,.3f}",
-            f"{one.cpu_s_per_1000:,.1f}",
-            f"{one.calls_per_row:.2f}",
-            f"{one.latency_p50_s:.2f} s",
-            f"{one.latency_p95_s:.2f} s",
-        )
-    return table
-
-
-def _accuracy(one: PlanSummary) -> str:
-    if one.accuracy is None or one.accuracy_interval is None:
-        return "-"
-    low, high = one.accuracy_interval
-    return f"{one.accuracy:.1%} ({low:.1%} to {high:.1%})"
+def _parts(section: Section, graded_by: Sequence[str]) -> Iterator[RenderableType]:
+    yield Text(plain(section.title), "dim")
+    yield section_table(section)
+    graded = any(line.summary.graded for line in section.lines)
+    if graded:
+        for table in baseline_tables(section):
+            yield Text()
+            yield table
+    yield Text()
+    for sentence in headline(section):
+        yield Padding(Text(plain(sentence)), (0, 0, 0, 2))
+    if graded:
+        yield Text(f"Graded by: {', '.join(dict.fromkeys(graded_by))}. Intervals are of 95 %.", "dim")
+    yield from (Text(plain(note), "yellow") for note in section.notes)
+    yield Text()

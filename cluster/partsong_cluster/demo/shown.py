@@ -7,7 +7,6 @@ from pathlib import Path
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
 from rich.text import Text
 
 from partsong.adapters.weights import KNOWN
@@ -15,9 +14,10 @@ from partsong.contracts import Answer
 from partsong_cluster.batch.tally import Tally
 from partsong_cluster.demo.parts import Part, Way
 from partsong_cluster.demo.run import DemoResult, Show
-from partsong_cluster.report import Live, Section
-from partsong_cluster.report.headline import front_names, headline
-from partsong_cluster.report.words import counted, money, percent, seconds, share
+from partsong_cluster.report import Live
+from partsong_cluster.report.headline import headline
+from partsong_cluster.report.table import section_table
+from partsong_cluster.report.words import counted, seconds
 
 __all__ = ["Screen", "result_shown"]
 
@@ -78,7 +78,7 @@ def _parts(result: DemoResult, report: Path, took_s: float) -> Iterator[Renderab
         yield Text(section.title, "bold")
         yield Text(f"{section.about} {counted(section.rows, 'row')}.", "dim")
         yield Text()
-        yield _table(section)
+        yield section_table(section)
         yield Text()
         for sentence in headline(section):
             yield Padding(Text(sentence), (0, 0, 0, 2))
@@ -92,40 +92,6 @@ def _parts(result: DemoResult, report: Path, took_s: float) -> Iterator[Renderab
         yield Text(f"From an earlier demo: {again}. Nothing of it was asked again; --fresh starts anew.", "dim")
     yield Text(f"Took {seconds(took_s)}.", "dim")
     yield Text.assemble("Report: ", (str(report), "bold"))
-
-
-def _table(section: Section) -> Table:
-    strong = (Column(f"reached\n{section.strong}", justify="right"),) if section.strong else ()
-    latency = (Column("p50", justify="right"), Column("p95", justify="right")) if section.shows_latency else ()
-    cost = "$ per\n1,000" if section.unit == "usd" else "CPU s per\n1,000"
-    table = Table(
-        Column("way", min_width=14),
-        Column("right", justify="right"),
-        Column("95 % interval", justify="right"),
-        Column(cost, justify="right"),
-        *latency,
-        *strong,
-        box=None,
-        padding=(0, 2, 0, 0),
-        header_style="dim",
-    )
-    best = front_names(section)
-    for line in section.lines:
-        summary, interval = line.summary, line.summary.accuracy_interval
-        cells: list[str | Text] = [
-            Text.assemble((line.name, "bold" if line.name in best else ""), (" *" if line.name in best else "", "yellow")),
-            percent(line),
-            "" if interval is None else f"{interval.low * 100:.1f} to {interval.high * 100:.1f}",
-            money(line.cost_per_1000(section.unit), section.unit).replace(" CPU s", "").replace("$", ""),
-        ]
-        if section.shows_latency:
-            cells += [seconds(summary.latency_p50_s), seconds(summary.latency_p95_s)]
-        if section.strong:
-            cells.append("" if line.strong_share is None else share(line.strong_share))
-        table.add_row(*cells)
-    table.caption = "* nothing here is both cheaper and more often right"
-    table.caption_justify = "left"
-    return table
 
 
 def _live(live: Live) -> Iterator[RenderableType]:

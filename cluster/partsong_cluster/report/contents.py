@@ -3,7 +3,7 @@
 from typing import Literal
 
 from partsong.contracts import Frozen, Probability, Reply, Seconds, Usd
-from partsong.evaluation.comparison import Comparison
+from partsong.evaluation.baseline import Against, Figures
 from partsong.evaluation.summary import PlanSummary
 from partsong.telemetry.tree import RowTrace
 
@@ -31,7 +31,9 @@ class PlanLine(Frozen):
     summary: PlanSummary
     strong_share: Probability | None = None
     """Share of rows that reached the strong model; None when there is none to speak of."""
-    against_best: Comparison | None = None
+    figures: Figures | None = None
+    """What it came to, with intervals; None when it has no row."""
+    against_best: Against | None = None
     """On the same rows, A the best single model, B this one; None for that model itself, or when nothing is graded."""
 
     def cost_per_1000(self, unit: CostUnit) -> float:

@@ -1,27 +1,32 @@
 """Gather: the rows of several runs become a section: summed up, compared row by row, and a few of them sampled. Two passes, flat memory."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from pydantic import JsonValue
 from pydantic_core import to_json
 
 from partsong.contracts import Answer, Failure, Reply, RowRecord
 from partsong.errors import RunError
-from partsong.evaluation.comparison import Comparison
+from partsong.evaluation.baseline import Against, against, figures, holm_adjusted
 from partsong.evaluation.summary import PlanSummary, Summing
+from partsong.evaluation.worked import WRONG, Worked
 from partsong.telemetry.tree import RowTrace, read_trace
 from partsong_cluster.report.contents import CostUnit, FailureExample, ModelLine, PlanLine, SampleRow, Section, Shown
-from partsong_cluster.report.marked import expected_of, marked
+from partsong_cluster.report.marked import covered, expected_of, marked
 
 __all__ = ["PlanRun", "best_single", "section_of"]
 
 _SAMPLES = 12
 _TRACED = 3
 _LONGEST_PROMPT = 4000
-_UNGRADED, _WRONG, _RIGHT = 0, 1, 2
+_SEED = 1
+"""Of the dice that intervals are drawn with: the same rows give the same report."""
+
+Grade = Callable[[RowRecord], bool | None]
+"""Whether a row's answer is right; None when there is nothing to compare it with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +42,10 @@ class PlanRun:
 
 @dataclass(slots=True)
 class _Read:
-    """What the first pass keeps of a run: its sums, and a byte a row."""
+    """What the first pass keeps of a run: its sums, and a few bytes a row."""
 
     summary: PlanSummary
-    marks: bytearray
+    worked: Worked
     failed: dict[str, FailureExample]
     """By code, the first that failed so."""
 
@@ -57,23 +62,24 @@ def section_of(
     notes: Sequence[str] = (),
     models: Sequence[ModelLine] = (),
     samples: int = _SAMPLES,
+    grade: Grade = marked,
 ) -> Section:
     """Return the section of these runs, all over the same rows; `traces` is the folder of their trace files."""
-    read = {run.name: _first_pass(run) for run in runs}
+    read = {run.name: _first_pass(run, unit, grade) for run in runs}
     best = best_single([(run.single, read[run.name].summary) for run in runs], unit)
-    lines = [_line(run, read, best, strong) for run in runs]
-    chosen = _chosen([read[run.name].marks for run in runs], samples)
+    lines = _lines(runs, read, best, strong)
+    chosen = _chosen([read[run.name].worked.marks for run in runs], samples)
     return Section(
         title=title,
         about=about,
-        rows=max((len(one.marks) for one in read.values()), default=0),
+        rows=max((len(one.worked) for one in read.values()), default=0),
         unit=unit,
         shows_latency=shows_latency,
         strong=strong,
         lines=tuple(lines),
         failed=tuple(example for one in read.values() for example in one.failed.values()),
         models=tuple(models),
-        samples=tuple(_sampled(runs, chosen, traces)),
+        samples=tuple(_sampled(runs, chosen, traces, grade)),
         notes=tuple(notes),
     )
 
@@ -86,18 +92,19 @@ def best_single(summaries: Iterable[tuple[bool, PlanSummary]], unit: CostUnit) -
     return max(singles, key=lambda s: (s.accuracy or 0.0, -(s.usd_per_1000 if unit == "usd" else s.cpu_s_per_1000))).plan
 
 
-def _first_pass(run: PlanRun) -> _Read:
-    summing, marks = Summing(run.name), bytearray()
+def _first_pass(run: PlanRun, unit: CostUnit, grade: Grade) -> _Read:
+    summing, worked = Summing(run.name), Worked()
     failed: dict[str, FailureExample] = {}
     for record in run.records():
-        right = marked(record)
+        right = grade(record)
         summing.add(record, right)
-        if isinstance(record.reply, Failure) and record.reply.code not in failed:
-            failed[record.reply.code] = _failure(run.name, record, record.reply)
-        if record.row >= len(marks):
-            marks.extend(bytes(record.row + 1 - len(marks)))
-        marks[record.row] = _UNGRADED if right is None else _RIGHT if right else _WRONG
-    return _Read(summing.summary(), marks, failed)
+        reply = record.reply
+        if isinstance(reply, Failure) and reply.code not in failed:
+            failed[reply.code] = _failure(run.name, record, reply)
+        if covered(record):
+            cost = sum(line.cost_usd if unit == "usd" else line.cpu_s for line in reply.bill)
+            worked.put(record.row, right, cost, reply.latency_s if isinstance(reply, Answer) else None)
+    return _Read(summing.summary(), worked, failed)
 
 
 def _failure(plan: str, record: RowRecord, failure: Failure) -> FailureExample:
@@ -105,24 +112,30 @@ def _failure(plan: str, record: RowRecord, failure: Failure) -> FailureExample:
     return FailureExample(plan=plan, code=failure.code, place=place, reason=failure.message)
 
 
-def _line(run: PlanRun, read: Mapping[str, _Read], best: str | None, strong: str) -> PlanLine:
-    mine = read[run.name]
-    return PlanLine(
-        name=run.name,
-        about=run.about,
-        single=run.single,
-        summary=mine.summary,
-        strong_share=mine.summary.reached.get(strong, 0.0) if strong else None,
-        against_best=None if best is None or best == run.name else _compared(read[best].marks, mine.marks),
-    )
+def _lines(runs: Sequence[PlanRun], read: Mapping[str, _Read], best: str | None, strong: str) -> list[PlanLine]:
+    dice = Random(_SEED).random  # noqa: S311  resampling, no secret
+    singles = [read[run.name].worked for run in runs if run.single]
+    beside = holm_adjusted([_beside(run.name, best, read, dice) for run in runs])
+    return [
+        PlanLine(
+            name=run.name,
+            about=run.about,
+            single=run.single,
+            summary=(mine := read[run.name]).summary,
+            strong_share=mine.summary.reached.get(strong, 0.0) if strong else None,
+            figures=figures(mine.worked, singles, dice),
+            against_best=compared,
+        )
+        for run, compared in zip(runs, beside, strict=True)
+    ]
 
 
-def _compared(a: bytearray, b: bytearray) -> Comparison | None:
-    cells = Counter(zip(a, b, strict=False))
-    found = Comparison(
-        both_right=cells[_RIGHT, _RIGHT], only_a=cells[_RIGHT, _WRONG], only_b=cells[_WRONG, _RIGHT], neither=cells[_WRONG, _WRONG]
-    )
-    return found if found.rows else None
+def _beside(name: str, best: str | None, read: Mapping[str, _Read], dice: Callable[[], float]) -> Against | None:
+    """Return how the way did beside the best single model; None for that model itself, or when they share no graded row."""
+    if best is None or best == name:
+        return None
+    found = against(read[best].worked, read[name].worked, dice)
+    return found if found is not None and found.rows else None
 
 
 def _chosen(marks: Sequence[bytearray], samples: int) -> Sequence[int]:
@@ -135,7 +148,7 @@ def _chosen(marks: Sequence[bytearray], samples: int) -> Sequence[int]:
 
 def _tells(row: int, marks: Sequence[bytearray]) -> bool:
     first = marks[0][row]
-    return first == _WRONG if len(marks) == 1 else any(one[row] != first for one in marks)
+    return first == WRONG if len(marks) == 1 else any(one[row] != first for one in marks)
 
 
 def _spread(rows: Callable[[], Iterator[int]], count: int) -> set[int]:
@@ -146,7 +159,9 @@ def _spread(rows: Callable[[], Iterator[int]], count: int) -> set[int]:
     return {row for place, row in enumerate(rows()) if place in places}
 
 
-def _sampled(runs: Sequence[PlanRun], rows: Sequence[int], traces: Path | None) -> Iterator[SampleRow]:
+def _sampled(runs: Sequence[PlanRun], rows: Sequence[int], traces: Path | None, grade: Grade) -> Iterator[SampleRow]:
+    if not rows:
+        return
     found: dict[int, dict[str, RowRecord]] = {row: {} for row in rows}
     for run in runs:
         for record in run.records():
@@ -156,17 +171,17 @@ def _sampled(runs: Sequence[PlanRun], rows: Sequence[int], traces: Path | None) 
     for row, records in found.items():
         if records:
             name, trace = _most_worked(records, traces) if traces and row in drawn else ("", None)
-            yield _sample(records, name, trace)
+            yield _sample(records, name, trace, grade)
 
 
-def _sample(records: Mapping[str, RowRecord], traced: str, trace: RowTrace | None) -> SampleRow:
+def _sample(records: Mapping[str, RowRecord], traced: str, trace: RowTrace | None, grade: Grade) -> SampleRow:
     first = next(iter(records.values()))
     return SampleRow(
         custom_id=first.custom_id,
         about=_about(first),
         prompt=_prompt(first),
         expected=_said(expected_of(first)),
-        shown=tuple(Shown(plan=name, reply=record.reply, right=marked(record)) for name, record in records.items()),
+        shown=tuple(Shown(plan=name, reply=record.reply, right=grade(record)) for name, record in records.items()),
         traced=traced,
         trace=trace,
     )

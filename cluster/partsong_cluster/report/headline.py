@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
+from partsong.evaluation.baseline import Against
 from partsong.evaluation.pareto import Point, front
 from partsong_cluster.report.contents import CostUnit, PlanLine, Section
 from partsong_cluster.report.words import counted, money, percent
 
-__all__ = ["front_names", "headline"]
+__all__ = ["SURE", "cost_words", "front_names", "headline"]
 
-_SURE = 0.05
+SURE = 0.05
+"""A difference with a smaller p-value is called one."""
 
 
 def headline(section: Section) -> Sequence[str]:
@@ -56,28 +58,42 @@ def _compared(section: Section) -> Iterator[str]:
     if not combined:
         return
     top = max(combined, key=lambda line: (line.summary.accuracy or 0.0, -line.cost_per_1000(unit)))
-    yield _most_accurate(top, best, unit)
+    yield _most_accurate(top, best, sum(line.against_best is not None for line in section.lines))
     yield _cheapest(combined, top, best, unit)
 
 
-def _most_accurate(top: PlanLine, best: PlanLine, unit: CostUnit) -> str:
-    comparison = top.against_best
-    assert comparison is not None
-    low, high = comparison.difference_interval()
-    points = f"{comparison.difference * 100:+.1f} points (95 % interval {low * 100:+.1f} to {high * 100:+.1f})"
-    costs = f"at {_times(top, best, unit)} its cost"
-    chance = f"p = {comparison.p_value:.2g}"
-    if comparison.p_value >= _SURE:
-        what = f"The most accurate combination, {top.name}, is at {percent(top)}, {points}, {costs}"
-        return f"{what}: as far as these rows tell, that may be chance ({chance})."
-    if comparison.difference > 0:
-        return f"Combined, {top.name} is right more often: {percent(top)}, {points}, {costs}. Chance alone rarely does that ({chance})."
-    return f"No combination does better: the most accurate, {top.name}, is right less often, {points}, {costs}."
+def _most_accurate(top: PlanLine, best: PlanLine, compared: int) -> str:
+    found = top.against_best
+    assert found is not None
+    low, high = found.difference_interval()
+    points = f"{found.difference * 100:+.1f} points (95 % interval {low * 100:+.1f} to {high * 100:+.1f})"
+    told = f"{percent(top)} of the rows, the best single model on {percent(best)}: {points}"
+    chance = f"p = {found.p_holm:.2g}{f', adjusted for {compared} comparisons' if compared > 1 else ''}"
+    if found.p_holm >= SURE:
+        needed = f"; about {counted(found.rows_needed, 'row')} would tell" if found.rows_needed else ""
+        what = f"The most accurate combination, {top.name}, is right on {told}"
+        return f"{what}. As far as these rows tell, the difference may be chance ({chance}){needed}; {cost_words(found)}."
+    if found.difference > 0:
+        what = f"Combined, {top.name} is right more often: on {told}"
+        return f"{what}. Chance alone rarely does that ({chance}); {cost_words(found)}."
+    return f"No combination does better: the most accurate, {top.name}, is right on {told}. Chance alone rarely does that ({chance})."
+
+
+def cost_words(found: Against) -> str:
+    """Return what it costs beside the best single model: `it costs 71 % less (95 % interval 68 to 74)`."""
+    saved = found.saved
+    if saved is None:
+        return "what it costs beside that one cannot be said, as that one costs nothing"
+    if not saved.beyond(0.0):
+        return "it costs about as much"
+    if saved.value > 0:
+        return f"it costs {saved.value * 100:.0f} % less (95 % interval {saved.low * 100:.0f} to {saved.high * 100:.0f})"
+    return f"it costs {1 - saved.value:.1f} times as much (95 % interval {1 - saved.high:.1f} to {1 - saved.low:.1f})"
 
 
 def _cheapest(combined: Sequence[PlanLine], top: PlanLine, best: PlanLine, unit: CostUnit) -> str:
     """Say which combination is cheapest among those that are not clearly less accurate than the best single model."""
-    holding = [line for line in combined if (c := line.against_best) is not None and not (c.p_value < _SURE and c.difference < 0)]
+    holding = [line for line in combined if (c := line.against_best) is not None and not (c.p_value < SURE and c.difference < 0)]
     cheaper = [line for line in holding if line.cost_per_1000(unit) < 0.95 * best.cost_per_1000(unit)]
     if not cheaper:
         return f"No combination is both cheaper than {best.name} and about as often right."

@@ -5,10 +5,10 @@ from functools import lru_cache
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
-from partsong.contracts import RowRecord
+from partsong.contracts import Failure, FailureCode, RowRecord
 from partsong.evaluation.grading import Grader, GraderField, graded
 
-__all__ = ["EXPECTED", "expected_of", "grader_of", "marked"]
+__all__ = ["EXPECTED", "covered", "expected_of", "grader_of", "marked"]
 
 EXPECTED = "expected"
 """The metadata field that holds the right answer."""
@@ -17,10 +17,20 @@ _USUAL = "label"
 
 
 def marked(record: RowRecord, field: str = EXPECTED, over_all: Grader | None = None) -> bool | None:
-    """Return whether the answer is right; None when the row expects nothing. `over_all` grades whatever the row says."""
+    """Return whether the answer is right; None when the row expects nothing, or a replay does not cover it.
+
+    `over_all` grades whatever the row says.
+    """
+    if not covered(record):
+        return None
     reference = expected_of(record, field)
     grader = over_all or grader_of(record)
     return None if reference is None or grader is None else graded(grader, record.reply, reference)
+
+
+def covered(record: RowRecord) -> bool:
+    """Return whether the row says something of its plan: that of a replay may not."""
+    return not (isinstance(record.reply, Failure) and record.reply.code is FailureCode.NOT_COVERED)
 
 
 def expected_of(record: RowRecord, field: str = EXPECTED) -> JsonValue:

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from partsong.contracts import Answer, Reply
 from partsong_cluster.batch.disk import replace_file
+from partsong_cluster.report.baseline import baseline_cells, baseline_columns
 from partsong_cluster.report.contents import FailureExample, PlanLine, Report, Section
 from partsong_cluster.report.headline import front_names, headline
 from partsong_cluster.report.plot import plot
@@ -43,6 +44,8 @@ def _template() -> Any:
         headline=headline,
         plot=plot,
         timeline=timeline,
+        table_columns=baseline_columns,
+        table_cells=baseline_cells,
         failures=_failures,
         routes=_routes,
         told=_told,

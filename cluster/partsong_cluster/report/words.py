@@ -2,7 +2,7 @@
 
 from partsong_cluster.report.contents import CostUnit, PlanLine
 
-__all__ = ["counted", "money", "percent", "seconds", "share"]
+__all__ = ["counted", "money", "percent", "points", "seconds", "share"]
 
 
 def money(cost: float, unit: CostUnit) -> str:
@@ -25,6 +25,11 @@ def percent(line: PlanLine) -> str:
 def share(value: float) -> str:
     """Return a share: `87.4 %`."""
     return f"{value * 100:.1f} %".replace("100.0", "100").replace(" 0.0 ", " 0 ")
+
+
+def points(difference: float) -> str:
+    """Return a difference of shares in points: `+1.2`."""
+    return f"{difference * 100:+.1f}"
 
 
 def seconds(value: float) -> str:

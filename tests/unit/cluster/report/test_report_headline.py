@@ -32,6 +32,19 @@ def test_a_cheaper_combination_that_is_clearly_worse_is_not_praised():
     assert "No combination is both cheaper than mini and about as often right" in told
 
 
+def test_a_saving_is_told_with_its_interval_and_what_a_decision_would_take():
+    told = words(way("mini", "+" * 50 + "-" * 10, cost_usd=0.01, single=True), way("vote", "+" * 51 + "-" * 9, cost_usd=0.0029))
+    assert "vote, is right on 85.0 % of the rows, the best single model on 83.3 %" in told
+    assert "it costs 71 % less (95 % interval 71 to 71)" in told
+    assert "rows would tell" in told
+
+
+def test_a_chance_is_adjusted_for_all_that_were_tried():
+    mini, tried = way("mini", "+" * 50 + "-" * 10, single=True), [way(f"vote-{n}", "+" * 57 + "-" * 3) for n in range(9)]
+    assert "right more often" in words(mini, tried[0])
+    assert "may be chance (p = 0.14, adjusted for 9 comparisons)" in words(mini, *tried)
+
+
 def test_one_way_alone_is_told_with_its_interval():
     assert "95 % interval" in words(way("mini", "++-+", single=True))
 

@@ -1,0 +1,85 @@
+"""Runs: folders of runs as ways that a section compares, with whatever keeps them from being compared."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from partsong.contracts import BillLine, RowRecord
+from partsong.evaluation.grading import Grader
+from partsong_cluster.batch.finished import finished_rows, manifest_of, plans_of
+from partsong_cluster.batch.folder import read_snapshot
+from partsong_cluster.report.billed import as_billed
+from partsong_cluster.report.contents import CostUnit, Section
+from partsong_cluster.report.gather import PlanRun, section_of
+from partsong_cluster.report.marked import EXPECTED, grader_of, marked
+
+__all__ = ["Marker", "sections_of_runs"]
+
+
+class Marker:
+    """Marks rows of runs, and remembers by which kinds of grader."""
+
+    def __init__(self, expected: str = EXPECTED, over_all: Grader | None = None) -> None:
+        """`expected` is the metadata field with the right answer; `over_all` grades whatever a row says."""
+        self._expected = expected
+        self._over_all = over_all
+        self._kinds: dict[str, Counter[str]] = {}
+
+    def __call__(self, record: RowRecord) -> bool | None:
+        """See marked."""
+        right = marked(record, self._expected, self._over_all)
+        if right is not None and (grader := self._over_all or grader_of(record)) is not None:
+            self._kinds.setdefault(record.run, Counter())[grader.kind] += 1
+        return right
+
+    def kinds(self, folder: Path) -> tuple[str, ...]:
+        """Return the kinds that the run's rows were read with, most used first."""
+        return tuple(kind for kind, _ in self._kinds.get(manifest_of(folder).run, Counter()).most_common())
+
+
+def sections_of_runs(folders: Sequence[Path], mark: Marker) -> list[tuple[Section, Sequence[Path]]]:
+    """Return a section for the runs of each input, in the order given: only runs over the same input are compared row by row."""
+    by_input: dict[str, list[Path]] = {}
+    folders = list(dict.fromkeys(folders))
+    for folder in folders:
+        by_input.setdefault(manifest_of(folder).input_hash, []).append(folder)
+    names = dict(zip(folders, _names(folders), strict=True))
+    return [(_section([(names[folder], folder) for folder in same], mark), same) for same in by_input.values()]
+
+
+def _section(named: Sequence[tuple[str, Path]], mark: Marker) -> Section:
+    runs = [PlanRun(name, "", partial(_records, folder), single=_is_single(folder)) for name, folder in named]
+    manifest = manifest_of(named[0][1])
+    return section_of(manifest.input, "", _unit(runs), runs, grade=mark, samples=0)
+
+
+def _records(folder: Path) -> Iterator[RowRecord]:
+    plans = plans_of(folder)
+    return (as_billed(record, plans) for record in finished_rows(folder))
+
+
+def _is_single(folder: Path) -> bool:
+    use, models = manifest_of(folder).use, read_snapshot(folder).get("models", {})
+    return use in models or (use is None and len(models) == 1 and not read_snapshot(folder).get("plans"))
+
+
+def _unit(runs: Sequence[PlanRun]) -> CostUnit:
+    """Return dollars, unless nothing costs any and processor time was told."""
+    if any(line.cost_usd for line in _bills(runs)):
+        return "usd"
+    return "cpu_s" if any(line.cpu_s for line in _bills(runs)) else "usd"
+
+
+def _bills(runs: Sequence[PlanRun]) -> Iterator[BillLine]:
+    return (line for run in runs for record in run.records() for line in record.reply.bill)
+
+
+def _names(folders: Sequence[Path]) -> Iterator[str]:
+    """Yield a name for each run: its folder's and what answered; the whole path where two folders are called alike."""
+    seen = Counter(folder.name for folder in folders)
+    for folder in folders:
+        manifest = manifest_of(folder)
+        name = folder.name if seen[folder.name] == 1 else str(folder)
+        use = f" ({manifest.use})" if manifest.use not in (None, folder.name) else ""
+        yield f"{name}{use}{' replayed' if manifest.replay_of else ''}"

@@ -1,0 +1,54 @@
+"""Replayed: the store of a replay: it answers from other runs' journals, and keeps no row for an answer that lacked a call there."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from partsong.contracts import Completion, Failure, FailureCode, RowRecord
+from partsong.contracts.epoch import Epoch
+from partsong.journal.sqlite import SqliteStore
+from partsong.journal.store import Record, Store
+
+__all__ = ["ReplayedStore"]
+
+
+class ReplayedStore(SqliteStore):
+    """An SQLite store whose cache is elsewhere."""
+
+    recorded: Sequence[Store] = ()
+    """Where completions come from, the first that has one; closed with this store."""
+
+    @classmethod
+    def over(cls, path: Path, recorded: Sequence[Store]) -> Self:
+        """Make the replay's own file; what is asked is looked up in the recorded stores."""
+        store = cls.open(path)
+        store.recorded = recorded
+        return store
+
+    def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
+        """See Store.cached."""
+        found: dict[bytes, Completion] = {}
+        for store in self.recorded:
+            found |= store.cached([ask_hash for ask_hash in ask_hashes if ask_hash not in found])
+        return found
+
+    def append(self, records: Iterable[Record], under: Collection[Epoch] = ()) -> None:
+        """See Store.append; a plan may climb past a call that is not there or vote without it, and its answer would be a guess."""
+        super().append([_told(record) if isinstance(record, RowRecord) else record for record in records], under)
+
+    def close(self) -> None:
+        """See Store.close."""
+        super().close()
+        for store in self.recorded:
+            store.close()
+
+
+def _told(record: RowRecord) -> RowRecord:
+    missing = sorted({line.model for line in record.reply.bill if line.failure == FailureCode.NOT_COVERED})
+    if not missing:
+        return record
+    names = ", ".join(missing)
+    message = f"the recorded runs hold no such call of {names}; record one, or replay a plan that does without it"
+    route = record.reply.route
+    failure = Failure(code=FailureCode.NOT_COVERED, message=message, where=names, bill=record.reply.bill, route=route)
+    return record.model_copy(update={"reply": failure})
