@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-import pytest
-
-__all__ = ["ObjectStore", "object_store", "s3"]
+__all__ = ["ObjectStore", "object_store"]
 
 _TESTS = Path(__file__).resolve().parent
 
@@ -96,18 +94,3 @@ def object_store() -> Iterator[ObjectStore]:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def _store() -> Iterator[ObjectStore]:
-    with object_store() as store:
-        yield store
-
-
-@pytest.fixture
-def s3(_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
-    """The server, as this process's environment names it."""
-    for name, value in _store.environment.items():
-        monkeypatch.setenv(name, value)
-    _store.shut(0)
-    return _store

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from batch_bench import Bench
-from objects import ObjectStore, _store, s3
+from objects import ObjectStore
 from partsong_cluster.batch.remote_results import RemoteResults
 from partsong_cluster.batch.run import Limits
 from partsong_cluster.batch.stop import Outcome
@@ -15,8 +15,6 @@ from scripted_engine import answer, echo
 
 from partsong.contracts import Failure, FailureCode, Reply, Row
 from partsong.errors import RunError
-
-__all__ = ["_store", "s3"]
 
 
 class RemoteBench(Bench):

@@ -4,14 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from objects import ObjectStore, _store, s3
+from objects import ObjectStore
 from partsong_cluster.batch.places import input_files
 from partsong_cluster.batch.state_folder import state_folder
 from partsong_cluster.cli import main
 
 from partsong.errors import InputError
-
-__all__ = ["_store", "s3"]
 
 MESH = """
 version: 1
