@@ -1,6 +1,7 @@
 """Coordinator: the Ray shell of one coordinator."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Collection, Sequence
 
@@ -18,6 +19,7 @@ from partsong.work.memory import settle
 from partsong.work.tenure import Tenure
 from partsong.work.under_way import RowsUnderWay
 from partsong.work.watched import watch_tenure
+from partsong_actors.beside import beside
 from partsong_actors.journal import JournalClient
 from partsong_actors.link import Mailbox
 from partsong_actors.memory_watch import end_if_without_memory, end_without_memory
@@ -33,6 +35,8 @@ OUTCOMES: Codec[RowOutcome] = Codec(RowOutcome)
 
 _CANCELS_WITHIN_S = 1.0
 """How long a fenced process goes on, so that workers hear that its calls are cancelled."""
+
+_log = logging.getLogger(__name__)
 
 
 class _Records(JournalClient):
@@ -128,6 +132,7 @@ class _AtWork:
         records = _Records(first, self._pools.tell, others=others)
         merger = SynthesizerClient(around.actor(setup.system.synthesizer_of(name)))
         core = Coordinator.of(mesh, self._pools.callers, merger, records, self._telemetry, clock)
+        self._core = core
         self._rows = RowsUnderWay(core.answer, records.outcome)
         self.mailbox = Mailbox(self._answer if setup.system.lasting else core.answer, ROWS, OUTCOMES)
         self._ending = False
@@ -169,8 +174,7 @@ class _AtWork:
         if self._rows.any_of(run):
             return
         self._epochs.pop(run, None)
-        for caller in self._pools.callers.values():
-            caller.purse.forget(run)
+        self._core.over(run)
 
     async def finish(self) -> None:
         """See the actor's finish."""
@@ -178,7 +182,8 @@ class _AtWork:
         await self.mailbox.finished()
 
     async def close(self) -> None:
-        """Leave the pools, and let go of the traces."""
+        """End the shadows, leave the pools, and let go of the traces."""
+        await self._core.close()
         await self._pools.leave()
         for task in self._beside:
             task.cancel()
@@ -187,8 +192,18 @@ class _AtWork:
     async def _begin(self) -> None:
         if self._tenure is not None:
             await self._tenure.begin()
-            self._beside.append(asyncio.create_task(self._until_fenced(self._tenure)))
-        self._beside.append(asyncio.create_task(self._pools.listen()))
+            self._beside.append(beside(self._until_fenced(self._tenure)))
+        self._beside.append(beside(self._listen()))
+
+    async def _listen(self) -> None:
+        """Hear the pools. Those of a lasting system are found again by who is restarted; those of a driver are not: its calls fail."""
+        try:
+            await self._pools.listen()
+        except Exception as error:
+            if self._tenure is not None:
+                raise
+            _log.exception("the pools are gone, or not understood")
+            self._pools.lose(error)
 
     async def _answer(self, row: Row) -> RowOutcome:
         """Work a row of a lasting system."""

@@ -145,7 +145,7 @@ class Coordinators:
         while not lost.up:
             try:
                 await asyncio.shield(self._fenced(lost, self._fence))
-            except PartsongError:
+            except (PartsongError, RayError):
                 await asyncio.sleep(_PAUSE_S)
             else:
                 return True

@@ -5,7 +5,7 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ from typing import Self
 
 import ray
 from ray.actor import ActorProxy
+from ray.exceptions import RayError
 
 from partsong.contracts import Row, RowOutcome
 from partsong.contracts.allowed import NOTHING, Allowed
@@ -103,7 +104,7 @@ class RayEngine:
             coordinators.add(RemoteCoordinator(name, actor, self._setup, coordinators.turned))
         if made.staff is None:
             self._staff = Staff(made.pools, self._setup, self._mesh.models, self._secrets, self._tell)
-            self._beside.append(asyncio.create_task(self._staff.work()))
+            self._beside.append(asyncio.create_task(self._staffed(self._staff, made)))
         else:
             self._beside.append(asyncio.create_task(self._told_by(made.staff)))
         self._telemetry.gauge(*MESSAGES_UNSENT, lambda: coordinators.unsent, {"partsong.to": "coordinators"})
@@ -229,6 +230,14 @@ class RayEngine:
                 "python-off", what, remedy="take it out of the mesh, or let whoever runs the cluster allow `python_adapter: on`"
             )
 
+    async def _staffed(self, staff: Staff, made: System) -> None:
+        """Have workers started; without a staff calls would wait for ever, so the pools end with it, and calls fail."""
+        try:
+            await staff.work()
+        except Exception:  # noqa: BLE001  whatever it was, nobody starts workers any more
+            _log.exception("the staff cannot do its work any more")
+            made.end_pools()
+
     async def _told_by(self, staff: "ActorProxy[_StaffActor]") -> None:
         """Pass on what the system tells, whatever becomes of the staff's process."""
         listener = uuid.uuid4().hex
@@ -237,8 +246,8 @@ class RayEngine:
             try:
                 for notice in await again(partial(staff.notices.remote, listener, _LISTENS_FOR_S), lost, math.inf):
                     self._tell(notice)
-            except PartsongError as error:
-                _log.error("nobody tells of workers any more: %s", error.problems[0].what)  # the system was ended
+            except (PartsongError, RayError) as error:
+                _log.error("nobody tells of workers any more: %s", error)  # the system was ended
                 return
 
     async def _leave(self) -> None:
@@ -252,11 +261,12 @@ class RayEngine:
         """End what was made: nobody else knows it."""
         assert self._made is not None, "it was entered"
         assert self._staff is not None, "a system that ends with this process has its staff here"
-        closing: list[Awaitable[None]] = [coordinator.close() for coordinator in self._coordinators.all] if self._coordinators else []
-        closing += [actor.close.remote() for actor in (*self._staff.workers, *self._made.synthesizers)]
+        asking = [coordinator.close() for coordinator in self._coordinators.all] if self._coordinators else []
         try:
             async with asyncio.timeout(self._system.health.closes_within_s):
-                await asyncio.gather(*closing, return_exceptions=True)
+                await asyncio.gather(*asking, return_exceptions=True)
+                asked = [actor.close.remote() for actor in (*self._staff.workers, *self._made.synthesizers)]
+                await asyncio.gather(*asked, return_exceptions=True)
                 # the journal, when nobody writes any more
                 await asyncio.gather(*(journal.close.remote() for journal in self._made.journals), return_exceptions=True)
         except TimeoutError:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import ray
+from ray.exceptions import RayError
 
 from partsong.contracts import ModelSpec
 from partsong.errors import FencedError, PartsongError
@@ -30,6 +31,7 @@ from partsong.work.clock import Clock
 from partsong.work.metering import Metering
 from partsong.work.tenure import Tenure, TermState
 from partsong.work.watched import watch_tenure
+from partsong_actors.beside import beside
 from partsong_actors.journal import JournalClient
 from partsong_actors.memory_watch import end_without_memory
 from partsong_actors.news import STAFF, Lease, Member, PoolNews, Recruit, Staffing, Welcome, Wish, WorkerReport
@@ -88,7 +90,7 @@ class _ModelPool:
             Limiter(mesh.models, mesh.accounts), self._clock, self._hand_out, held=self._reborn or setup.system.lasting
         )
         self._tenure = self._tenure_of(setup)
-        self._beginning: asyncio.Future[None] | None = None
+        self._beginning: asyncio.Task[None] | None = None
         self._beside: list[asyncio.Task[None]] = []
         self._telemetry = setup.telemetry(mesh.telemetry, "pools")
         self._metering.watched(self._telemetry)
@@ -226,7 +228,7 @@ class _ModelPool:
     async def _begun(self) -> None:
         """Return when these pools may act; the process ends when others have taken their place."""
         if self._beginning is None:
-            self._beginning = asyncio.ensure_future(self._begin())
+            self._beginning = beside(self._begin())
         await asyncio.shield(self._beginning)
         if self._tenure is None:
             return
@@ -236,17 +238,17 @@ class _ModelPool:
             self._end("lost")
 
     async def _begin(self) -> None:
-        self._beside.append(asyncio.create_task(self._ticking()))
+        self._beside.append(beside(self._ticking()))
         if self._tenure is None:
             return
         while True:
             try:
                 await self._tenure.begin()
                 break
-            except PartsongError:
+            except (PartsongError, RayError):
                 _log.exception("the pools cannot claim their epoch; they try again")
                 await asyncio.sleep(_CLAIMS_AGAIN_AFTER_S)
-        self._beside.append(asyncio.create_task(self._tenure.keep()))
+        self._beside.append(beside(self._tenure.keep()))
         self._reborn = self._tenure.epoch.number > 1
         self._unheard = set(self._callers) if self._reborn else set()
 

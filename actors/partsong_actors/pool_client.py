@@ -1,7 +1,6 @@
 """PoolClient: one caller's side of every pool: its shares of permits and its links to workers."""
 
 import asyncio
-import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -33,8 +32,6 @@ _EMBEDDED = frozenset({"local"})
 """Adapters whose model is in the worker's process: a call to one on this node crosses no network at all."""
 _LOOKS_EVERY_S = 0.1
 """How often a worker that is left is looked at: whether all that was sent there is done."""
-
-_log = logging.getLogger(__name__)
 
 
 class PoolClient:
@@ -72,20 +69,24 @@ class PoolClient:
         return sum(worker.unsent for worker in list(self._links.values()))
 
     async def listen(self) -> None:
-        """Pass on the pools' news, whatever becomes of their process; runs until cancelled. Calls fail when there are no pools any more."""
+        """Pass on the pools' news, whatever becomes of their process; runs until cancelled.
+
+        Raises what ended it: RayError when the pools are gone for good. Nobody hears of permits any more then: `lose` tells those who wait.
+        """
         tidying = asyncio.create_task(self._tidied())
         try:
-            await self._membership.keep()
-        except Exception as error:  # noqa: BLE001  whatever it was: who waits for news that nobody hears would wait for ever
-            _log.exception("the pools are gone")
-            what = f"the process of the model pools is gone, or not understood ({type(error).__name__})"
-            for caller in self.callers.values():
-                lost = EngineError("pool-lost", what, remedy="see Ray's logs; the run can be resumed")
-                caller.share.lose(lost)
-                caller.purse.lose(lost)
+            await asyncio.gather(self._membership.keep(), tidying)
         finally:
             for task in (tidying, *self._leaving):
                 task.cancel()
+
+    def lose(self, error: Exception) -> None:
+        """Fail all calls from now on: there is nobody any more who would lease them anything."""
+        what = f"the process of the model pools is gone, or not understood ({type(error).__name__})"
+        for caller in self.callers.values():
+            lost = EngineError("pool-lost", what, remedy="see Ray's logs; the run can be resumed")
+            caller.share.lose(lost)
+            caller.purse.lose(lost)
 
     async def leave(self) -> None:
         """Tell the pools that this caller ends, so that nobody waits for it; not while calls are in flight: what they hold stays theirs."""

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import ray
 from ray.actor import ActorHandle, ActorProxy
-from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
 from partsong.contracts import ModelSpec, Notice
 from partsong.errors import EngineError, PartsongError
 from partsong.pool.built import built_from
 from partsong.work.notices import Notices, Tell, logged
 from partsong_actors.again import again
+from partsong_actors.beside import beside
 from partsong_actors.membership import Membership
 from partsong_actors.memory_watch import end_without_memory
 from partsong_actors.news import STAFF, PoolNews, Recruit, Staffing, WorkerReport, key_of
@@ -48,6 +49,9 @@ _LOOKS_EVERY_S = 2.0
 """How often nodes are looked at: whether any is going away."""
 _ANSWERS_WITHIN_S = 5.0
 """How long workers that are found again may take to say what they are; the others count as starting."""
+
+_NOT_TOLD = (RayError, OSError, RuntimeError)
+"""What Ray's state raises while the head is away."""
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +96,7 @@ class Staff:
         self._posts: dict[str, _Post] = {}
         self._number = 0
         self._failed: dict[str, PartsongError] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = asyncio.TaskGroup()
         self._membership: Membership[PoolNews] = Membership(self, self._hear)
         self._nodes = Nodes()
         self._joined = False
@@ -103,16 +107,11 @@ class Staff:
         return [post.actor for post in self._posts.values()]
 
     async def work(self) -> None:
-        """Follow the pools' orders; runs until cancelled."""
-        self._begin(self._watch_nodes())
-        try:
+        """Follow the pools' orders; runs until cancelled. Raises, as a group, what ended it: then nobody starts or watches workers."""
+        async with self._tasks:
+            self._tasks.create_task(self._watch_nodes())
             await self._find()
             await self._membership.keep()
-        except RayError:
-            _log.exception("the pools are gone")  # callers notice by themselves, and fail what waits
-        finally:
-            for task in self._tasks:
-                task.cancel()
 
     def join(self, life: str) -> Awaitable[None]:
         """See PoolLine. To join again is to have lost the pools."""
@@ -149,7 +148,7 @@ class Staff:
                 if news.key in self._posts:
                     self._posts[news.key].leaving = True
             case "end":
-                self._begin(self._end(news.key))
+                self._tasks.create_task(self._end(news.key))
             case "change":
                 assert news.setup is not None
                 self._change(news.setup)
@@ -164,16 +163,16 @@ class Staff:
             if post.opened is None and (post.model not in self._models or post.built != built_from(self._models[post.model])):
                 del self._posts[key]
                 _kill(post.actor)
-                self._begin(self._report(WorkerReport(post.model, "given-up", key)))
+                self._tasks.create_task(self._report(WorkerReport(post.model, "given-up", key)))
 
     def _hire(self, model: str) -> None:
         if model not in self._models:  # it was taken out meanwhile
-            self._begin(self._report(WorkerReport(model, "given-up")))
+            self._tasks.create_task(self._report(WorkerReport(model, "given-up")))
             return
         self._number += 1
         actor = self._placed(model, self._number)
         post = self._posts[key_of(actor)] = _Post(model, actor, built_from(self._models[model]))
-        self._begin(self._manage(post))
+        self._tasks.create_task(self._manage(post))
 
     async def _find(self) -> None:
         """Find the workers that an earlier staff of this system started."""
@@ -196,7 +195,7 @@ class Staff:
         for answer in answers:
             answer.cancel()
         for post in list(self._posts.values()):
-            self._begin(self._manage(post))
+            self._tasks.create_task(self._manage(post))
 
     async def _answered(self, post: _Post) -> None:
         with suppress(RayError, PartsongError):  # `_manage` sees to it
@@ -213,7 +212,7 @@ class Staff:
             while True:
                 await self._gone_away(post)
                 await self._back(post, lost)
-        except (PartsongError, RayTaskError, RayActorError) as error:
+        except (PartsongError, RayError) as error:
             if post.key not in self._posts:
                 return
             await self._lose(post, error)
@@ -244,9 +243,13 @@ class Staff:
 
     async def _tell_if_unplaced(self, post: _Post) -> None:
         spec = self._models.get(post.model)
-        if spec is None or not await asyncio.to_thread(self._nodes.unplaced, post.key):
+        try:
+            if spec is None or not await asyncio.to_thread(self._nodes.unplaced, post.key):
+                return
+            nodes = await asyncio.to_thread(self._nodes.alive)
+        except _NOT_TOLD as error:
+            _log.warning("Ray does not say where a worker is: %s", error)
             return
-        nodes = await asyncio.to_thread(self._nodes.alive)
         there = room(spec.resources, nodes)
         if there != "now":
             self._tell(waits_for_a_node(post.model, spec.resources, nodes))
@@ -299,7 +302,7 @@ class Staff:
             await asyncio.sleep(_LOOKS_EVERY_S)
             try:
                 leaving = await asyncio.to_thread(self._nodes.leaving)
-            except (RayError, OSError, RuntimeError) as error:
+            except _NOT_TOLD as error:
                 _log.warning("Ray does not say which nodes are going away: %s", error)
                 continue
             for post in list(self._posts.values()):
@@ -308,11 +311,6 @@ class Staff:
                     doing = "its calls are finished, and another worker is started elsewhere"
                     self._tell(Notice(code="node-leaves", where=post.model, what="a node with a worker of it is going away", doing=doing))
                     await self._report(WorkerReport(post.model, "leaves", post.key))
-
-    def _begin(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _placed(self, model: str, number: int) -> "ActorProxy[_ModelWorker]":
         spec, system = self._models[model], self._setup.system
@@ -354,7 +352,7 @@ class _StaffActor:
         setup.check_version()
         now, around = present(setup), setup.around
         self._staff = Staff(around.actor(around.pools), now, now.unpacked().models, {}, self._tell)
-        self._working = asyncio.ensure_future(self._staff.work())  # Ray makes an async actor within its running loop
+        self._working = beside(self._staff.work())  # Ray makes an async actor within its running loop
         self._listeners: dict[str, asyncio.Queue[Notice]] = {}
 
     @ray.method

@@ -11,6 +11,8 @@ from ray.exceptions import RayError
 
 from partsong_actors.coordinator import CoordinatorActor, _CoordinatorActor
 from partsong_actors.journal import JournalActor, _JournalActor
+from partsong_actors.news import key_of
+from partsong_actors.nodes import Nodes
 from partsong_actors.pool import ModelPool, _ModelPool
 from partsong_actors.present import forget
 from partsong_actors.setup import NAMESPACE, Health, Setup
@@ -58,6 +60,11 @@ class System:
         """All of them, the journal last."""
         return [*self.coordinators, *([] if self.staff is None else [self.staff]), self.pools, *self.synthesizers, *self.journals]
 
+    def end_pools(self) -> None:
+        """End the pools for good: whoever waits for them hears that they are gone."""
+        pools: Any = self.pools
+        ray.kill(pools)
+
 
 def names_of(system: str, namespace: str = NAMESPACE) -> Sequence[str]:
     """Return the names of all actors that a system has on the cluster that this process is connected to."""
@@ -70,12 +77,13 @@ async def end_system(system: str, namespace: str = NAMESPACE, closes_within_s: f
 
     What takes longer than `closes_within_s`, to finish or to close, is ended all the same.
     """
-    names = await asyncio.to_thread(names_of, system, namespace)
+    names, nodes = await asyncio.to_thread(names_of, system, namespace), Nodes()
     for kinds in _ENDED_IN_TURN:
         in_turn = [(kind, name) for name in names for kind in kinds if name.removeprefix(f"{system}/").startswith(kind)]
         actors = [(kind, actor) for kind, name in in_turn if (actor := _found(name, namespace)) is not None]
-        await _closed([actor.finish.remote() for kind, actor in actors if kind in _FINISHED], closes_within_s)
-        await _closed([actor.close.remote() for kind, actor in actors if kind in _CLOSED], closes_within_s)
+        at_work = [(kind, actor) for kind, actor in actors if not await asyncio.to_thread(nodes.unplaced, key_of(actor))]
+        await _closed([actor.finish.remote() for kind, actor in at_work if kind in _FINISHED], closes_within_s)
+        await _closed([actor.close.remote() for kind, actor in at_work if kind in _CLOSED], closes_within_s)
         for _, actor in actors:
             ray.kill(actor)
     left = [actor for name in await asyncio.to_thread(names_of, system, namespace) if (actor := _found(name, namespace)) is not None]
