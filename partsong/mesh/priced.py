@@ -21,7 +21,7 @@ def check_priced(mesh: Mesh, use: str | None = None) -> None:
 
 
 def _asked(mesh: Mesh, use: str) -> Iterator[str]:
-    """Yield the models that may be asked for a row of this model or plan: fallbacks too, and theirs."""
+    """Yield the models that may be asked for a row of this model, plan or experiment: fallbacks too, and theirs."""
     seen: set[str] = set()
     ahead = [use]
     while ahead:
@@ -31,6 +31,8 @@ def _asked(mesh: Mesh, use: str) -> Iterator[str]:
         seen.add(name)
         if name in mesh.plans:
             ahead.extend(mesh.plans[name].asks())
+        elif name in mesh.experiments:
+            ahead += mesh.experiments[name].champion, mesh.experiments[name].challenger
         elif name in mesh.models:
             yield name
             ahead.extend(mesh.models[name].fallbacks if mesh.fallbacks else ())

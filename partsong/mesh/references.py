@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from partsong.errors import Problem
 from partsong.mesh.explain import nearest
 from partsong.mesh.sound import Sound
+from partsong.routing.experiments import Shadow
 
 __all__ = ["reference_errors", "reference_warnings"]
 
@@ -15,6 +16,7 @@ def reference_errors(sound: Sound) -> list[Problem]:
         *_shared_names(sound),
         *_unknown_in_plans(sound),
         *_unknown_in_routes(sound),
+        *_unknown_in_experiments(sound),
         *_fallbacks(sound),
         *_circles(sound),
         *_accounts(sound),
@@ -27,12 +29,14 @@ def reference_warnings(sound: Sound) -> list[Problem]:
 
 
 def _shared_names(sound: Sound) -> Iterator[Problem]:
-    models = set(sound.model_names)
-    for name in sound.plan_names:
-        if name in models:
-            model_at = sound.key_place("models", name)
-            what = f"{name!r} is a plan and a model"
-            yield Problem("name-twice", what, sound.key_place("plans", name), f"the model is at {model_at}; rename one of them")
+    first: dict[str, str] = dict.fromkeys(sound.model_names, "model")
+    for noun, names in (("plan", sound.plan_names), ("experiment", sound.experiment_names)):
+        for name in names:
+            if name in first:
+                what = f"{name!r} is {_A[noun]} {noun} and a {first[name]}"
+                other = f"the {first[name]} is at {sound.key_place(f'{first[name]}s', name)}; rename one of them"
+                yield Problem("name-twice", what, sound.key_place(f"{noun}s", name), other)
+        first |= dict.fromkeys(names, noun)
 
 
 def _unknown_in_plans(sound: Sound) -> Iterator[Problem]:
@@ -45,10 +49,30 @@ def _unknown_in_plans(sound: Sound) -> Iterator[Problem]:
 
 
 def _unknown_in_routes(sound: Sound) -> Iterator[Problem]:
+    names = [*sound.names, *sound.experiment_names]
     for number, name in sound.uses.items():
-        if name not in sound.names:
-            what = f"route {number + 1} uses {name!r}, which is no model or plan"
-            yield Problem("unknown-name", what, sound.place("routes", number, "use"), nearest(name, sound.names))
+        if name not in names:
+            what = f"route {number + 1} uses {name!r}, which is no model, plan or experiment"
+            yield Problem("unknown-name", what, sound.place("routes", number, "use"), nearest(name, names))
+
+
+def _unknown_in_experiments(sound: Sound) -> Iterator[Problem]:
+    for name, experiment in sound.experiments.items():
+        for arm, use in (("champion", experiment.champion), ("challenger", experiment.challenger)):
+            if use not in sound.names:
+                what = f"experiment {name!r} has {use!r} as its {arm}, which is no model or plan"
+                yield Problem("unknown-name", what, sound.place("experiments", name, experiment.kind, arm), nearest(use, sound.names))
+        if isinstance(experiment, Shadow):
+            yield from _unpriced_shadow(sound, name, experiment)
+
+
+def _unpriced_shadow(sound: Sound, name: str, shadow: Shadow) -> Iterator[Problem]:
+    """Yield the models that a shadow may ask whose dollars nobody could count."""
+    for model in sound.asked_by(shadow.challenger):
+        if (spec := sound.models.get(model)) is not None and spec.price is None:
+            what = f"{name!r} limits its shadow's dollars, and {model!r} has no price"
+            remedy = f"give {model} `price: {{input: ..., output: ...}}` in US dollars per million tokens; zeros when it is free"
+            yield Problem("no-price", what, sound.place("experiments", name, "shadow", "usd_per_run"), remedy)
 
 
 def _fallbacks(sound: Sound) -> Iterator[Problem]:
@@ -106,6 +130,9 @@ def _found_circles(edges: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
             elif following not in done:
                 path.append(following)
                 ahead.append(iter(edges[following]))
+
+
+_A = {"plan": "a", "experiment": "an"}
 
 
 def _narrow_fallbacks(sound: Sound) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from partsong.contracts import ModelSpec
 from partsong.errors import Place
 from partsong.mesh.document import Piece
 from partsong.plans.plan import Plan
+from partsong.routing.experiments import Experiment
 from partsong.routing.rules import RouteRule
 
 __all__ = ["Sound"]
@@ -14,12 +15,13 @@ __all__ = ["Sound"]
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The sound models, plans and routes; names count as known also when their entry is not sound."""
+    """The sound models, plans, routes and experiments; names count as known also when their entry is not sound."""
 
     root: Piece
     models: Mapping[str, ModelSpec]
     plans: Mapping[str, Plan]
     routes: Mapping[int, RouteRule]
+    experiments: Mapping[str, Experiment]
 
     @property
     def model_names(self) -> list[str]:
@@ -32,13 +34,18 @@ class Sound:
         return list(self._section("plans"))
 
     @property
+    def experiment_names(self) -> list[str]:
+        """Every experiment's name, sound or not."""
+        return list(self._section("experiments"))
+
+    @property
     def account_names(self) -> list[str]:
         """Every account's name, sound or not."""
         return list(self._section("accounts"))
 
     @property
     def names(self) -> list[str]:
-        """Everything that can be asked."""
+        """Everything that a plan can ask."""
         return [*self.model_names, *self.plan_names]
 
     @property
@@ -53,6 +60,17 @@ class Sound:
         routes = self.root.fields.get("routes")
         stated = enumerate(routes.content) if routes is not None and isinstance(routes.content, list) else ()
         return {number: str(use.content) for number, rule in stated if (use := rule.step("use")) and isinstance(use.content, str)}
+
+    def asked_by(self, name: str) -> list[str]:
+        """Return every model that may be asked when this model or plan answers, its fallbacks among them."""
+        found: dict[str, None] = {}
+        ahead = [name]
+        while ahead:
+            if (asked := ahead.pop()) in found:
+                continue
+            found[asked] = None
+            ahead += self.plans[asked].asks() if asked in self.plans else self.fallbacks.get(asked, ())
+        return [asked for asked in found if asked in self.models]
 
     def states(self, loc: tuple[str, ...], *fields: str) -> bool:
         """Whether the piece is there and has a value in one of the fields."""

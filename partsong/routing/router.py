@@ -1,11 +1,15 @@
-"""Router: which model or plan a task goes to: the one it names, else the first rule that holds, else a learned gate, else the default."""
+"""Router: which model or plan a task goes to: the one it names, else the first rule that holds, else a learned gate, else the default.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+Where that is an experiment, one of its arms.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from partsong.contracts import Failure, FailureCode, Route, Task
 from partsong.errors import MeshError
+from partsong.routing.experiments import Experiment
 from partsong.routing.rules import RouteRule
 
 __all__ = ["Decider", "LanguageOf", "Router"]
@@ -16,18 +20,22 @@ Decider = Callable[[Task], Route | None]
 LanguageOf = Callable[[str], str]
 """Names the language of a text by its ISO 639-1 code."""
 
+_NO_SHARES: Mapping[str, float] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Router:
     """Decides routes; pure as far as its deciders and its detector are."""
 
     names: Sequence[str]
-    """Every model and plan of the mesh."""
+    """Every model, plan and experiment of the mesh."""
     rules: Sequence[RouteRule] = ()
     deciders: Sequence[Decider] = ()
     language_of: LanguageOf | None = None
     only: str | None = None
     """The default when no rule without `when` is there; None takes the only name there is."""
+    experiments: Mapping[str, Experiment] = field(default_factory=dict)
+    """Those of the names that are experiments."""
 
     def __post_init__(self) -> None:
         """Refuse a route on language when nothing can tell languages."""
@@ -39,8 +47,18 @@ class Router:
                     remedy="pip install 'partsong[specialists]' brings one (py3langid)",
                 )
 
-    def decide(self, task: Task) -> Route | Failure:
-        """Return where the task goes and why, in words; a failure if nothing says so or it names what is not there."""
+    def decide(self, task: Task, shares: Mapping[str, float] = _NO_SHARES) -> Route | Failure:
+        """Return where the task goes and why, in words; a failure if nothing says so or it names what is not there.
+
+        `shares` are the challengers' now, where a rollout has changed them.
+        """
+        route = self._chosen(task)
+        experiment = None if isinstance(route, Failure) else self.experiments.get(route.use)
+        if isinstance(route, Failure) or experiment is None:
+            return route
+        return experiment.routed(route.use, route.reason, task, shares.get(route.use))
+
+    def _chosen(self, task: Task) -> Route | Failure:
         if task.use is not None:
             return self._named(task.use)
         return self._ruled(task) or self._gated(task) or self._default()
@@ -50,7 +68,7 @@ class Router:
             return Route(use=name, reason="named by the row")
         near = get_close_matches(name, self.names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self.names)}"
-        return Failure(code=FailureCode.UNKNOWN_NAME, message=f"the row asks for {name!r}, which is no model or plan; {hint}", where=name)
+        return Failure(code=FailureCode.UNKNOWN_NAME, message=f"the row asks for {name!r}, which is no model, plan or experiment; {hint}", where=name)
 
     def _ruled(self, task: Task) -> Route | None:
         language_of = self.language_of or str  # never asked: see __post_init__

@@ -88,7 +88,7 @@ class RouteRule(Frozen):
     when: Condition | None = None
     """None takes every row: the default, written last."""
     use: Name
-    """The model or plan that answers."""
+    """The model, plan or experiment that answers."""
 
 
 def _has_code(task: Task) -> bool:

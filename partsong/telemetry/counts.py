@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-__all__ = ["COUNTS", "JOURNAL_RECORDS", "JOURNAL_TRANSACTIONS", "RETRIES", "Count"]
+__all__ = ["COUNTS", "JOURNAL_RECORDS", "JOURNAL_TRANSACTIONS", "RETRIES", "SHADOWS", "Count"]
 
 
 class Count(NamedTuple):
@@ -18,5 +18,10 @@ JOURNAL_RECORDS = Count("partsong.journal.records", "{record}", "Records that th
 JOURNAL_TRANSACTIONS = Count(
     "partsong.journal.transactions", "{transaction}", "Transactions of the journal; each holds all that waited for it."
 )
+SHADOWS = Count(
+    "partsong.shadows",
+    "{row}",
+    "Rows of a shadow, by partsong.experiment and partsong.outcome: answered, dropped (no room, no time), refused (its budget), failed.",
+)
 
-COUNTS = (RETRIES, JOURNAL_RECORDS, JOURNAL_TRANSACTIONS)
+COUNTS = (RETRIES, JOURNAL_RECORDS, JOURNAL_TRANSACTIONS, SHADOWS)

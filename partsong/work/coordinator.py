@@ -20,6 +20,7 @@ from partsong.telemetry.levels import BREAKER, CALLS_AT_ONCE, CALLS_IN_FLIGHT, C
 from partsong.work.caller import Caller
 from partsong.work.clock import Clock
 from partsong.work.row import RowPort, RowWork, Shop
+from partsong.work.shadow import Shadows
 from partsong.work.synthesizer import Merger
 
 __all__ = ["Coordinator"]
@@ -34,6 +35,7 @@ class Coordinator:
         self._shop = shop
         self._router = router
         self._under_way = 0
+        self._shadows = Shadows(router.experiments, self._along, shop.journal, self._forget, shop.telemetry)
 
     @classmethod
     def of(
@@ -54,23 +56,41 @@ class Coordinator:
 
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
         """Answer one row; when this returns its calls and its record are durable."""
+        outcome = await self._along(row, self._router.decide(row.task, row.shares), on_text)
+        self._shadows.offer(row, outcome.reply.route)
+        return outcome
+
+    def over(self, run: str) -> None:
+        """Forget a run that is over."""
+        self._forget(run)
+        self._shadows.over(run)
+
+    async def close(self) -> None:
+        """Return when the shadows of answered rows have ended; rows are asked no more."""
+        await self._shadows.close()
+
+    def _forget(self, run: str) -> None:
+        for caller in self._shop.callers.values():
+            caller.purse.forget(run)
+
+    async def _along(self, row: Row, route: Route | Failure, on_text: Callable[[str], None] | None = None) -> RowOutcome:
+        """Answer the row along the route, and record it.""" 
         attributes: dict[str, Attribute] = {"partsong.run": row.run, "partsong.row": row.row, "partsong.custom_id": row.task.id}
         self._under_way += 1
         try:
             with self._shop.telemetry.span("row", row.traceparent, attributes) as span:
-                reply = await self._answered(row, span, on_text)
+                reply = await self._answered(row, route, span, on_text)
                 span.settled(reply)
         finally:
             self._under_way -= 1
         return RowOutcome.model_construct(row=row.row, custom_id=row.task.id, reply=reply)
 
-    async def _answered(self, row: Row, span: Span, on_text: Callable[[str], None] | None) -> Reply:
+    async def _answered(self, row: Row, route: Route | Failure, span: Span, on_text: Callable[[str], None] | None) -> Reply:
         began_s = self._shop.clock.now_s()
         limits = row.task.constraints
         deadline_s = math.inf if limits.deadline_s is None else began_s + limits.deadline_s
         held = {(call.step, call.ask_hash): call for call in row.held}
         work = RowWork(row, self._shop.journal, Allowance(limits, began_s), deadline_s, held=held)
-        route = self._router.decide(row.task)
         reply = route if isinstance(route, Failure) else await self._routed(route, work, span, on_text)
         if work.out_of_budget is not None:
             await work.keep()
@@ -152,9 +172,9 @@ _BREAKER_LEVELS = {"closed": 0, "half-open": 1, "open": 2}
 
 
 def _closed(reply: Reply, route: Route | Failure, work: RowWork, latency_s: float, trace_id: str) -> Reply:
-    """Return the reply with its bill; an answer also with its route, time and trace."""
+    """Return the reply with its bill and route; an answer also with its time and trace."""
     bill = tuple(work.bill)
     if isinstance(reply, Failure):
-        return reply.model_copy(update={"bill": bill})
+        return reply.model_copy(update={"bill": bill, "route": None if isinstance(route, Failure) else route})
     assert isinstance(route, Route)
     return reply.model_copy(update={"bill": bill, "route": route, "latency_s": latency_s, "trace_id": trace_id})

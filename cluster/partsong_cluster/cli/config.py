@@ -115,4 +115,5 @@ def _verdict(subject: str, found: Findings) -> Text:
 
 def _parts(found: Findings) -> Sequence[tuple[Sequence[object], str]]:
     assert found.mesh is not None, "asked only of a mesh that can be used"
-    return [(list(found.mesh.models), "model"), (list(found.mesh.plans), "plan"), (found.mesh.routes, "route")]
+    mesh = found.mesh
+    return [(list(mesh.models), "model"), (list(mesh.plans), "plan"), (list(mesh.experiments), "experiment"), (mesh.routes, "route")]

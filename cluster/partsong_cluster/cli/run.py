@@ -85,7 +85,7 @@ State = Annotated[
     Path | None,
     typer.Option(help="With a URL: what a run keeps on this machine (journal, lock). Default: a folder of its own.", metavar="DIR"),
 ]
-Use = Annotated[str | None, typer.Option("--plan", "--model", "--use", help="The plan or model that answers every row.", metavar="NAME")]
+Use = Annotated[str | None, typer.Option("--plan", "--model", "--use", help="The plan, model or experiment that answers every row.", metavar="NAME")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only so many rows, from the input's start.", metavar="ROWS")]
 Budget = Annotated[float | None, typer.Option(min=0.0, help="Stop before the run has cost more.", metavar="USD")]
 Deadline = Annotated[
@@ -147,7 +147,7 @@ def run(
     loaded = load_mesh(
         mesh, env=os.environ, check_secrets=not dry, import_function=partial(imported, folder=mesh.parent, allowed=may), allowed=may
     )
-    names = frozenset({*loaded.mesh.models, *loaded.mesh.plans})
+    names = frozenset(loaded.mesh.names)
     _check_use(use, names)
     rules = InputRules(Shape(Columns(id_column, prompt_column), names), max_row)
     estimator = Estimator(loaded.mesh, use)
@@ -256,4 +256,4 @@ def _check_use(use: str | None, names: frozenset[str]) -> None:
 
         near = get_close_matches(use, names, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(names))}"
-        raise MeshError("unknown-name", f"no model or plan is called {use!r}", remedy=remedy)
+        raise MeshError("unknown-name", f"no model, plan or experiment is called {use!r}", remedy=remedy)

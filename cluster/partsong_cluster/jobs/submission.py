@@ -83,7 +83,7 @@ class Submission:
         mesh = loaded.mesh if deploy is None else overlaid(loaded.mesh, deploy)
         _check_no_credentials(mesh.store, wish)
         _check_store(mesh.store.url, wish)
-        names = frozenset({*mesh.models, *mesh.plans})
+        names = frozenset(mesh.names)
         if wish.use is not None and wish.use not in names:
             raise MeshError("unknown-name", f"no model or plan is called {wish.use!r}", remedy=f"there are: {', '.join(sorted(names))}")
         if wish.limits.budget_usd is not None:

@@ -1,0 +1,136 @@
+"""Rollout: finished rows go in, and how far the challenger may go comes out: the next stage, no further for now, or an end to it.
+
+A machine without a clock. Its state follows from the rows alone, and a row tells by its propensity at what share it was drawn: whoever
+begins anew feeds it the journal's rows, and finds at least the stage that was reached, and an end that was made.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import isclose
+
+from partsong.contracts import Probability, Reply, Route, Task
+from partsong.evaluation.guardrails import Guard, Watch
+from partsong.evaluation.trial import Trial
+from partsong.routing.complexity import complexity_of
+from partsong.routing.experiments import Experiment, Rollout
+
+__all__ = ["Advanced", "Held", "RolloutInstruction", "RolloutState", "Rollouts", "Stopped", "share_of", "trial_of"]
+
+Marks = Callable[[Task, Reply], bool | None]
+"""Says whether a reply is right; None where there is nothing to go by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """The next stage begins."""
+
+    name: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The stage has its rows, but a guardrail stands against the next one; told once for each reason."""
+
+    name: str
+    share: float
+    guard: Guard
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A guardrail is surely broken: the champion answers every row from now on."""
+
+    name: str
+    guard: Guard
+
+
+RolloutInstruction = Advanced | Held | Stopped
+
+
+class RolloutState:
+    """Where one rollout stands."""
+
+    def __init__(self, name: str, rollout: Rollout) -> None:
+        self._name = name
+        self._stages = rollout.stages
+        self._watch = Watch(rollout.guardrails)
+        self._at = 0
+        self._rows = 0
+        self._held: set[str] = set()
+        self._is_over = False
+
+    @property
+    def share(self) -> float:
+        """The challenger's share of rows from now on."""
+        return 0.0 if self._is_over else self._stages[self._at].share
+
+    def saw(self, trial: Trial) -> RolloutInstruction | None:
+        """Take a finished row; return what changes."""
+        self._catch_up(trial.share)
+        if self._is_over:
+            return None
+        self._watch.saw(trial)
+        self._rows += isclose(trial.share, self.share)
+        if (broken := self._watch.broken) is not None:
+            self._is_over = True
+            return Stopped(self._name, broken)
+        needed = self._stages[self._at].rows
+        return None if needed is None or self._rows < needed or self._at + 1 == len(self._stages) else self._next()
+
+    def _next(self) -> RolloutInstruction | None:
+        against = next((guard for guard in self._watch.guards if guard.state != "within"), None)
+        if against is None:
+            self._at, self._rows = self._at + 1, 0
+            return Advanced(self._name, self.share)
+        if f"{self._at} {against.name}" in self._held:
+            return None
+        self._held.add(f"{self._at} {against.name}")
+        return Held(self._name, self.share, against)
+
+    def _catch_up(self, share: float) -> None:
+        """Go to where a row says that the rollout had got: it was drawn at this share."""
+        self._is_over = self._is_over or share == 0.0
+        later = next((at for at, stage in enumerate(self._stages) if at > self._at and isclose(stage.share, share)), None)
+        if later is not None:
+            self._at, self._rows = later, 0
+
+
+class Rollouts:
+    """All rollouts of a mesh, as one run works them."""
+
+    def __init__(self, experiments: Mapping[str, Experiment], marks: Marks) -> None:
+        self._all = {name: one for name, one in experiments.items() if isinstance(one, Rollout) and one.decided is None}
+        self._states = {name: RolloutState(name, rollout) for name, rollout in self._all.items()}
+        self._marks = marks
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    @property
+    def shares(self) -> dict[str, Probability]:
+        """The challenger's share now, by experiment."""
+        return {name: state.share for name, state in self._states.items()}
+
+    def saw(self, task: Task, reply: Reply) -> RolloutInstruction | None:
+        """Take a finished row, of whatever route."""
+        route = reply.route
+        if route is None or route.experiment not in self._all:
+            return None
+        trial = trial_of(self._all[route.experiment], route, task, reply, self._marks(task, reply))
+        return None if trial is None else self._states[route.experiment].saw(trial)
+
+
+def share_of(route: Route) -> float | None:
+    """Return the challenger's share at which a row was drawn; None of a row that no experiment drew."""
+    if route.arm is None or route.propensity is None:
+        return None
+    return route.propensity if route.arm == "challenger" else 1.0 - route.propensity
+
+
+def trial_of(experiment: Experiment, route: Route, task: Task, reply: Reply, right: bool | None) -> Trial | None:
+    """Return the trial that a row of the experiment is; None when it was not drawn."""
+    share = share_of(route)
+    if route.arm is None or share is None:
+        return None
+    return Trial.of(route.arm, share, reply, right, complexity_of(task), "" if experiment.key == "id" else experiment.key_of(task))
