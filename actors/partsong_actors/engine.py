@@ -89,7 +89,6 @@ class RayEngine:
         self._made: System | None = None
         self._staff: Staff | None = None
         self._beside: list[asyncio.Task[None]] = []
-        self._epochs: dict[str, int] = {}
         self._unsure: dict[str, int] = {}
         self._adopted: dict[str, asyncio.Future[dict[int, RemoteCoordinator]]] = {}
 
@@ -150,12 +149,12 @@ class RayEngine:
         return self._mesh.concurrency
 
     def lead(self, run: str, epoch: Epoch) -> None:
-        """Give rows of the run under this epoch from now on: those that an earlier holder of it still gives are refused."""
-        self._epochs[run] = epoch.number
+        """Give rows of the run under this epoch from now on, and publish it: what an earlier holder of it still does is refused."""
+        self.journal.led[run] = epoch
 
     def over(self, run: str) -> None:
         """See Engine.over."""
-        self._epochs.pop(run, None)
+        self.journal.led.pop(run, None)
         self._adopted.pop(run, None)
         self._unsure.pop(run, None)
         for coordinator in self._coordinators.all if self._coordinators is not None else ():
@@ -172,7 +171,7 @@ class RayEngine:
             raise _not_started()
         coordinator = (await self._at_work_on(row)) or await coordinators.chosen(row)
         with self._telemetry.span("submit", row.traceparent, {"partsong.row": row.row}, run=row.run) as span:
-            row = row.model_copy(update={"traceparent": span.traceparent, "epoch": self._epochs.get(row.run, 0)})
+            row = row.model_copy(update={"traceparent": span.traceparent, "epoch": self._epoch_of(row.run)})
             if self._unsure.get(row.run):
                 self._unsure[row.run] -= 1
                 if (outcome := await self._recorded(row)) is not None:
@@ -211,10 +210,14 @@ class RayEngine:
     async def _found_at_work(self, run: str) -> dict[int, RemoteCoordinator]:
         assert self._coordinators is not None, "answer sees to it"
         await self._coordinators.any_up()
-        found, any_lost = await self._coordinators.at_work_on(run, self._epochs.get(run, 0))
+        found, any_lost = await self._coordinators.at_work_on(run, self._epoch_of(run))
         if any_lost:
             self._unsure[run] = _WINDOWS * self.concurrency
         return found
+
+    def _epoch_of(self, run: str) -> int:
+        led = self.journal.led.get(run)
+        return 0 if led is None else led.number
 
     async def _fence(self, name: str, number: int) -> None:
         """Take a coordinator's epoch from it, unless its successor has it; 0: whichever it has."""

@@ -87,10 +87,9 @@ class _JournalActor:
         With each append go the trace contexts of those who wait for it.
         """
         journal = await self._journal()
-        own = [] if self._epoch is None else [self._epoch]
         unpacked = msgpack.unpackb(packed)
         appends = [
-            journal.append([Sealed(*fields) for fields in records], [*own, *(Epoch(name=name, number=number) for name, number in under)])
+            journal.append([Sealed(*fields) for fields in records], [*self._own, *(Epoch(name=name, number=no) for name, no in under)])
             for under, records, _ in unpacked
         ]
         with ExitStack() as spans:
@@ -149,14 +148,14 @@ class _JournalActor:
         return await (await self._journal()).run(run)
 
     @ray.method
-    async def begin(self, info: RunInfo) -> None:
+    async def begin(self, info: RunInfo, under: Collection[Epoch]) -> None:
         """See Store.begin."""
-        await (await self._journal()).begin(info)
+        await self._changed(lambda journal, epochs: journal.begin(info, epochs), under)
 
     @ray.method
-    async def forget(self, run: str) -> None:
-        """See Store.forget."""
-        await (await self._journal()).forget(run)
+    async def forget(self, run: str, under: Collection[Epoch]) -> None:
+        """See JournalPort.forget."""
+        await self._changed(lambda journal, epochs: journal.forget(run, epochs), under)
 
     @ray.method
     async def published(self, run: str) -> Published:
@@ -164,9 +163,9 @@ class _JournalActor:
         return await (await self._journal()).published(run)
 
     @ray.method
-    async def publish(self, run: str, published: Published) -> None:
+    async def publish(self, run: str, published: Published, under: Collection[Epoch]) -> None:
         """See Store.publish."""
-        await (await self._journal()).publish(run, published)
+        await self._changed(lambda journal, epochs: journal.publish(run, published, epochs), under)
 
     @ray.method
     async def close(self) -> None:
@@ -194,6 +193,19 @@ class _JournalActor:
         if not self._setup.system.lasting:
             return None
         return await journal.claim(ray.get_runtime_context().get_actor_name() or self._setup.around.journal())
+
+    async def _changed(self, change: Callable[[Journal, Collection[Epoch]], Awaitable[None]], under: Collection[Epoch]) -> None:
+        """Change the store under this actor's epoch, and under the caller's."""
+        journal = await self._journal()
+        try:
+            await change(journal, [*self._own, *under])
+        except FencedError:
+            await self._end_if_fenced(journal)
+            raise
+
+    @property
+    def _own(self) -> Sequence[Epoch]:
+        return [] if self._epoch is None else [self._epoch]
 
     async def _end_if_fenced(self, journal: Journal) -> None:
         """End this process when it has a successor: whoever asked is to ask that one."""
@@ -233,6 +245,8 @@ class JournalClient:
         self._tell = tell
         self._appends: list[Coalescer[_Unsent, None]] = [Coalescer(partial(self._send, writer)) for writer in (actor, *others)]
         self._look_up: Coalescer[bytes, Completion | None] = Coalescer(self._find)
+        self.led: dict[str, Epoch] = {}
+        """By run, what its leader holds: runs are begun, published and forgotten under all of it."""
 
     @property
     def unsent(self) -> int:
@@ -293,21 +307,21 @@ class JournalClient:
         """See JournalPort.run."""
         return await self._asked(lambda: self._actor.run.remote(run))
 
-    async def begin(self, info: RunInfo) -> None:
+    async def begin(self, info: RunInfo, under: Collection[Epoch] = ()) -> None:
         """See JournalPort.begin."""
-        await self._asked(lambda: self._actor.begin.remote(info))
+        await self._asked(lambda: self._actor.begin.remote(info, self._with_led(under)))
 
-    async def forget(self, run: str) -> None:
+    async def forget(self, run: str, under: Collection[Epoch] = ()) -> None:
         """See JournalPort.forget."""
-        await self._asked(lambda: self._actor.forget.remote(run))
+        await self._asked(lambda: self._actor.forget.remote(run, self._with_led(under)))
 
     async def published(self, run: str) -> Published:
         """See JournalPort.published."""
         return await self._asked(lambda: self._actor.published.remote(run))
 
-    async def publish(self, run: str, published: Published) -> None:
+    async def publish(self, run: str, published: Published, under: Collection[Epoch] = ()) -> None:
         """See JournalPort.publish."""
-        await self._asked(lambda: self._actor.publish.remote(run, published))
+        await self._asked(lambda: self._actor.publish.remote(run, published, self._with_led(under)))
 
     async def _asked(self, call: Callable[[], Awaitable[T]]) -> T:
         """Every operation may be repeated: an append leaves alone what is there already. A store that is away is waited for."""
@@ -324,6 +338,9 @@ class JournalClient:
                 elif error.code != "store-owned" or time.monotonic() > gives_up_s:
                     raise
             await asyncio.sleep(pause_s)
+
+    def _with_led(self, under: Collection[Epoch]) -> Collection[Epoch]:
+        return [*under, *self.led.values()]
 
     def _shard(self, sealed: Sealed) -> int:
         return crc32(f"{sealed.run}/{sealed.row}".encode()) % len(self._appends) if len(self._appends) > 1 else 0

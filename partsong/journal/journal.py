@@ -135,22 +135,22 @@ class Journal:
         """See Store.run."""
         return await self._in_turn(lambda: self._store.run(run))
 
-    async def begin(self, info: RunInfo) -> None:
+    async def begin(self, info: RunInfo, under: Collection[Epoch] = ()) -> None:
         """See Store.begin."""
-        await self._in_turn(lambda: self._store.begin(info))
+        await self._in_turn(lambda: self._store.begin(info, under))
 
-    async def forget(self, run: str) -> None:
+    async def forget(self, run: str, under: Collection[Epoch] = ()) -> None:
         """Delete all of a run; what others write has its turn after each part."""
-        while await self._in_turn(lambda: self._store.forget(run)):
+        while await self._in_turn(lambda: self._store.forget(run, under)):
             pass
 
     async def published(self, run: str) -> Published:
         """See Store.published."""
         return await self._in_turn(lambda: self._store.published(run))
 
-    async def publish(self, run: str, published: Published) -> None:
+    async def publish(self, run: str, published: Published, under: Collection[Epoch] = ()) -> None:
         """See Store.publish."""
-        await self._in_turn(lambda: self._store.publish(run, published))
+        await self._in_turn(lambda: self._store.publish(run, published, under))
 
     async def _in_turn(self, operation: Callable[[], T]) -> T:
         self._check_open()

@@ -60,11 +60,11 @@ class JournalPort(Protocol):
         """See Store.run."""
         ...
 
-    async def begin(self, info: RunInfo) -> None:
+    async def begin(self, info: RunInfo, under: Collection[Epoch] = ()) -> None:
         """See Store.begin."""
         ...
 
-    async def forget(self, run: str) -> None:
+    async def forget(self, run: str, under: Collection[Epoch] = ()) -> None:
         """Delete all of a run; see Store.forget."""
         ...
 
@@ -72,6 +72,6 @@ class JournalPort(Protocol):
         """See Store.published."""
         ...
 
-    async def publish(self, run: str, published: Published) -> None:
+    async def publish(self, run: str, published: Published, under: Collection[Epoch] = ()) -> None:
         """See Store.publish."""
         ...

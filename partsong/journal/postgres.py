@@ -73,8 +73,7 @@ class PostgresStore:
         rows = [one for one in stored if one[0].step is None]
 
         async def work(connection: "AsyncConnection") -> None:
-            if under:
-                await _check_latest(connection, under)
+            await _check_latest(connection, under)
             if calls:
                 await _done(connection, _INSERT_CALLS, _columns(calls, _CALL_KEYS))
             if attempts:
@@ -132,15 +131,16 @@ class PostgresStore:
         found = self._found("select run, mesh_hash, input_hash, started_s from runs where run = :run", {"run": run})
         return RunInfo(*found[0]) if found else None
 
-    def begin(self, info: RunInfo) -> None:
+    def begin(self, info: RunInfo, under: Collection[Epoch] = ()) -> None:
         """See Store.begin; a run that is there already is left as it was."""
         values = {"run": info.run, "mesh_hash": info.mesh_hash, "input_hash": info.input_hash, "started_s": info.started_s}
-        self._changed(_BEGIN, values)
+        self._changed(_BEGIN, values, under)
 
-    def forget(self, run: str) -> bool:
+    def forget(self, run: str, under: Collection[Epoch] = ()) -> bool:
         """See Store.forget; the run's segments are deleted last."""
 
         async def work(connection: "AsyncConnection") -> bool:
+            await _check_latest(connection, under)
             await _done(connection, _LOCK, {"kind": _RUN_LOCKS, "keys": [_key(run)]})
             await _done(connection, "delete from runs where run = :run", {"run": run})
             first = (await _done(connection, _FIRST_ROW, {"run": run})).scalar_one()
@@ -160,7 +160,7 @@ class PostgresStore:
         found = self._found("select seq, output_bytes, errors_bytes from runs where run = :run", {"run": run})
         return Published(*found[0]) if found else Published()
 
-    def publish(self, run: str, published: Published) -> None:
+    def publish(self, run: str, published: Published, under: Collection[Epoch] = ()) -> None:
         """See Store.publish."""
         values = {
             "run": run,
@@ -168,7 +168,7 @@ class PostgresStore:
             "output_bytes": published.output_bytes,
             "errors_bytes": published.errors_bytes,
         }
-        if not self._changed(_PUBLISH, values):
+        if not self._changed(_PUBLISH, values, under):
             raise StoreError("store-unknown-run", f"the journal has no run {run!r}", at=self._server.address.at, remedy="begin it first")
 
     def close(self) -> None:
@@ -182,10 +182,11 @@ class PostgresStore:
 
         return self._server.do(work)
 
-    def _changed(self, statement: str, values: Mapping[str, Any]) -> int:
+    def _changed(self, statement: str, values: Mapping[str, Any], under: Collection[Epoch]) -> int:
         """Return how many rows of the table were changed."""
 
         async def work(connection: "AsyncConnection") -> int:
+            await _check_latest(connection, under)
             count: int = (await _done(connection, statement, values)).rowcount
             return count
 
@@ -223,6 +224,8 @@ _Stored = tuple[Sealed, Kept]
 
 async def _check_latest(connection: "AsyncConnection", under: Collection[Epoch]) -> None:
     """Raise FencedError when an epoch is over; a claim waits from here on until the transaction is: what is read here stays so."""
+    if not under:
+        return
     names = [epoch.name for epoch in under]
     await _done(connection, _LOCK_SHARED, {"kind": _EPOCH_LOCKS, "keys": sorted({_key(name) for name in names})})
     check_latest(under, dict((await _done(connection, _LATEST, {"names": names})).all()))

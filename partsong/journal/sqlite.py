@@ -96,8 +96,7 @@ class SqliteStore:
         ]
         attempts = [(s.run, s.row, s.step, s.ask_hash, s.model, s.usd, s.at_s, crc32(s.packed), s.packed) for s in calls if not s.settled]
         rows = [(s.run, s.row, s.packed, crc32(s.packed)) for s in sealed if s.step is None]
-        with self._transaction():
-            check_latest(under, self._latest(under))
+        with self._transaction(under):
             self._db.executemany("insert or ignore into calls values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", settled)
             self._db.executemany("insert into attempts values (?, ?, ?, ?, ?, ?, ?, ?, ?)", attempts)
             self._db.executemany("insert or ignore into rows (run, row, record, crc) values (?, ?, ?, ?)", rows)
@@ -170,17 +169,17 @@ class SqliteStore:
         found = self._select("select run, mesh_hash, input_hash, started_s from runs where run = ?", (run,))
         return RunInfo(*found[0]) if found else None
 
-    def begin(self, info: RunInfo) -> None:
+    def begin(self, info: RunInfo, under: Collection[Epoch] = ()) -> None:
         """See Store.begin; a run that is there already is left as it was."""
-        with self._transaction():
+        with self._transaction(under):
             self._db.execute(
                 "insert or ignore into runs (run, mesh_hash, input_hash, started_s) values (?, ?, ?, ?)",
                 (info.run, info.mesh_hash, info.input_hash, info.started_s),
             )
 
-    def forget(self, run: str) -> bool:
+    def forget(self, run: str, under: Collection[Epoch] = ()) -> bool:
         """See Store.forget."""
-        with self._transaction():
+        with self._transaction(under):
             self._db.execute("delete from runs where run = ?", (run,))
             [(first,)] = self._db.execute(_FIRST_ROW, (run,) * 3).fetchall()
             if first is None:
@@ -194,9 +193,9 @@ class SqliteStore:
         found = self._select("select seq, output_bytes, errors_bytes from runs where run = ?", (run,))
         return Published(*found[0]) if found else Published()
 
-    def publish(self, run: str, published: Published) -> None:
+    def publish(self, run: str, published: Published, under: Collection[Epoch] = ()) -> None:
         """See Store.publish."""
-        with self._transaction():
+        with self._transaction(under):
             changed = self._db.execute(
                 "update runs set seq = ?, output_bytes = ?, errors_bytes = ? where run = ?",
                 (published.seq, published.output_bytes, published.errors_bytes, run),
@@ -227,10 +226,11 @@ class SqliteStore:
             raise StoreError("store-older", what, at=Place(str(self._path)), remedy="go on with a run on it once: that brings it up")
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, under: Collection[Epoch] = ()) -> Iterator[None]:
         with store_errors(self._path):
             self._db.execute("begin immediate")
             try:
+                check_latest(under, self._latest(under))
                 yield
                 self._check_there()
                 self._db.execute("commit")

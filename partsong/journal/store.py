@@ -39,7 +39,10 @@ class Published:
 
 
 class Store(Protocol):
-    """Durable records of runs. Every method may raise StoreError."""
+    """Durable records of runs. Every method may raise StoreError.
+
+    What changes something is done `under` epochs: it raises FencedError, and changes nothing, when any is not the latest of its name.
+    """
 
     def claim(self, name: str) -> Epoch:
         """Return the next epoch of this name; it is durable, and fences all earlier holders of the name."""
@@ -51,8 +54,6 @@ class Store(Protocol):
 
     def append(self, records: Iterable[Record], under: Collection[Epoch] = ()) -> None:
         """Make the records durable in one transaction; a record whose key is there already is left as it was.
-
-        Raises FencedError, and records nothing, when any of `under` is not the latest of its name.
 
         A call's key is (run, row, step, ask_hash): what is asked otherwise at the same step is another call. A row's is (run, row).
         A call that is not settled has no key: each is kept, counts in `spent`, and is found nowhere else.
@@ -101,11 +102,11 @@ class Store(Protocol):
         """Return what the run was started with; None if it is not there."""
         ...
 
-    def begin(self, info: RunInfo) -> None:
+    def begin(self, info: RunInfo, under: Collection[Epoch] = ()) -> None:
         """Enter a run."""
         ...
 
-    def forget(self, run: str) -> bool:
+    def forget(self, run: str, under: Collection[Epoch] = ()) -> bool:
         """Delete a part of a run, which is unknown from then on; return whether there may be more of it. What it spent stays known."""
         ...
 
@@ -113,7 +114,7 @@ class Store(Protocol):
         """Return the last checkpoint of the output files."""
         ...
 
-    def publish(self, run: str, published: Published) -> None:
+    def publish(self, run: str, published: Published, under: Collection[Epoch] = ()) -> None:
         """Record a checkpoint; the output files must be on disk before."""
         ...
 

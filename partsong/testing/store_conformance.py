@@ -287,6 +287,21 @@ class StoreConformance(ABC):
             store.append([call_record(1)], [held])
             assert store.calls("run", 0, 9) == [call_record(1)]
 
+    def test_a_run_is_not_begun_published_or_forgotten_under_an_epoch_that_is_over(self, tmp_path: Path) -> None:
+        published = Published(seq=1, output_bytes=10)
+        with closing(self.open(tmp_path)) as store:
+            over, held = store.claim("a"), store.claim("a")
+            with pytest.raises(FencedError):
+                store.begin(INFO, [over])
+            assert store.run("run") is None
+            store.begin(INFO, [held])
+            store.publish("run", published, [held])
+            with pytest.raises(FencedError):
+                store.publish("run", Published(), [over])
+            with pytest.raises(FencedError):
+                store.forget("run", [over])
+            assert (store.run("run"), store.published("run")) == (INFO, published)
+
     def test_an_epoch_that_the_store_does_not_know_is_refused(self, tmp_path: Path) -> None:
         with closing(self.open(tmp_path)) as store, pytest.raises(FencedError, match="does not know"):
             store.append([call_record(1)], [Epoch(name="a", number=1)])

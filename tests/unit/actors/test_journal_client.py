@@ -11,6 +11,7 @@ from partsong.contracts import Notice
 from partsong.contracts.epoch import Epoch
 from partsong.errors import FencedError, Place, StoreError
 from partsong.journal.away import away
+from partsong.journal.store import Published
 from partsong.testing.store_conformance import call_record
 
 OWNED = StoreError("store-owned", "the journal is being written by process 1 on here")
@@ -46,6 +47,20 @@ async def test_a_store_that_is_away_is_waited_for_and_told_of():
     held = Held(3, away("PostgreSQL cannot be reached", Place("postgresql://host/db")))
     assert await JournalClient(held, told.append, free_within_s=0.0).run("run") is None
     assert [notice.code for notice in told] == ["store-away"] * 3
+
+
+async def test_who_leads_a_run_publishes_it_under_what_it_holds():
+    under = []
+
+    async def publish(run, published, epochs):
+        under.append(list(epochs))
+
+    client, held = JournalClient(SimpleNamespace(publish=SimpleNamespace(remote=publish))), Epoch(name="job/run", number=2)
+    client.led["run"] = held
+    await client.publish("run", Published(seq=1))
+    del client.led["run"]
+    await client.publish("run", Published(seq=2))
+    assert under == [[held], []]
 
 
 class Fencing:

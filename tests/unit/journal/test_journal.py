@@ -107,9 +107,9 @@ async def test_others_append_while_a_large_run_is_forgotten(path: Path) -> None:
     turns = []
 
     class Seen(SqliteStore):
-        def forget(self, run: str) -> bool:
+        def forget(self, run: str, under: Collection[Epoch] = ()) -> bool:
             turns.append("part")
-            return super().forget(run)
+            return super().forget(run, under)
 
         def append(self, records: Iterable[Record], under: Collection[Epoch] = ()) -> None:
             turns.append("append")
