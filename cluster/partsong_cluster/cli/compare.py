@@ -11,15 +11,15 @@ from rich.text import Text
 
 from partsong.evaluation.baseline import Against, Figures
 from partsong.evaluation.grading import GRADERS
+from partsong.evaluation.marked import EXPECTED
 from partsong.evaluation.summary import PlanSummary
 from partsong_cluster.report.contents import Section
 from partsong_cluster.report.headline import headline
-from partsong_cluster.report.marked import EXPECTED
 from partsong_cluster.report.runs import Marker, sections_of_runs
 from partsong_cluster.report.table import baseline_tables, section_table
 from partsong_cluster.terminal import plain
 
-__all__ = ["EXAMPLES", "Expected", "Grade", "compare", "marker_of", "section_shown"]
+__all__ = ["EXAMPLES", "Compared", "Expected", "Grade", "compare", "compared", "marker_of", "section_shown"]
 
 EXAMPLES = "Examples:  partsong compare out-mini out-vote  |  partsong compare out-* --expected intent --grade label --json"
 
@@ -30,7 +30,7 @@ Grade = Annotated[
 ]
 
 
-class _Compared(PlanSummary):
+class Compared(PlanSummary):
     """One run's line."""
 
     graded_by: tuple[str, ...]
@@ -59,7 +59,8 @@ def compare(
     if len(sections) > 1:
         typer.echo("These runs are over different inputs: only those of the same input can be compared row by row.", err=True)
     if as_json:
-        typer.echo("[" + ",\n".join(one.model_dump_json(indent=2) for one in _compared(sections, mark)) + "]")
+        lines = [one for section, folders in sections for one in compared(section, folders, mark)]
+        typer.echo("[" + ",\n".join(one.model_dump_json(indent=2) for one in lines) + "]")
         return
     console = Console(highlight=False)
     for section, folders in sections:
@@ -78,11 +79,11 @@ def section_shown(section: Section, graded_by: Sequence[str]) -> Group:
     return Group(*_parts(section, graded_by))
 
 
-def _compared(sections: Sequence[tuple[Section, Sequence[Path]]], mark: Marker) -> Iterator[_Compared]:
-    for section, folders in sections:
-        for line, folder in zip(section.lines, folders, strict=True):
-            summary, graded_by = dict(line.summary), mark.kinds(folder)
-            yield _Compared(**summary, graded_by=graded_by, figures=line.figures, against_best=line.against_best)
+def compared(section: Section, folders: Sequence[Path], mark: Marker) -> Iterator[Compared]:
+    """Yield each run's line of a section, as JSON tells it."""
+    for line, folder in zip(section.lines, folders, strict=True):
+        summary, graded_by = dict(line.summary), mark.kinds(folder)
+        yield Compared(**summary, graded_by=graded_by, figures=line.figures, against_best=line.against_best)
 
 
 def _parts(section: Section, graded_by: Sequence[str]) -> Iterator[RenderableType]:

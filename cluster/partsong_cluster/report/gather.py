@@ -11,11 +11,11 @@ from pydantic_core import to_json
 from partsong.contracts import Answer, Failure, Reply, RowRecord
 from partsong.errors import RunError
 from partsong.evaluation.baseline import Against, against, figures, holm_adjusted
+from partsong.evaluation.marked import covered, expected_of, marked
 from partsong.evaluation.summary import PlanSummary, Summing
 from partsong.evaluation.worked import WRONG, Worked
 from partsong.telemetry.tree import RowTrace, read_trace
 from partsong_cluster.report.contents import CostUnit, FailureExample, ModelLine, PlanLine, SampleRow, Section, Shown
-from partsong_cluster.report.marked import covered, expected_of, marked
 
 __all__ = ["PlanRun", "best_single", "section_of"]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from partsong.contracts import BillLine, RowRecord
 from partsong.evaluation.grading import Grader
+from partsong.evaluation.marked import EXPECTED, grader_of, marked
 from partsong_cluster.batch.finished import finished_rows, manifest_of, plans_of
 from partsong_cluster.batch.folder import read_snapshot
 from partsong_cluster.report.billed import as_billed
 from partsong_cluster.report.contents import CostUnit, Section
 from partsong_cluster.report.gather import PlanRun, section_of
-from partsong_cluster.report.marked import EXPECTED, grader_of, marked
 
 __all__ = ["Marker", "sections_of_runs"]
 
