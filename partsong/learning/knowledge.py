@@ -102,6 +102,19 @@ class Knowledge:
         policy, _ = self._policy(aim)
         return float(policy.honest(np.array([sure]))[0])
 
+    def estimates(self, prompt: str) -> Mapping[str, Estimate]:
+        """Return what each model is expected to bring and take on this prompt."""
+        right = self.learned.policies.gate.p_right([prompt])[0].tolist()
+        return {model: replace(self._usage[model], right=p) for model, p in zip(self.models, right, strict=True)}
+
+    def measured(self, aim: Aim) -> Estimate | None:
+        """Return what the ensemble gave on rows kept back, whatever the prompt; None when it was not measured."""
+        figure = next((figure for figure in self.learned.figures if figure.policy == f"frugal@{aim}"), None)
+        if figure is None:
+            return None
+        latency_s = [self._usage[model].latency_s for model in self.asks(aim)]
+        return Estimate(figure.accuracy, figure.usd_per_1000 / 1000, figure.asked * sum(latency_s) / len(latency_s))
+
     def _policy(self, aim: Aim) -> tuple["Frugal", "Gate"]:
         if aim != "promised":
             return self.learned.policies.frugal[Goal(aim)], self.learned.policies.gate

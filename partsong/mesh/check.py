@@ -19,6 +19,7 @@ from partsong.errors import MeshError, PartsongError, Problem
 from partsong.mesh.document import Piece
 from partsong.mesh.explain import explained
 from partsong.mesh.fit import trust_warnings
+from partsong.mesh.gate_check import gate_errors
 from partsong.mesh.learned import known_here, learned_errors, learned_reader
 from partsong.mesh.prompt_files import reader
 from partsong.mesh.references import reference_errors, reference_warnings
@@ -87,7 +88,11 @@ def examined(root: Piece, look: Look) -> Findings:
     except ValidationError as error:
         errors += explained(error, root, look.adapters)
     sound = _sound(root, context)
-    errors += [*reference_errors(sound), *learned_errors(sound, knowledge)]
+    errors += [
+        *reference_errors(sound),
+        *learned_errors(sound, knowledge),
+        *gate_errors(sound, None if mesh is None else mesh.gate, knowledge),
+    ]
     if look.check_secrets:
         errors += _secret_errors(sound, look)
     if look.ask_adapters:

@@ -13,10 +13,12 @@ from partsong.adapters.adapter import Adapter, adapter_kinds
 from partsong.contracts import Frozen, Limits, ModelSpec, Name
 from partsong.errors import MeshError
 from partsong.learning.knowledge import Knowledge
+from partsong.mesh.gated import gate_of
 from partsong.mesh.learned import LearnedSpec
 from partsong.plans import PlanField
 from partsong.routing.experiments import ExperimentField
-from partsong.routing.router import Router
+from partsong.routing.gate import GateSpec
+from partsong.routing.router import Decider, Router
 from partsong.routing.rules import RouteRule
 from partsong.specialists.language import language_detector
 from partsong.telemetry.spec import TelemetrySpec
@@ -110,6 +112,8 @@ class Mesh(Frozen):
     """Champions and challengers by name, in one set of names with models and plans; routes and rows may name them, plans may not."""
     routes: tuple[RouteRule, ...] = ()
     """Which model, plan or experiment a row goes to: the first rule that matches."""
+    gate: GateSpec | None = None
+    """Where rows go that no rule with `when` takes, by what was learned."""
     store: StoreSpec = StoreSpec()
     """Where the journal is kept."""
     telemetry: TelemetrySpec = TelemetrySpec()
@@ -145,7 +149,12 @@ class Mesh(Frozen):
         by_language = any(rule.when is not None and rule.when.language for rule in self.routes)
         only = next(iter(self.plans)) if len(self.plans) == 1 else None
         detector = language_detector() if by_language else None
-        return Router(self.names, self.routes, language_of=detector, only=only, experiments=self.experiments)
+        return Router(self.names, self.routes, self._deciders(), detector, only, self.experiments)
+
+    def _deciders(self) -> tuple[Decider, ...]:
+        if self.gate is None or self.knowledge is None:
+            return ()
+        return (gate_of(self.gate, self.knowledge, self.plans),)
 
     def pack(self) -> bytes:
         """Return the mesh as bytes that `unpack` turns into an equal one, in this process or another."""

@@ -88,7 +88,7 @@ def settled_attributes(answer: Answer, *, content: bool) -> dict[str, Attribute 
         "partsong.confidence": answer.confidence,
         "partsong.stopped": answer.stopped or None,
         "partsong.escalations": answer.escalations if answer.tiers else None,
-        "partsong.route": f"{answer.route.use}: {answer.route.reason}" if answer.route else None,
+        "partsong.route": f"{answer.route.use}: {answer.route.in_words}" if answer.route else None,
         "partsong.cost_usd": answer.cost_usd if answer.bill else None,
         "partsong.answer": answer.text[:_CONTENT_LIMIT_CHARS] if content else None,
     }

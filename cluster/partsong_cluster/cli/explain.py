@@ -37,7 +37,7 @@ def _facts(answer: Answer) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     if answer.route is not None:
-        grid.add_row("route", Text(plain(f"{answer.route.use} ({answer.route.reason})")))
+        grid.add_row("route", Text(plain(f"{answer.route.use} ({answer.route.in_words})")))
     grid.add_row("source", Text(plain(answer.source)))
     if answer.confidence is not None:
         grid.add_row("confidence", f"{answer.confidence:.2f}")

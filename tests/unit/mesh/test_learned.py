@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from knowledge_builders import EASY, HARD, MODELS, knowledge, saved
 
+from partsong.contracts import Task
 from partsong.errors import InputError, MeshError
 from partsong.mesh import Mesh, load_mesh
 from partsong.mesh.show import shown
@@ -112,3 +113,26 @@ def test_the_level_and_the_price_may_be_given_in_place_of_what_was_learned():
     assert (given.enough, given.value_usd) == (0.5, 0.2)
     assert knowledge().inquiry("best", HARD).value_usd is None
     assert all(voice.cost_usd > 0 for voice in given.voices)
+
+
+GATED = f"{TEXT}gate: {{among: [m0, m3, f], value_of_correct_usd: 0.01}}\n"
+
+
+def test_the_gate_chooses_among_models_and_plans_of_known_worth(home):
+    mesh = load(home, GATED).mesh
+    assert mesh.router().decide(Task.of(HARD)).reason == "gate"
+    assert Mesh.unpack(mesh.pack()).router().decide(Task.of(HARD)) == mesh.router().decide(Task.of(HARD))
+    assert load(home, GATED.replace("among: [m0, m3, f], ", "")).mesh.router().decide(Task.of(EASY)).use in MODELS
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("among: [m0, m3, f]", "among: [m0, m9]"), ["unknown-name"]),
+        (("among: [m0, m3, f]", "among: [m0]"), ["nothing-to-choose"]),
+        (("frugal: {goal: best, kind: label}", "direct: m0"), ["not-learned"]),
+        (("learned: learned/\n", ""), ["not-learned", "not-learned"]),
+    ],
+)
+def test_a_gate_that_could_not_choose_is_refused(home, change, expected):
+    assert codes(home, GATED.replace(*change)) == expected
