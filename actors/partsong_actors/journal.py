@@ -253,18 +253,13 @@ class JournalClient:
         """Records and look-ups that wait for an earlier message to come back."""
         return sum(append.queued for append in self._appends) + self._look_up.queued
 
-    @property
-    def _actor(self) -> "ActorProxy[_JournalActor]":
-        """One after the other: what has to be asked again is asked of another."""
-        return next(self._turns)
-
     async def claim(self, name: str) -> Epoch:
         """See JournalPort.claim."""
-        return await self._asked(lambda: self._actor.claim.remote(name))
+        return await self._asked(lambda: self._in_turn().claim.remote(name))
 
     async def holds(self, epoch: Epoch) -> bool:
         """See JournalPort.holds."""
-        return await self._asked(lambda: self._actor.holds.remote(epoch))
+        return await self._asked(lambda: self._in_turn().holds.remote(epoch))
 
     async def append(self, records: Sequence[Record], under: Collection[Epoch] = (), traceparent: str = "") -> None:
         """See JournalPort.append."""
@@ -279,49 +274,53 @@ class JournalClient:
 
     async def calls(self, run: str, first_row: int, last_row: int) -> Sequence[CallRecord]:
         """See JournalPort.calls."""
-        return CALLS.unpack(await self._asked(lambda: self._actor.calls.remote(run, first_row, last_row)))
+        return CALLS.unpack(await self._asked(lambda: self._in_turn().calls.remote(run, first_row, last_row)))
 
     async def done(self, run: str, first_row: int, last_row: int) -> frozenset[int]:
         """See JournalPort.done."""
-        return await self._asked(lambda: self._actor.done.remote(run, first_row, last_row))
+        return await self._asked(lambda: self._in_turn().done.remote(run, first_row, last_row))
 
     async def finished(self, run: str, before_row: int) -> int:
         """See JournalPort.finished."""
-        return await self._asked(lambda: self._actor.finished.remote(run, before_row))
+        return await self._asked(lambda: self._in_turn().finished.remote(run, before_row))
 
     async def row(self, run: str, row: int) -> RowRecord | None:
         """See JournalPort.row."""
-        found = ROWS.unpack(await self._asked(lambda: self._actor.row.remote(run, row)))
+        found = ROWS.unpack(await self._asked(lambda: self._in_turn().row.remote(run, row)))
         return found[0] if found else None
 
     async def rows(self, run: str, after_seq: int, limit: int) -> Sequence[tuple[int, RowRecord]]:
         """See JournalPort.rows."""
-        places, packed = await self._asked(lambda: self._actor.rows.remote(run, after_seq, limit))
+        places, packed = await self._asked(lambda: self._in_turn().rows.remote(run, after_seq, limit))
         return list(zip(places, ROWS.unpack(packed), strict=True))
 
     async def spent(self, run: str | None, since_s: float) -> Mapping[str, float]:
         """See JournalPort.spent."""
-        return await self._asked(lambda: self._actor.spent.remote(run, since_s))
+        return await self._asked(lambda: self._in_turn().spent.remote(run, since_s))
 
     async def run(self, run: str) -> RunInfo | None:
         """See JournalPort.run."""
-        return await self._asked(lambda: self._actor.run.remote(run))
+        return await self._asked(lambda: self._in_turn().run.remote(run))
 
     async def begin(self, info: RunInfo, under: Collection[Epoch] = ()) -> None:
         """See JournalPort.begin."""
-        await self._asked(lambda: self._actor.begin.remote(info, self._with_led(under)))
+        await self._asked(lambda: self._in_turn().begin.remote(info, self._with_led(under)))
 
     async def forget(self, run: str, under: Collection[Epoch] = ()) -> None:
         """See JournalPort.forget."""
-        await self._asked(lambda: self._actor.forget.remote(run, self._with_led(under)))
+        await self._asked(lambda: self._in_turn().forget.remote(run, self._with_led(under)))
 
     async def published(self, run: str) -> Published:
         """See JournalPort.published."""
-        return await self._asked(lambda: self._actor.published.remote(run))
+        return await self._asked(lambda: self._in_turn().published.remote(run))
 
     async def publish(self, run: str, published: Published, under: Collection[Epoch] = ()) -> None:
         """See JournalPort.publish."""
-        await self._asked(lambda: self._actor.publish.remote(run, published, self._with_led(under)))
+        await self._asked(lambda: self._in_turn().publish.remote(run, published, self._with_led(under)))
+
+    def _in_turn(self) -> "ActorProxy[_JournalActor]":
+        """Return one after the other: what has to be asked again is asked of another."""
+        return next(self._turns)
 
     async def _asked(self, call: Callable[[], Awaitable[T]]) -> T:
         """Every operation may be repeated: an append leaves alone what is there already. A store that is away is waited for."""
@@ -353,7 +352,7 @@ class JournalClient:
         return [error for error, (_, run) in zip(fenced, appends, strict=True) for _ in run]
 
     async def _find(self, ask_hashes: Sequence[bytes]) -> Sequence[Completion | None]:
-        hashes, packed = await self._asked(lambda: self._actor.cached.remote(list(set(ask_hashes))))
+        hashes, packed = await self._asked(lambda: self._in_turn().cached.remote(list(set(ask_hashes))))
         found = dict(zip(hashes, _COMPLETIONS.unpack(packed), strict=True))
         return [found.get(ask_hash) for ask_hash in ask_hashes]
 
