@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import os
 import tempfile
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from partsong.contracts import Reply, Row, Task, Terms
+from partsong.contracts import Reply, Row, RowRecord, Task, Terms
 from partsong.contracts.allowed import Allowed
 from partsong.engine import Engine
 from partsong.inline import InlineEngine
@@ -21,10 +22,13 @@ from partsong.journal.address import open_store
 from partsong.journal.port import JournalPort
 from partsong.mesh import LoadedMesh, load_mesh, secrets_of
 from partsong.mesh.priced import check_priced
+from partsong.routing.rollout import Rollouts
 from partsong.telemetry import Telemetry
 from partsong.work.notices import Tell
 
 __all__ = ["OpenMesh", "inline_engine", "open_mesh"]
+
+_log = logging.getLogger(__name__)
 
 _DAY_S = 86_400.0
 
@@ -36,7 +40,8 @@ class OpenMesh:
         self.loaded = loaded
         self._engine = engine
         self._today = today
-        self._asks = _Rows(engine, Terms(), today)
+        self._rollouts = Rollouts(loaded.mesh.experiments)
+        self._asks = _Rows(engine, Terms(), today, self._rollouts)
 
     @classmethod
     async def over(cls, loaded: LoadedMesh, engine: Engine) -> Self:
@@ -66,7 +71,7 @@ class OpenMesh:
         """
         if budget_usd is not None:
             check_priced(self.loaded.mesh, use)
-        rows = _Rows(self._engine, Terms(weight=weight, budget_usd=budget_usd), self._today)
+        rows = _Rows(self._engine, Terms(weight=weight, budget_usd=budget_usd), self._today, self._rollouts)
         window = concurrency or self._engine.concurrency
         under_way: deque[asyncio.Task[Reply]] = deque()
         try:
@@ -104,10 +109,11 @@ class _Today:
 class _Rows:
     """The rows of one run, numbered as they come."""
 
-    def __init__(self, engine: Engine, terms: Terms, today: _Today) -> None:
+    def __init__(self, engine: Engine, terms: Terms, today: _Today, rollouts: Rollouts) -> None:
         self._engine = engine
         self._terms = terms
         self._today = today
+        self._rollouts = rollouts
         self._run = f"open-{uuid.uuid4().hex[:12]}"
         self._numbers = itertools.count()
 
@@ -120,9 +126,11 @@ class _Rows:
         task = Task.of(question, id=str(number)) if isinstance(question, str) else question
         if use is not None:
             task = task.model_copy(update={"use": use})
-        row = Row(run=self._run, row=number, task=task, terms=self._today.within(self._terms))
-        outcome = await self._engine.answer(row, on_text)
-        return outcome.reply
+        row = Row(run=self._run, row=number, task=task, terms=self._today.within(self._terms), shares=self._rollouts.shares)
+        reply = (await self._engine.answer(row, on_text)).reply
+        if self._rollouts and (change := self._rollouts.saw(RowRecord(run=row.run, row=number, custom_id=task.id, task=task, reply=reply))):
+            _log.warning("%s", change)
+        return reply
 
 
 @asynccontextmanager

@@ -41,6 +41,30 @@ class Guard(Frozen):
     state: Literal["within", "beyond", "broken", "unmeasured"]
     """`beyond`: the figure is past the limit, which may be chance; `broken`: it surely is."""
 
+    def __str__(self) -> str:
+        what = _WHAT[self.name]
+        if self.value is None:
+            return f"{what} cannot be measured: {_LACKS[self.name]}"
+        figure, limit = (
+            (_points(self.value), _points(self.limit)) if self.name in _IN_POINTS else (f"{self.value:.3g}", f"{self.limit:.3g}")
+        )
+        return f"{what} is {figure}, the limit is {limit} ({_STATES[self.state]})"
+
+
+_WHAT: dict[GuardName, str] = {
+    "accuracy_drop": "the drop in accuracy",
+    "failure_rise": "the rise in failed rows",
+    "cost_ratio": "the cost of a row, to the champion's,",
+    "p95_latency_ratio": "the 95th percentile of latency, to the champion's,",
+}
+_LACKS: dict[GuardName, str] = {
+    "accuracy_drop": "no row is graded (`expected` in its metadata)",
+    "failure_rise": "no row is finished",
+    "cost_ratio": "one arm has no row",
+    "p95_latency_ratio": "too few rows are answered",
+}
+_STATES = {"within": "within", "beyond": "beyond, which may be chance", "broken": "surely beyond", "unmeasured": ""}
+_IN_POINTS = ("accuracy_drop", "failure_rise")
 
 _SLOW = 0.05
 _LEAST_LATENCIES = 20
@@ -161,3 +185,7 @@ class Watch:
 def _ratio(new: float, usual: float) -> float:
     """Return how many times the usual the new is; of nothing, nothing is as much and anything infinitely more."""
     return new / usual if usual else inf if new else 1.0
+
+
+def _points(share: float) -> str:
+    return f"{share * 100:+.1f} points"

@@ -58,17 +58,18 @@ class Experiment(Frozen, ABC):
         digest = blake2b(self.key_of(task).encode("utf-8", "surrogatepass"), digest_size=8, salt=_salt(name)).digest()
         return int.from_bytes(digest, "big") / 2.0**64
 
-    def routed(self, name: str, reason: str, task: Task, share: float | None = None) -> Route:
-        """Return the route of a row that came here for a reason; `share` is the challenger's now, where it changes."""
+    def routed(self, name: str, route: Route, task: Task, share: float | None = None) -> Route:
+        """Return the route to the arm of a row that came to this experiment; `share` is the challenger's now, where it changes."""
         if self.decided is not None:
-            return self._route(self.decided, 1.0, name, f"{reason}; {name} is decided for the {self.decided}")
+            return self._to(self.decided, 1.0, name, route, f"{name} is decided for the {self.decided}")
         now = self.first_share if share is None else share
         arm: Arm = "challenger" if self.drawn(name, task) < now else "champion"
-        return self._route(arm, now if arm == "challenger" else 1.0 - now, name, f"{reason}; {name} at {now:.4g}: {arm}")
+        return self._to(arm, now if arm == "challenger" else 1.0 - now, name, route, f"{name} at {now * 100:.4g} %: {arm}")
 
-    def _route(self, arm: Arm, propensity: float, name: str, reason: str) -> Route:
+    def _to(self, arm: Arm, propensity: float, name: str, route: Route, why: str) -> Route:
         use = self.challenger if arm == "challenger" else self.champion
-        return Route(use=use, reason=reason, propensity=propensity, experiment=name, arm=arm)
+        told = {"use": use, "reason": f"{route.reason}; {why}", "propensity": propensity, "experiment": name, "arm": arm}
+        return route.model_copy(update=told)
 
 
 class Split(Experiment):

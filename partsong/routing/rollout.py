@@ -4,20 +4,18 @@ A machine without a clock. Its state follows from the rows alone, and a row tell
 begins anew feeds it the journal's rows, and finds at least the stage that was reached, and an end that was made.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isclose
 
-from partsong.contracts import Probability, Reply, Route, Task
+from partsong.contracts import Probability, RowRecord
 from partsong.evaluation.guardrails import Guard, Watch
+from partsong.evaluation.marked import marked
 from partsong.evaluation.trial import Trial
 from partsong.routing.complexity import complexity_of
 from partsong.routing.experiments import Experiment, Rollout
 
-__all__ = ["Advanced", "Held", "RolloutInstruction", "RolloutState", "Rollouts", "Stopped", "share_of", "trial_of"]
-
-Marks = Callable[[Task, Reply], bool | None]
-"""Says whether a reply is right; None where there is nothing to go by."""
+__all__ = ["Advanced", "Held", "RolloutInstruction", "RolloutState", "Rollouts", "Stopped", "trial_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +24,11 @@ class Advanced:
 
     name: str
     share: float
+    guards: tuple[Guard, ...]
+
+    def __str__(self) -> str:
+        held = "; ".join(map(str, self.guards)) or "there are no guardrails"
+        return f"{self.name} goes on to {self.share * 100:.4g} % of the rows for the challenger: {held}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class Held:
     share: float
     guard: Guard
 
+    def __str__(self) -> str:
+        return f"{self.name} stays at {self.share * 100:.4g} %: {self.guard}"
+
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
@@ -43,6 +49,9 @@ class Stopped:
 
     name: str
     guard: Guard
+
+    def __str__(self) -> str:
+        return f"{self.name} is stopped, the champion answers every row from now on: {self.guard}"
 
 
 RolloutInstruction = Advanced | Held | Stopped
@@ -79,10 +88,11 @@ class RolloutState:
         return None if needed is None or self._rows < needed or self._at + 1 == len(self._stages) else self._next()
 
     def _next(self) -> RolloutInstruction | None:
-        against = next((guard for guard in self._watch.guards if guard.state != "within"), None)
+        guards = self._watch.guards
+        against = next((guard for guard in guards if guard.state != "within"), None)
         if against is None:
             self._at, self._rows = self._at + 1, 0
-            return Advanced(self._name, self.share)
+            return Advanced(self._name, self.share, guards)
         if f"{self._at} {against.name}" in self._held:
             return None
         self._held.add(f"{self._at} {against.name}")
@@ -99,10 +109,9 @@ class RolloutState:
 class Rollouts:
     """All rollouts of a mesh, as one run works them."""
 
-    def __init__(self, experiments: Mapping[str, Experiment], marks: Marks) -> None:
+    def __init__(self, experiments: Mapping[str, Experiment]) -> None:
         self._all = {name: one for name, one in experiments.items() if isinstance(one, Rollout) and one.decided is None}
         self._states = {name: RolloutState(name, rollout) for name, rollout in self._all.items()}
-        self._marks = marks
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -112,25 +121,18 @@ class Rollouts:
         """The challenger's share now, by experiment."""
         return {name: state.share for name, state in self._states.items()}
 
-    def saw(self, task: Task, reply: Reply) -> RolloutInstruction | None:
+    def saw(self, record: RowRecord) -> RolloutInstruction | None:
         """Take a finished row, of whatever route."""
-        route = reply.route
-        if route is None or route.experiment not in self._all:
-            return None
-        trial = trial_of(self._all[route.experiment], route, task, reply, self._marks(task, reply))
-        return None if trial is None else self._states[route.experiment].saw(trial)
+        name = "" if record.reply.route is None else record.reply.route.experiment
+        trial = trial_of(self._all[name], record) if name in self._all else None
+        return None if trial is None else self._states[name].saw(trial)
 
 
-def share_of(route: Route) -> float | None:
-    """Return the challenger's share at which a row was drawn; None of a row that no experiment drew."""
-    if route.arm is None or route.propensity is None:
+def trial_of(experiment: Experiment, record: RowRecord) -> Trial | None:
+    """Return the trial that a row of the experiment is; None when no arm was drawn for it."""
+    route, task = record.reply.route, record.task
+    if route is None or route.arm is None or route.propensity is None or task is None:
         return None
-    return route.propensity if route.arm == "challenger" else 1.0 - route.propensity
-
-
-def trial_of(experiment: Experiment, route: Route, task: Task, reply: Reply, right: bool | None) -> Trial | None:
-    """Return the trial that a row of the experiment is; None when it was not drawn."""
-    share = share_of(route)
-    if route.arm is None or share is None:
-        return None
-    return Trial.of(route.arm, share, reply, right, complexity_of(task), "" if experiment.key == "id" else experiment.key_of(task))
+    share = route.propensity if route.arm == "challenger" else 1.0 - route.propensity
+    key = "" if experiment.key == "id" else experiment.key_of(task)
+    return Trial.of(route.arm, share, record.reply, marked(record), complexity_of(task), key)

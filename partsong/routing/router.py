@@ -56,7 +56,7 @@ class Router:
         experiment = None if isinstance(route, Failure) else self.experiments.get(route.use)
         if isinstance(route, Failure) or experiment is None:
             return route
-        return experiment.routed(route.use, route.reason, task, shares.get(route.use))
+        return experiment.routed(route.use, route, task, shares.get(route.use))
 
     def _chosen(self, task: Task) -> Route | Failure:
         if task.use is not None:

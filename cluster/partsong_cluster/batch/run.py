@@ -10,6 +10,7 @@ from partsong.contracts import CallRecord, Failure, FailureCode, Reply, Row, Row
 from partsong.engine import Engine
 from partsong.errors import BudgetError, InputError, Place, RunError, most_telling
 from partsong.journal.store import RunInfo
+from partsong.routing.rollout import Rollouts
 from partsong.telemetry.levels import ROWS_UNPUBLISHED
 from partsong_cluster.batch.aside import aside
 from partsong_cluster.batch.attempts import Attempts
@@ -67,6 +68,7 @@ class Watcher(Protocol):
 
 _SHOWN_EVERY_S = 1.0
 _DAY_S = 86_400.0
+_ROWS_A_STEP = 256
 
 
 class BatchRun:
@@ -85,6 +87,7 @@ class BatchRun:
         *,
         weight: float = 1.0,
         limits_usd: bool = False,
+        rollouts: Rollouts,
     ) -> None:
         """`weight` is its share beside other runs on the engine; `limits_usd` says that the mesh limits dollars of a run or a day."""
         self._engine = engine
@@ -108,6 +111,7 @@ class BatchRun:
         """A row is finished, rows are published, or stopping is asked for."""
         self._reading_error: InputError | None = None
         self._terms = Terms(weight=weight)
+        self._rollouts = rollouts
         self._codes_told: set[FailureCode] = set()
         self.refused: str | None = None
         """Which call a budget refused, and why; None while it has refused none."""
@@ -155,6 +159,8 @@ class BatchRun:
             raise RunError("journal-gone", "the journal of this run is gone", at=self._place, remedy="--fresh starts again")
         await journal.begin(self._info)
         await self.publisher.begin()
+        if resumed and self._rollouts:
+            await self._catch_up()
         self.tally.sessions += 1
         self.publisher.keep_tally()
         if self._limits_usd:
@@ -166,6 +172,14 @@ class BatchRun:
                 today_usd=dict(await journal.spent(None, now_s - now_s % _DAY_S)),
             )
         return resumed
+
+    async def _catch_up(self) -> None:
+        """Bring the rollouts to where the journal's rows had brought them."""
+        seq = 0
+        while found := await self._engine.journal.rows(self._info.run, seq, _ROWS_A_STEP):
+            for _, record in found:
+                self._rollouts.saw(record)
+            seq = found[-1][0]
 
     async def _feed(self, group: asyncio.TaskGroup, *, resumed: bool) -> Outcome:
         """Hand rows to the engine, a bounded number at a time; return why no more are handed out."""
@@ -245,8 +259,25 @@ class BatchRun:
     async def _answer(self, read: Read, task: Task, held: Sequence[CallRecord]) -> Reply:
         if self._input.use is not None:
             task = task.model_copy(update={"use": self._input.use})
-        row = Row(run=self._info.run, row=read.at.row, task=task, held=tuple(held), line=read.at.line, source=read.file, terms=self._terms)
-        return (await self._engine.answer(row)).reply
+        row = Row(
+            run=self._info.run,
+            row=read.at.row,
+            task=task,
+            held=tuple(held),
+            line=read.at.line,
+            source=read.file,
+            terms=self._terms,
+            shares=self._rollouts.shares,
+        )
+        reply = (await self._engine.answer(row)).reply
+        if self._rollouts:
+            self._rolled_out(RowRecord.model_construct(run=row.run, row=row.row, custom_id=task.id, task=task, reply=reply))
+        return reply
+
+    def _rolled_out(self, record: RowRecord) -> None:
+        change = self._rollouts.saw(record)
+        if change is not None:
+            self._watcher.say(f"{change}.")
 
     async def _bad(self, read: Read, bad: BadRow) -> Reply:
         failure = Failure(code=FailureCode.BAD_ROW, message=bad.reason, where=f"{read.file}:{read.at.line}")

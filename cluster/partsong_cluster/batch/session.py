@@ -18,6 +18,7 @@ from partsong.journal.port import JournalPort
 from partsong.journal.salvage import set_aside_if_damaged
 from partsong.journal.store import RunInfo
 from partsong.mesh import LoadedMesh
+from partsong.routing.rollout import Rollouts
 from partsong_cluster.batch.attempts import Attempts
 from partsong_cluster.batch.folder import JOURNAL, LEDGER, MANIFEST, SNAPSHOT, Manifest, RunFolder
 from partsong_cluster.batch.ingest import InputRules
@@ -146,6 +147,7 @@ class Session:
             self.watcher,
             weight=self.order.weight,
             limits_usd=self.loaded.mesh.limits_usd,
+            rollouts=Rollouts(self.loaded.mesh.experiments),
         )
         try:
             outcome = await run.work()
