@@ -221,8 +221,7 @@ class RayEngine:
 
     async def _fence(self, name: str, number: int) -> None:
         """Take a coordinator's epoch from it, unless its successor has it; 0: whichever it has."""
-        if number == 0 or await self.journal.holds(Epoch(name=name, number=number)):
-            await self.journal.claim(name)
+        await self.journal.claim(name, number or None)
 
     def _check_python(self) -> None:
         """Refuse a mesh that this cluster would not run, before it is tried."""

@@ -71,9 +71,9 @@ class _JournalActor:
         settle()
 
     @ray.method
-    async def claim(self, name: str) -> Epoch:
+    async def claim(self, name: str, if_number: int | None) -> Epoch:
         """See Store.claim."""
-        return await (await self._journal()).claim(name)
+        return await (await self._journal()).claim(name, if_number)
 
     @ray.method
     async def holds(self, epoch: Epoch) -> bool:
@@ -253,9 +253,9 @@ class JournalClient:
         """Records and look-ups that wait for an earlier message to come back."""
         return sum(append.queued for append in self._appends) + self._look_up.queued
 
-    async def claim(self, name: str) -> Epoch:
+    async def claim(self, name: str, if_number: int | None = None) -> Epoch:
         """See JournalPort.claim."""
-        return await self._asked(lambda: self._in_turn().claim.remote(name))
+        return await self._asked(lambda: self._in_turn().claim.remote(name, if_number))
 
     async def holds(self, epoch: Epoch) -> bool:
         """See JournalPort.holds."""

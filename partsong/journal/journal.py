@@ -75,9 +75,9 @@ class Journal:
         """Records made durable so far."""
         return self._durable
 
-    async def claim(self, name: str) -> Epoch:
+    async def claim(self, name: str, if_number: int | None = None) -> Epoch:
         """See Store.claim."""
-        return await self._in_turn(lambda: self._store.claim(name))
+        return await self._in_turn(lambda: self._store.claim(name, if_number))
 
     async def holds(self, epoch: Epoch) -> bool:
         """See Store.holds."""

@@ -13,7 +13,7 @@ __all__ = ["JournalPort"]
 class JournalPort(Protocol):
     """The store's operations, awaited; appends of many callers share one transaction. Every method may raise StoreError."""
 
-    async def claim(self, name: str) -> Epoch:
+    async def claim(self, name: str, if_number: int | None = None) -> Epoch:
         """See Store.claim."""
         ...
 

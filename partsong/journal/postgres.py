@@ -49,12 +49,12 @@ class PostgresStore:
             remedy = "pip install 'partsong[postgres]'"
             raise StoreError("store-package", f"a PostgreSQL store needs a package: {error}", at=address.at, remedy=remedy) from None
 
-    def claim(self, name: str) -> Epoch:
+    def claim(self, name: str, if_number: int | None = None) -> Epoch:
         """See Store.claim; waits until transactions under the epoch before are over."""
 
         async def work(connection: "AsyncConnection") -> int:
             await _done(connection, _LOCK, {"kind": _EPOCH_LOCKS, "keys": [_key(name)]})
-            number: int = (await _done(connection, _CLAIM, {"name": name})).scalar_one()
+            number: int = (await _done(connection, _CLAIM, {"name": name, "if_number": if_number})).scalar_one()
             return number
 
         return Epoch(name=name, number=self._server.do(work))
@@ -297,7 +297,8 @@ _KEPT = "record, segment, start, length, crc"
 _LOCK = "select pg_advisory_xact_lock(:kind, key) from unnest(cast(:keys as integer[])) as key"
 _LOCK_SHARED = "select pg_advisory_xact_lock_shared(:kind, key) from unnest(cast(:keys as integer[])) as key"
 _CLAIM = """
-insert into epochs (name, number) values (:name, 1) on conflict (name) do update set number = epochs.number + 1 returning number
+insert into epochs (name, number) values (:name, 1) on conflict (name) do update
+set number = epochs.number + cast(coalesce(epochs.number = cast(:if_number as bigint), true) as integer) returning number
 """
 _LATEST = "select name, number from epochs where name = any(cast(:names as text[]))"
 _CALLS = f"""

@@ -74,13 +74,10 @@ class SqliteStore:
             raise
         return cls(connection, path, owner, path.stat().st_ino)
 
-    def claim(self, name: str) -> Epoch:
+    def claim(self, name: str, if_number: int | None = None) -> Epoch:
         """See Store.claim."""
         with self._transaction():
-            [(number,)] = self._db.execute(
-                "insert into epochs (name, number) values (?, 1) on conflict (name) do update set number = number + 1 returning number",
-                (name,),
-            ).fetchall()
+            [(number,)] = self._db.execute(_CLAIM, {"name": name, "if_number": if_number}).fetchall()
         return Epoch(name=name, number=number)
 
     def holds(self, epoch: Epoch) -> bool:
@@ -280,6 +277,10 @@ union all select model, sum(usd) from attempts where usd > 0 and at_s >= ? and +
 """
 """`+run` keeps to the index by cost, which holds all that is asked for: five times as fast as going by the run to its records."""
 
+_CLAIM = """
+insert into epochs (name, number) values (:name, 1)
+on conflict (name) do update set number = number + (:if_number is null or number = :if_number) returning number
+"""
 _FIRST_ROW = """
 select min(row) from (
     select min(row) as row from calls where run = ? union all select min(row) from attempts where run = ?

@@ -44,8 +44,11 @@ class Store(Protocol):
     What changes something is done `under` epochs: it raises FencedError, and changes nothing, when any is not the latest of its name.
     """
 
-    def claim(self, name: str) -> Epoch:
-        """Return the next epoch of this name; it is durable, and fences all earlier holders of the name."""
+    def claim(self, name: str, if_number: int | None = None) -> Epoch:
+        """Return the next epoch of this name; it is durable, and fences all earlier holders of the name.
+
+        With `if_number`, only where that is the latest; else the latest is left as it is, and returned.
+        """
         ...
 
     def holds(self, epoch: Epoch) -> bool:

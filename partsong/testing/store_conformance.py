@@ -302,6 +302,14 @@ class StoreConformance(ABC):
                 store.forget("run", [over])
             assert (store.run("run"), store.published("run")) == (INFO, published)
 
+    def test_a_name_is_taken_from_the_holder_that_is_meant_and_from_no_later_one(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            first = store.claim("a")
+            second = store.claim("a", first.number)
+            assert (store.holds(first), store.holds(second)) == (False, True)
+            assert store.claim("a", first.number) == second
+            assert store.holds(second)
+
     def test_an_epoch_that_the_store_does_not_know_is_refused(self, tmp_path: Path) -> None:
         with closing(self.open(tmp_path)) as store, pytest.raises(FencedError, match="does not know"):
             store.append([call_record(1)], [Epoch(name="a", number=1)])
