@@ -159,6 +159,12 @@ class Task(Frozen):
         return "\n".join(m.text for m in self.messages if m.role == "user")
 
     @property
+    def kind(self) -> str | None:
+        """What kind of task this is, where the metadata say so (`kind`)."""
+        kind = self.metadata.get("kind")
+        return kind if isinstance(kind, str) else None
+
+    @property
     def part_types(self) -> frozenset[PartType]:
         """The types of parts that occur in any message."""
         return frozenset(p.type for m in self.messages for p in m.parts)

@@ -115,6 +115,19 @@ class Knowledge:
         latency_s = [self._usage[model].latency_s for model in self.asks(aim)]
         return Estimate(figure.accuracy, figure.usd_per_1000 / 1000, figure.asked * sum(latency_s) / len(latency_s))
 
+    def weights(self, kind: str | None) -> Mapping[str, float]:
+        """Return what each model's vote is worth on this kind of task, in log-odds; over all kinds where it is None or was not learned."""
+        by_kind = {one.kind: one.weights for one in self.learned.weights}
+        return dict(zip(self.models, by_kind.get(kind or "all", by_kind["all"]).tolist(), strict=True))
+
+    def calibrated(self, model: str, stated: float, kind: str | None) -> float | None:
+        """Return how often the model is right when it states this confidence; None where it stated none when it was learned."""
+        import numpy as np
+
+        lines = {one.kind: one.line for one in self.learned.trusted if one.model == model}
+        line = lines.get(kind or "all", lines.get("all"))
+        return None if line is None else float(line(np.array([stated]))[0])
+
     def _policy(self, aim: Aim) -> tuple["Frugal", "Gate"]:
         if aim != "promised":
             return self.learned.policies.frugal[Goal(aim)], self.learned.policies.gate

@@ -49,6 +49,10 @@ class MergeRule(Frozen, ABC):
         """Yield the members that the rule speaks of by name (their weights), so that a misspelt one is found."""
         return iter(())
 
+    def on(self, task: Task) -> "MergeRule":
+        """Return the rule as it counts on this task: with the weights of its kind, where those were learned."""
+        return self
+
     def weight(self, source: str) -> float:
         """Return what a reply of this member weighs, times its candidate's own weight: what `decided` wants to know of a missing one."""
         return 1.0

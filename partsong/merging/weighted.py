@@ -1,12 +1,13 @@
 """Weighted vote: a member's vote counts by its weight, given as such or worked out of its accuracy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import log
-from typing import Annotated
+from typing import Annotated, Protocol
 
-from pydantic import ConfigDict, Field, NonNegativeFloat, model_validator
+from pydantic import ConfigDict, Field, NonNegativeFloat, PrivateAttr, ValidationInfo, model_validator
 
-from partsong.contracts import Candidate, Name, Reply
+from partsong.contracts import Candidate, Name, Reply, Task
+from partsong.contracts.known import known
 from partsong.evaluation.reading import KindField, Label
 from partsong.merging.rule import MergeRule
 from partsong.merging.tally import decided, elected
@@ -14,6 +15,12 @@ from partsong.merging.tally import decided, elected
 __all__ = ["Weighted"]
 
 _Accuracy = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class _Weighing(Protocol):
+    """What knows weights by kind of task."""
+
+    def weights(self, kind: str | None) -> Mapping[str, float]: ...
 
 
 class Weighted(MergeRule):
@@ -31,16 +38,28 @@ class Weighted(MergeRule):
     """Weight by member, times the weight its ensemble gives it; one that is not named weighs 1."""
     accuracy: dict[Name, _Accuracy] = {}
     """Share of right answers by member, in place of weights; one not named counts as the least accurate, one worse than chance as 0."""
+    learned: bool = False
+    """In place of both, weights as they were learned (the mesh file's `learned`): those of the kind of task that the row's metadata name
+    as `kind`, else those over all kinds; a member of which nothing was learned weighs 1."""
     options: Annotated[int, Field(ge=2)] = 2
     """How many answers a question has, for weights from accuracies."""
     answer_kind: KindField = Field(default=Label(), alias="kind")
     """What sort of answer is counted: exact, label, letter, number, json or text."""
+    _knows: _Weighing | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
-    def _one(self) -> "Weighted":
-        if self.weights and self.accuracy:
-            raise ValueError("give weights or accuracy, not both")
+    def _one(self, info: ValidationInfo) -> "Weighted":
+        if bool(self.weights) + bool(self.accuracy) + self.learned > 1:
+            raise ValueError("give one of weights, accuracy and learned")
+        if self.learned:
+            self._knows = known(info, "`learned: true`")
         return self
+
+    def on(self, task: Task) -> MergeRule:
+        """See MergeRule.on."""
+        if self._knows is None:
+            return self
+        return Weighted(weights=dict(self._knows.weights(task.kind)), answer_kind=self.answer_kind)
 
     def members(self) -> Iterator[Name]:
         """See MergeRule.members."""

@@ -80,7 +80,7 @@ def examined(root: Piece, look: Look) -> Findings:
     """Return the mesh that the tree describes, or all that is wrong with it."""
     context = look.context()
     knowledge = known_here(_content(root, "learned"), context["read_learned"])
-    context["knowledge"] = knowledge
+    context |= {"knowledge": knowledge, "nothing_learned": "learned" not in root.fields}
     mesh: Mesh | None = None
     errors: list[Problem] = []
     try:

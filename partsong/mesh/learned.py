@@ -94,11 +94,8 @@ def learned_errors(sound: Sound, knowledge: Knowledge | None) -> Iterator[Proble
     for name, plan in sound.plans.items():
         if not isinstance(plan, Frugal) or plan.goal is None:
             continue
-        at = sound.mentions(plan.goal, "plans", name)[0]
-        if not sound.states((), "learned"):
-            remedy = f"{_LEARN}, and write `learned: learned/`; or give `models` with accuracy and cost"
-            yield Problem("not-learned", f"plan {name!r} aims at {plan.goal!r}, and nothing is learned", at, remedy)
-        elif knowledge is not None and plan.goal not in knowledge.aims:
+        if knowledge is not None and plan.goal not in knowledge.aims:
+            at = sound.mentions(plan.goal, "plans", name)[0]
             yield Problem("goal-not-learned", f"nothing is learned that could aim at {plan.goal!r}{_why(knowledge, plan.goal)}", at, _LEARN)
 
 

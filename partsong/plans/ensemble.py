@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from partsong.contracts import Answer, Candidate, Failure, FailureCode, Frozen, Name, Reply, Task
-from partsong.merging import MergeField
+from partsong.merging import MergeField, MergeRule
 from partsong.merging.majority import Majority
 from partsong.plans.plan import Plan
 from partsong.plans.port import Port, Step
@@ -67,7 +67,7 @@ class Ensemble(Plan):
 
     async def answer(self, task: Task, step: Step, port: Port) -> Reply:
         """See Plan.answer."""
-        poll = _Poll(self)
+        poll = _Poll(self, self.merge.on(task))
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(ask) for ask in self._asks(task, step, port)]
             waiting = set(asked)
@@ -78,7 +78,7 @@ class Ensemble(Plan):
                 one.cancel()
         if refusal := poll.refusal:
             return refusal
-        merged = await port.merge(self.merge, task, poll.candidates, step / "merge")
+        merged = await port.merge(poll.rule, task, poll.candidates, step / "merge")
         return merged if isinstance(merged, Failure) else poll.closed(merged)
 
     def _asks(self, task: Task, step: Step, port: Port) -> Iterator[Any]:
@@ -106,6 +106,8 @@ class _Poll:
     """What the members have answered so far, and what follows from it."""
 
     plan: Ensemble
+    rule: MergeRule
+    """The plan's merge, as it counts on this task."""
     replies: Mapping[int, Reply] = field(default_factory=dict)
     """By the member's place."""
 
@@ -120,8 +122,7 @@ class _Poll:
     @property
     def missing(self) -> Sequence[float]:
         """The weights of the members that have not answered yet."""
-        rule = self.plan.merge
-        return [m.weight * rule.weight(m.ask) for place, m in enumerate(self.plan.members) if place not in self.replies]
+        return [m.weight * self.rule.weight(m.ask) for place, m in enumerate(self.plan.members) if place not in self.replies]
 
     @property
     def over(self) -> bool:
@@ -132,7 +133,7 @@ class _Poll:
     def _decided(self) -> bool:
         candidates = self.candidates
         enough = len(candidates) >= self.plan.quorum
-        return enough and self.plan.early and self.plan.merge.decided(candidates, self.missing)
+        return enough and self.plan.early and self.rule.decided(candidates, self.missing)
 
     @property
     def refusal(self) -> Failure | None:

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, PositiveFloat, PrivateAttr, ValidationInfo, model_validator
 
 from partsong.contracts import Answer, Candidate, Failure, FailureCode, Frozen, Name, Reply, Task, TierOutcome, Usd
+from partsong.contracts.known import known
 from partsong.evaluation.reading import KindField, Label, Letter
 from partsong.learning.inquiry import Heard, Inquiry, Standing, Voice
 from partsong.learning.knowledge import Aim, Knowledge
@@ -67,7 +68,7 @@ class Frugal(Plan):
             raise ValueError("give either a `goal`, as it was learned, or `models` with the accuracy and cost of each")
         if self.goal is not None and self.options is not None:
             raise ValueError("`options` is for weights by hand; a goal's weights are learned")
-        self._knowledge = (info.context or {}).get("knowledge")
+        self._knowledge = known(info, f"`goal: {self.goal}`" if self.goal else "")
         return self
 
     async def answer(self, task: Task, step: Step, port: Port) -> Reply:

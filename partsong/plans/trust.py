@@ -13,8 +13,10 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, ValidationInfo, model_validator
 
 from partsong.contracts import Answer, Candidate, Failure, Frozen, Name, Task
+from partsong.contracts.known import known
 from partsong.contracts.onekey import OneKey
 from partsong.errors import MeshError
+from partsong.learning.knowledge import Knowledge
 from partsong.merging import MergeField
 from partsong.merging.majority import Majority
 from partsong.patterns import Pattern, found_by
@@ -148,7 +150,32 @@ class _OfAnswer(TrustRule):
         return _at_least(self.kind, confidence, self.threshold)
 
 
-class Logprob(_OfAnswer):
+class _Stated(_OfAnswer):
+    """A rule that reads what the model itself tells of its confidence, which is worth what it proved to be."""
+
+    calibrated: bool = False
+    """Whether the threshold is for what the confidence proved to be worth, by model and kind of task (the mesh file's `learned`): with 0.9,
+    answers are trusted that are right nine times in ten."""
+    _knows: Knowledge | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _informed(self, info: ValidationInfo) -> "_Stated":
+        if self.calibrated:
+            self._knows = known(info, "`calibrated: true`")
+        return self
+
+    async def judge(self, asked: Asked) -> Verdict:
+        """See TrustRule.judge."""
+        stated = self.measured(asked.answer)
+        if not self.calibrated or stated is None or math.isnan(stated):
+            return await super().judge(asked)
+        honest = None if self._knows is None else self._knows.calibrated(asked.name, stated, asked.task.kind)
+        if honest is None:
+            return _unmeasured(f"nothing is learned of what {asked.name}'s {self.kind} is worth")
+        return _at_least(f"{self.kind} {stated:.2f}, calibrated", honest, self.threshold)
+
+
+class Logprob(_Stated):
     """Trust by the mean token log-probability, as a probability: exp(mean), the geometric mean of the tokens' probabilities."""
 
     kind: ClassVar[str] = "logprob"
@@ -172,7 +199,7 @@ class MinLogprob(_OfAnswer):
         return None if answer.min_logprob is None else math.exp(min(0.0, answer.min_logprob))
 
 
-class Confidence(_OfAnswer):
+class Confidence(_Stated):
     """Trust by the confidence that the model itself states (a classifier's probability)."""
 
     kind: ClassVar[str] = "confidence"
@@ -220,7 +247,9 @@ class Samples(TrustRule):
         answers = [asked.answer, *(reply for reply in further if isinstance(reply, Answer))]
         if len(answers) == 1:
             return _unmeasured(f"none of {self.k - 1} further samples was answered")
-        merged = await asked.port.merge(self.merge, asked.task, [answer.candidate() for answer in answers], asked.step / "merge")
+        merged = await asked.port.merge(
+            self.merge.on(asked.task), asked.task, [answer.candidate() for answer in answers], asked.step / "merge"
+        )
         if isinstance(merged, Failure):
             return _unmeasured(f"the samples could not be merged: {merged.code}")
         share = max(merged.votes.values()) / self.k if merged.votes else 0.0
@@ -271,7 +300,7 @@ class AgreesWith(TrustRule):
         if not others:
             return _unmeasured(f"none of {', '.join(self.models)} answered")
         candidates = [asked.answer.candidate(), *(reply.candidate().model_copy(update={"source": name}) for name, reply in others)]
-        merged = await asked.port.merge(self.merge, asked.task, candidates, asked.step / "merge")
+        merged = await asked.port.merge(self.merge.on(asked.task), asked.task, candidates, asked.step / "merge")
         if isinstance(merged, Failure) or not merged.candidates:
             return _unmeasured("the answers could not be compared")
         share = _share_of_first(merged.candidates, 1 + len(self.models))

@@ -7,14 +7,12 @@ __all__ = ["complexity_of"]
 
 _SHORT_CHARACTERS = 400
 _MEDIUM_CHARACTERS = 2_000
-_KIND = "kind"
 
 
 def complexity_of(task: Task) -> str:
     """Return the row's kind where its metadata name one (`kind`), its parts beside text, and whether it is short, medium or long."""
-    kind = task.metadata.get(_KIND)
     parts = sorted(task.part_types - {"text", "code"})
     code = ["code"] if "code" in task.part_types or looks_like_code(task.text) else []
     characters = len(task.text)
     size = "short" if characters < _SHORT_CHARACTERS else "medium" if characters < _MEDIUM_CHARACTERS else "long"
-    return " ".join([*([kind] if isinstance(kind, str) else []), *parts, *code, size])
+    return " ".join([*([task.kind] if task.kind else []), *parts, *code, size])

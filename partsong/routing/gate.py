@@ -6,9 +6,10 @@ from hashlib import blake2b
 from math import isnan
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, ValidationInfo, model_validator
 
 from partsong.contracts import Frozen, Name, Route, Task
+from partsong.contracts.known import known
 from partsong.learning.knowledge import Estimate, Knowledge
 
 __all__ = ["Gate", "GateSpec"]
@@ -29,6 +30,11 @@ class GateSpec(Frozen):
     """US dollars that a second of waiting costs a row of normal urgency; one of high urgency ten times that, one of low urgency nothing."""
     explore: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Share of rows that go to any of them, by a hash of the row's id: what other ways of routing can be judged by later."""
+
+    @model_validator(mode="after")
+    def _informed(self, info: ValidationInfo) -> "GateSpec":
+        known(info, "the gate")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
