@@ -364,7 +364,7 @@ def test_an_absolute_address_is_taken_as_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "partsong.db").is_file()
 
 
-@pytest.mark.parametrize("url", ["postgresql://me:secret@host/db", "partsong.db", "sqlite:///", ""])
+@pytest.mark.parametrize("url", ["mysql://me:secret@host/db", "partsong.db", "sqlite:///", ""])
 def test_an_unknown_address_names_what_there_is_and_no_password(url: str, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="sqlite:///") as caught:
         open_store(url, tmp_path)
