@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from partsong.contracts import Frozen
 from partsong.evaluation.figure import Figure
 from partsong.evaluation.paired import paired_bootstrap
 
@@ -26,8 +27,7 @@ class Logged:
     """What the choice came to: 1 or 0 for right, dollars, seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class OffPolicy:
+class OffPolicy(Frozen):
     """Two estimates of the other policy's mean value."""
 
     weighted: Figure
@@ -52,7 +52,7 @@ def off_policy(rows: Sequence[Logged], dice: Callable[[], float]) -> OffPolicy |
     columns = [weights, [weight * row.value for weight, row in zip(weights, rows, strict=True)], robust]
     weighted, doubly_robust = paired_bootstrap(columns, [lambda m: m[1] / m[0], lambda m: m[2]], dice)
     effective = sum(weights) ** 2 / sum(weight * weight for weight in weights)
-    return OffPolicy(weighted.model_copy(update={"n": alike}), doubly_robust, effective)
+    return OffPolicy(weighted=weighted.model_copy(update={"n": alike}), doubly_robust=doubly_robust, effective_rows=effective)
 
 
 def _predictions(rows: Sequence[Logged]) -> tuple[list[float], list[float]]:

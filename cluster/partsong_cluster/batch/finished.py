@@ -8,10 +8,12 @@ from pydantic import TypeAdapter
 from partsong.contracts import RowRecord
 from partsong.errors import Place, RunError
 from partsong.journal.address import open_store
+from partsong.journal.store import Store
 from partsong.plans import Plan, PlanField
+from partsong.routing.experiments import shadow_run
 from partsong_cluster.batch.folder import JOURNAL, Manifest, read_manifest, read_snapshot
 
-__all__ = ["JOURNAL_URL", "finished_rows", "manifest_of", "plans_of"]
+__all__ = ["JOURNAL_URL", "finished_rows", "manifest_of", "plans_of", "store_of"]
 
 JOURNAL_URL = f"sqlite:///{JOURNAL}"
 """The store of a mesh that names none, in the run's folder."""
@@ -35,14 +37,20 @@ def plans_of(folder: Path) -> Mapping[str, Plan]:
     return _PLANS.validate_python(read_snapshot(folder).get("plans", {}))
 
 
-def finished_rows(folder: Path) -> Iterator[RowRecord]:
-    """Yield the run's finished rows in the order they finished."""
-    manifest = manifest_of(folder)
+def store_of(folder: Path) -> Store:
+    """Open the store that the run in the folder is recorded in, to read."""
     named = read_snapshot(folder).get("store", {})
-    store = open_store(named.get("url") or JOURNAL_URL, folder, segments=named.get("segments"), read_only=True)
+    return open_store(named.get("url") or JOURNAL_URL, folder, segments=named.get("segments"), read_only=True)
+
+
+def finished_rows(folder: Path, beside: str = "") -> Iterator[RowRecord]:
+    """Yield the run's finished rows in the order they finished; or those of the shadow of this name, which are recorded beside them."""
+    named = manifest_of(folder).run
+    run = shadow_run(named, beside) if beside else named
+    store = store_of(folder)
     try:
         seq = 0
-        while found := store.rows(manifest.run, seq, _ROWS_A_STEP):
+        while found := store.rows(run, seq, _ROWS_A_STEP):
             for seq, record in found:  # noqa: B007  the last one's place starts the next step
                 yield record
     finally:

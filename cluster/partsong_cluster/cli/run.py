@@ -42,7 +42,7 @@ from partsong_cluster.cli.show_run import forecast_shown, summary_shown
 from partsong_cluster.engines import EngineKind, open_engine
 from partsong_cluster.report import write_run_report
 
-__all__ = ["EXAMPLES", "run"]
+__all__ = ["EXAMPLES", "Use", "check_use", "run"]
 
 EXAMPLES = (
     "Examples:  partsong run mesh.yaml questions.jsonl -o out  |  "
@@ -85,7 +85,9 @@ State = Annotated[
     Path | None,
     typer.Option(help="With a URL: what a run keeps on this machine (journal, lock). Default: a folder of its own.", metavar="DIR"),
 ]
-Use = Annotated[str | None, typer.Option("--plan", "--model", "--use", help="The plan, model or experiment that answers every row.", metavar="NAME")]
+Use = Annotated[
+    str | None, typer.Option("--plan", "--model", "--use", help="The plan, model or experiment that answers every row.", metavar="NAME")
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only so many rows, from the input's start.", metavar="ROWS")]
 Budget = Annotated[float | None, typer.Option(min=0.0, help="Stop before the run has cost more.", metavar="USD")]
 Deadline = Annotated[
@@ -148,7 +150,7 @@ def run(
         mesh, env=os.environ, check_secrets=not dry, import_function=partial(imported, folder=mesh.parent, allowed=may), allowed=may
     )
     names = frozenset(loaded.mesh.names)
-    _check_use(use, names)
+    check_use(use, names)
     rules = InputRules(Shape(Columns(id_column, prompt_column), names), max_row)
     estimator = Estimator(loaded.mesh, use)
     if dry:
@@ -250,7 +252,8 @@ class _EngineChoice:
     address: str | None
 
 
-def _check_use(use: str | None, names: frozenset[str]) -> None:
+def check_use(use: str | None, names: frozenset[str]) -> None:
+    """Raise MeshError when nothing in the mesh is called so."""
     if use is not None and use not in names:
         from difflib import get_close_matches
 

@@ -5,21 +5,22 @@ from collections.abc import Iterator, Sequence
 from partsong.evaluation.baseline import Against
 from partsong.evaluation.pareto import Point, front
 from partsong_cluster.report.contents import CostUnit, PlanLine, Section
-from partsong_cluster.report.words import counted, money, percent
+from partsong_cluster.report.words import counted, money, percent, share
 
 __all__ = ["SURE", "cost_words", "front_names", "headline"]
 
 SURE = 0.05
 """A difference with a smaller p-value is called one."""
+_FEWEST = 30
+"""Graded rows below which an interval is wider than any difference that one could hope for."""
 
 
 def headline(section: Section) -> Sequence[str]:
     """Return a few sentences, the most important first."""
     if not any(line.summary.graded for line in section.lines):
         return list(_ungraded(section))
-    if len(section.lines) == 1:
-        return [_alone(section.lines[0], section.unit)]
-    return list(_compared(section))
+    told = [_alone(section.lines[0], section.unit)] if len(section.lines) == 1 else _compared(section)
+    return [*_doubts(section), *told]
 
 
 def front_names(section: Section) -> frozenset[str]:
@@ -27,6 +28,20 @@ def front_names(section: Section) -> frozenset[str]:
     graded = [line for line in section.lines if line.summary.accuracy is not None]
     points = [Point(line.name, line.cost_per_1000(section.unit), line.summary.accuracy or 0.0) for line in graded]
     return frozenset(point.name for point in front(points))
+
+
+def _doubts(section: Section) -> Iterator[str]:
+    """Say what keeps these numbers from being believed."""
+    summaries = [line.summary for line in section.lines]
+    graded = min(one.graded for one in summaries if one.graded)
+    if graded < _FEWEST:
+        yield f"{counted(graded, 'row')} with an expected answer cannot tell ways apart: label {_FEWEST} or more before believing this."
+    if all(one.right in (0, one.graded) for one in summaries):
+        verdict = "right" if summaries[0].right else "wrong"
+        if len({one.right > 0 for one in summaries if one.graded}) == 1:
+            yield f"Every answer is {verdict}: check what the rows expect, or add rows that some way fails."
+    if any(one.not_covered for one in summaries):
+        yield "Rows that a replay does not cover count for nothing; those that it covers may not be like them."
 
 
 def _ungraded(section: Section) -> Iterator[str]:
@@ -67,7 +82,9 @@ def _most_accurate(top: PlanLine, best: PlanLine, compared: int) -> str:
     assert found is not None
     low, high = found.difference_interval()
     points = f"{found.difference * 100:+.1f} points (95 % interval {low * 100:+.1f} to {high * 100:+.1f})"
-    told = f"{percent(top)} of the rows, the best single model on {percent(best)}: {points}"
+    mine, theirs = ((found.both_right + only) / found.rows for only in (found.only_b, found.only_a))
+    rows = "the rows" if found.rows == best.summary.graded == top.summary.graded else f"the {found.rows:,} rows that both worked"
+    told = f"{share(mine)} of {rows}, the best single model on {share(theirs)}: {points}"
     chance = f"p = {found.p_holm:.2g}{f', adjusted for {compared} comparisons' if compared > 1 else ''}"
     if found.p_holm >= SURE:
         needed = f"; about {counted(found.rows_needed, 'row')} would tell" if found.rows_needed else ""

@@ -17,6 +17,7 @@ __all__ = ["baseline_tables", "section_table"]
 _NOTHING = "\u2013"
 _NARROWEST = 16
 """Characters that a name gets at least, where it is that long."""
+_MANY_COLUMNS = 8
 
 
 class _Shown(NamedTuple):
@@ -57,9 +58,10 @@ def _baseline_table(section: Section, columns: Sequence[str]) -> Table:
 
 def _table(section: Section, names: Sequence[str]) -> Table:
     longest = max(len(line.name) for line in section.lines)
+    gap = 1 if len(names) >= _MANY_COLUMNS else 2
     numbers = (Column(name, justify="right", no_wrap=True) for name in names)
     return Table(
-        Column("way", overflow="fold", min_width=min(longest, _NARROWEST)), *numbers, box=None, padding=(0, 2, 0, 0), header_style="dim"
+        Column("way", overflow="fold", min_width=min(longest, _NARROWEST)), *numbers, box=None, padding=(0, gap, 0, 0), header_style="dim"
     )
 
 
