@@ -44,27 +44,31 @@ class Guard(Frozen):
     def __str__(self) -> str:
         what = _WHAT[self.name]
         if self.value is None:
-            return f"{what} cannot be measured: {_LACKS[self.name]}"
-        figure, limit = (
-            (_points(self.value), _points(self.limit)) if self.name in _IN_POINTS else (f"{self.value:.3g}", f"{self.limit:.3g}")
-        )
-        return f"{what} is {figure}, the limit is {limit} ({_STATES[self.state]})"
+            return f"{what}: cannot be measured, {_LACKS[self.name]}"
+        return f"{what} {self._shown(self.value)}, the limit is {self._shown(self.limit)} ({_STATES[self.state]})"
+
+    def _shown(self, value: float) -> str:
+        match self.name:
+            case "accuracy_drop":
+                return f"{-value * 100:+.1f} points"
+            case "failure_rise":
+                return f"{value * 100:+.1f} points"
+        return f"{value:.3g} times the champion's"
 
 
 _WHAT: dict[GuardName, str] = {
-    "accuracy_drop": "the drop in accuracy",
-    "failure_rise": "the rise in failed rows",
-    "cost_ratio": "the cost of a row, to the champion's,",
-    "p95_latency_ratio": "the 95th percentile of latency, to the champion's,",
+    "accuracy_drop": "accuracy",
+    "failure_rise": "failed rows",
+    "cost_ratio": "cost",
+    "p95_latency_ratio": "95th percentile of latency",
 }
 _LACKS: dict[GuardName, str] = {
     "accuracy_drop": "no row is graded (`expected` in its metadata)",
-    "failure_rise": "no row is finished",
+    "failure_rise": "one arm has no row",
     "cost_ratio": "one arm has no row",
     "p95_latency_ratio": "too few rows are answered",
 }
-_STATES = {"within": "within", "beyond": "beyond, which may be chance", "broken": "surely beyond", "unmeasured": ""}
-_IN_POINTS = ("accuracy_drop", "failure_rise")
+_STATES = {"within": "within", "beyond": "beyond, which may be chance", "broken": "surely beyond"}
 
 _SLOW = 0.05
 _LEAST_LATENCIES = 20
@@ -76,6 +80,7 @@ class _Side:
     """What one arm has come to."""
 
     rows: int = 0
+    failed: int = 0
     cost_usd: float = 0.0
     answers: int = 0
     latency: Quantiles = field(default_factory=Quantiles)
@@ -92,26 +97,27 @@ class Watch:
         self._limits: dict[GuardName, float] = {name: limit for name, limit in limits if limit is not None}  # type: ignore[misc]
         self._wealth = {name: Wealth() for name in self._limits}
         self._sure = SURE * max(1, len(self._limits))
-        self.accuracy, self.failures = Effect(), Effect()
+        self.accuracy, self._failures = Effect(), Effect()
         self._sides: dict[Arm, _Side] = {"champion": _Side(), "challenger": _Side()}
         self._dearest_usd = 0.0
         self._keys: set[int] = set()
 
-    def saw(self, trial: Trial) -> None:
-        """Take a row of one arm; of rows with the same key the first counts, since their arm was drawn once."""
+    def saw(self, trial: Trial) -> bool:
+        """Take a row of one arm; return whether it counts: of rows with the same key the first does, since their arm was drawn once."""
         if not trial.by_chance or self._is_repeated(trial.key):
-            return
+            return False
         if trial.right is not None:
             self._right(self.accuracy.saw(trial.arm, trial.share, trial.right, trial.stratum))
-        self._failed(self.failures.saw(trial.arm, trial.share, trial.failed, trial.stratum))
+        self._failed(self._failures.saw(trial.arm, trial.share, trial.failed, trial.stratum))
         self._cost(trial, 1.0 / (trial.share if trial.arm == "challenger" else 1.0 - trial.share), 1.0 / (1.0 - trial.share))
         self._took(trial)
+        return True
 
     def saw_both(self, champion: Trial, challenger: Trial) -> None:
         """Take a row that both arms answered."""
         if champion.right is not None and challenger.right is not None:
             self._right(self.accuracy.saw_both(champion.right, challenger.right))
-        self._failed(self.failures.saw_both(champion.failed, challenger.failed))
+        self._failed(self._failures.saw_both(champion.failed, challenger.failed))
         for trial in (champion, challenger):
             self._cost(trial, 1.0, 1.0)
             self._took(trial)
@@ -140,7 +146,7 @@ class Watch:
             case "accuracy_drop":
                 return -self.accuracy.difference if self.accuracy.rows else None
             case "failure_rise":
-                return self.failures.difference if self.failures.rows else None
+                return new.failed / new.rows - usual.failed / usual.rows if new.rows and usual.rows else None
             case "cost_ratio":
                 return _ratio(new.cost_usd * usual.rows, usual.cost_usd * new.rows) if new.rows and usual.rows else None
             case "p95_latency_ratio":
@@ -170,6 +176,7 @@ class Watch:
             self._dearest_usd = max(self._dearest_usd, trial.cost_usd)
         side.cost_usd += trial.cost_usd
         side.rows += 1
+        side.failed += trial.failed
 
     def _took(self, trial: Trial) -> None:
         """Bet that the challenger takes longer than the limit's times the champion's 95th percentile more often than 1 row in 20."""
@@ -185,7 +192,3 @@ class Watch:
 def _ratio(new: float, usual: float) -> float:
     """Return how many times the usual the new is; of nothing, nothing is as much and anything infinitely more."""
     return new / usual if usual else inf if new else 1.0
-
-
-def _points(share: float) -> str:
-    return f"{share * 100:+.1f} points"

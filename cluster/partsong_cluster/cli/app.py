@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from partsong_cluster.cli import config, deploy, jobs, journal, models
+from partsong_cluster.cli import config, deploy, experiment, jobs, journal, models
 from partsong_cluster.cli.ask import EXAMPLES as ASK_EXAMPLES
 from partsong_cluster.cli.ask import ask
 from partsong_cluster.cli.compare import EXAMPLES as COMPARE_EXAMPLES
@@ -64,4 +64,5 @@ app.command(short_help="See on real models what combining them brings.", epilog=
 app.add_typer(config.app)
 app.add_typer(deploy.app)
 app.add_typer(models.app)
+app.add_typer(experiment.app)
 app.add_typer(journal.app)

@@ -8,8 +8,10 @@ from pydantic_core import from_json
 
 from partsong_cluster.batch.finished import finished_rows, manifest_of
 from partsong_cluster.report.contents import CostUnit, Fact, ModelLine, Report
+from partsong_cluster.report.experiments import standings_of
 from partsong_cluster.report.gather import PlanRun, section_of
 from partsong_cluster.report.page import write_report
+from partsong_cluster.report.standing_words import standing_words
 from partsong_cluster.report.words import counted, seconds, share
 
 __all__ = ["write_run_report"]
@@ -26,7 +28,13 @@ def write_run_report(folder: Path) -> Path:
     about = "each row goes where the routes send it" if name == _ROUTED else f"{name} answers every row"
     run = PlanRun(name, about, lambda: finished_rows(folder))
     section = section_of(
-        "The run", f"Input {manifest.input}, mesh {manifest.mesh}.", unit, [run], traces=folder, models=_models(summary["models"])
+        "The run",
+        f"Input {manifest.input}, mesh {manifest.mesh}.",
+        unit,
+        [run],
+        traces=folder,
+        models=_models(summary["models"]),
+        notes=[f"{one.name}: {' '.join(standing_words(one))}" for one in standings_of([folder])],
     )
     lead = _lead(summary)
     return write_report(folder, Report(title=f"Run {folder.name}", lead=lead, sections=(section,), facts=_facts(summary)))

@@ -1,0 +1,117 @@
+"""Decisions: which arm of an experiment it shall be: written into the mesh file, and kept with who, when, why in a file beside it."""
+
+import os
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.util import load_yaml_guess_indent
+
+from partsong.contracts import Arm, Frozen
+from partsong.errors import InputError, MeshError, Place
+from partsong.evaluation.standing import Standing
+from partsong.mesh import load_mesh
+from partsong.mesh.explain import nearest
+from partsong_cluster.batch.disk import replace_file
+
+__all__ = ["DECISIONS", "Decision", "decide", "decisions_beside"]
+
+DECISIONS = "experiments.jsonl"
+"""The file beside the mesh file; a decision a line, only ever added to."""
+
+
+class Decision(Frozen):
+    """One decision, as it is kept."""
+
+    at: str
+    """When, as ISO 8601 in UTC."""
+    who: str
+    mesh: str
+    """The mesh file's name."""
+    mesh_hash: str
+    """Of the mesh that was decided about."""
+    experiment: str
+    arm: Arm
+    use: str
+    """The model or plan that answers from then on."""
+    before: Arm | None
+    """What was decided until then."""
+    reason: str
+    runs: tuple[str, ...] = ()
+    evidence: Standing | None = None
+    """How the experiment stood."""
+
+
+def decide(
+    mesh: Path, name: str, arm: Arm, *, who: str, at: str, reason: str, evidence: Standing | None = None, runs: Sequence[Path] = ()
+) -> Decision:
+    """Write the decision into the mesh file, and keep it; MeshError when the file cannot be used, or has no such experiment.
+
+    It is kept before the file is changed: what the file says has always a reason on record.
+    """
+    loaded = load_mesh(mesh, env=os.environ, check_secrets=False)
+    if (experiment := loaded.mesh.experiments.get(name)) is None:
+        remedy = nearest(name, list(loaded.mesh.experiments), "write it under `experiments:`")
+        raise MeshError("unknown-experiment", f"there is no experiment {name!r}", at=Place(str(mesh)), remedy=remedy)
+    decision = Decision(
+        at=at,
+        who=who,
+        mesh=mesh.name,
+        mesh_hash=loaded.hash,
+        experiment=name,
+        arm=arm,
+        use=experiment.challenger if arm == "challenger" else experiment.champion,
+        before=experiment.decided,
+        reason=reason,
+        runs=tuple(map(str, runs)),
+        evidence=evidence,
+    )
+    written = _with_decision(mesh, name, experiment.kind, arm)
+    if not os.access(mesh.parent, os.W_OK):
+        raise MeshError("mesh-not-writable", "its folder cannot be written", at=Place(str(mesh)), remedy="nothing was decided; make it so")
+    _keep(mesh.with_name(DECISIONS), decision)
+    replace_file(mesh.resolve(), written)
+    return decision
+
+
+def decisions_beside(mesh: Path) -> Sequence[Decision]:
+    """Return what was decided, the earliest first; InputError names a line that is no decision."""
+    path = mesh.with_name(DECISIONS)
+    if not path.exists():
+        return []
+    found = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            found.append(Decision.model_validate_json(line))
+        except ValidationError:
+            remedy = "put it right, or take it out"
+            raise InputError("bad-decision", "the line is no decision", at=Place(str(path), number), remedy=remedy) from None
+    return [one for one in found if one.mesh == mesh.name]
+
+
+def _with_decision(mesh: Path, name: str, kind: str, arm: Arm) -> bytes:
+    """Return the file's text with the decision in it, its comments where they were."""
+    text = mesh.read_text(encoding="utf-8")
+    _, indent, offset = load_yaml_guess_indent(text)
+    editor: Any = YAML()
+    editor.preserve_quotes, editor.width = True, 4096
+    editor.indent(mapping=2, sequence=indent or 2, offset=offset or 0)
+    tree = editor.load(text)
+    entry = tree.get("experiments", {}).get(name)
+    if entry is None:
+        remedy = "decide in the file that has it: the one that is named with `extends`"
+        raise MeshError("not-written-here", f"the experiment {name!r} is not written in this file", at=Place(str(mesh)), remedy=remedy)
+    entry[kind]["decided"] = arm
+    out = StringIO()
+    editor.dump(tree, out)
+    return out.getvalue().encode()
+
+
+def _keep(path: Path, decision: Decision) -> None:
+    with path.open("ab") as kept:
+        kept.write(decision.model_dump_json().encode() + b"\n")
+        kept.flush()
+        os.fsync(kept.fileno())

@@ -1,0 +1,129 @@
+"""Experiments: what those of one or more runs have come to, read back from the runs' folders."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from partsong.contracts import RowRecord
+from partsong.errors import Place, RunError
+from partsong.evaluation.standing import Gathering, ShadowRows, Standing
+from partsong.evaluation.trial import Trial
+from partsong.routing.experiments import Experiment, ExperimentField, Shadow
+from partsong.routing.rollout import trial_of
+from partsong_cluster.batch.finished import finished_rows
+from partsong_cluster.batch.folder import read_snapshot
+
+__all__ = ["experiments_of", "standings_of"]
+
+_EXPERIMENTS: TypeAdapter[dict[str, Experiment]] = TypeAdapter(dict[str, ExperimentField])
+
+
+def experiments_of(folder: Path) -> Mapping[str, Experiment]:
+    """Return the experiments of the mesh that the run was started with."""
+    return _EXPERIMENTS.validate_python(read_snapshot(folder).get("experiments", {}))
+
+
+def standings_of(folders: Sequence[Path], names: Sequence[str] = ()) -> list[Standing]:
+    """Return how each experiment stands over all the runs, which follow each other in this order; `names` picks some.
+
+    RunError where the runs mean different experiments by one name, or have none of a name.
+    """
+    found: dict[str, _Read] = {}
+    for folder in dict.fromkeys(folders):
+        for name, experiment in experiments_of(folder).items():
+            if not names or name in names:
+                read = found.setdefault(name, _Read(name, experiment))
+                read.check_same(experiment, folder)
+                read.add(folder, experiment)
+    for name in names:
+        if name not in found:
+            remedy = f"they have: {', '.join(sorted({n for folder in folders for n in experiments_of(folder)})) or 'none'}"
+            raise RunError("no-experiment", f"no run has an experiment {name!r}", at=Place(str(folders[0])), remedy=remedy)
+    return [read.standing() for read in found.values()]
+
+
+@dataclass(slots=True)
+class _Read:
+    """One experiment's rows, run by run."""
+
+    name: str
+    first: Experiment
+    gathering: Gathering = field(init=False)
+    latest: Experiment = field(init=False)
+    sampled: int = 0
+    shadowed: int = 0
+
+    def __post_init__(self) -> None:
+        self.gathering = Gathering(self.first.champion, self.first.challenger, self.first.guardrails)
+        self.latest = self.first
+
+    def check_same(self, experiment: Experiment, folder: Path) -> None:
+        """Raise RunError where the name means something else."""
+        if (experiment.kind, experiment.champion, experiment.challenger) != (self.first.kind, self.first.champion, self.first.challenger):
+            what = f"{self.name} is {_in_words(experiment)} here, and {_in_words(self.first)} in an earlier run"
+            raise RunError("other-experiment", what, at=Place(str(folder)), remedy="show them by themselves")
+        self.latest = experiment
+
+    def add(self, folder: Path, experiment: Experiment) -> None:
+        """Take the rows of a run: first as they finished, to be summed up, then in the input's order, to be tested."""
+        if isinstance(experiment, Shadow):
+            self._add_shadowed(folder, experiment)
+            return
+        finished, trials = _Finished(), dict[int, Trial]()
+        for record in finished_rows(folder):
+            finished.add(record.row)
+            if (trial := _trial(self.name, experiment, record)) is not None:
+                trials[record.row] = trial
+                self.gathering.count(record, trial)
+        for row in sorted(trials):
+            self.gathering.test(trials[row], waits=row >= finished.before)
+
+    def _add_shadowed(self, folder: Path, shadow: Shadow) -> None:
+        """Take the rows of a run that both arms answered."""
+        shadows, lives = dict[int, Trial](), dict[int, Trial]()
+        for record in finished_rows(folder, beside=self.name):
+            if (trial := _trial(self.name, shadow, record)) is not None:
+                shadows[record.row] = trial
+                self.gathering.count(record, trial)
+        for record in finished_rows(folder):
+            if (trial := _trial(self.name, shadow, record)) is not None and record.task is not None:
+                self.sampled += shadow.samples(self.name, record.task)
+                if record.row in shadows:
+                    lives[record.row] = trial
+                    self.gathering.count(record, trial)
+        self.shadowed += len(lives)
+        for row in sorted(lives):
+            self.gathering.test_both(lives[row], shadows[row])
+
+    def standing(self) -> Standing:
+        """Return what they come to."""
+        rows = ShadowRows(sampled=self.sampled, shadowed=self.shadowed) if isinstance(self.first, Shadow) else None
+        return self.gathering.standing(self.name, self.first.kind, self.latest.decided, rows)
+
+
+def _in_words(experiment: Experiment) -> str:
+    return f"a {experiment.kind} of {experiment.champion} and {experiment.challenger}"
+
+
+class _Finished:
+    """Which rows of a run are."""
+
+    def __init__(self) -> None:
+        self._rows = bytearray()
+
+    def add(self, row: int) -> None:
+        """One more is."""
+        self._rows.extend(bytes(max(0, row + 1 - len(self._rows))))
+        self._rows[row] = 1
+
+    @property
+    def before(self) -> int:
+        """The first row that is not: all before it are."""
+        return (self._rows + b"\0").index(0)
+
+
+def _trial(name: str, experiment: Experiment, record: RowRecord) -> Trial | None:
+    route = record.reply.route
+    return trial_of(experiment, record) if route is not None and route.experiment == name else None

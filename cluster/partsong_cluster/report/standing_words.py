@@ -1,0 +1,85 @@
+"""Standing in words: who leads, whether that is sure, whether one may stop; no more than the rows bear out."""
+
+from collections.abc import Iterator, Sequence
+
+from partsong.evaluation.sample_ratio import MISMATCH
+from partsong.evaluation.sequential import SURE
+from partsong.evaluation.standing import Standing
+from partsong.evaluation.summary import PlanSummary
+from partsong_cluster.report.words import counted, money, seconds, share
+
+__all__ = ["standing_words"]
+
+
+def standing_words(standing: Standing) -> Sequence[str]:
+    """Return a few sentences, the most important first."""
+    return list(_sentences(standing))
+
+
+def _sentences(standing: Standing) -> Iterator[str]:
+    if standing.decided is not None:
+        yield f"It is decided: the {standing.decided} answers every row."
+        if not standing.sample_ratio_p:
+            return
+    if not standing.is_split_as_told:
+        yield f"{_split(standing)} Do not believe the comparison before the cause is found."
+    yield _lead(standing)
+    if standing.difference is not None:
+        yield _verdict(standing)
+    yield _price(standing.champion, standing.challenger)
+    yield from (f"Guardrail: {guard}." for guard in standing.guards)
+    if standing.sample_ratio_p is not None and standing.is_split_as_told:
+        yield _split(standing)
+    yield from _rest(standing)
+
+
+def _lead(standing: Standing) -> str:
+    old, new = standing.champion, standing.challenger
+    if standing.difference is None or standing.interval is None:
+        graded = f"{counted(old.rows, 'row')} of the champion {old.plan} and {new.rows:,} of the challenger {new.plan}"
+        return f"Nothing is said about which is right more often: of {graded}, no two that chance chose between are graded."
+    low, high = standing.interval
+    accuracies = f"the challenger {new.plan} is right on {_accuracy(new)}, the champion {old.plan} on {_accuracy(old)}"
+    difference = f"{standing.difference * 100:+.1f} points (95 % at every look: {low * 100:+.1f} to {high * 100:+.1f})"
+    leader = "Neither leads" if standing.leads is None else f"The {standing.leads} leads"
+    return f"{leader}: {accuracies}; {difference}, like with like, on {counted(standing.tested, 'graded row')}."
+
+
+def _verdict(standing: Standing) -> str:
+    evidence = f"e-value {_short(standing.e_value)}; {SURE:g} is sure at 95 %, however often one looks"
+    if standing.may_stop:
+        return f"The difference is sure ({evidence}): one may stop."
+    return f"The difference may be chance ({evidence}): go on, or stop and know no more than this."
+
+
+def _price(old: PlanSummary, new: PlanSummary) -> str:
+    costs = f"1,000 rows cost {money(new.usd_per_1000, 'usd')} with the challenger, {money(old.usd_per_1000, 'usd')} with the champion"
+    latency = f"95 % are answered within {seconds(new.latency_p95_s)} and {seconds(old.latency_p95_s)}"
+    return f"{costs}; {latency}; {new.failed:,} of {new.rows:,} and {old.failed:,} of {old.rows:,} failed."
+
+
+def _split(standing: Standing) -> str:
+    p = standing.sample_ratio_p
+    assert p is not None, "asked only where arms were drawn"
+    counts = f"{standing.champion.rows:,} rows to {standing.challenger.rows:,}"
+    if standing.is_split_as_told:
+        return f"The rows are split as told: {counts} (p = {p:.2g})."
+    return f"The rows are not split as told: {counts}, which chance does less than once in {1 / MISMATCH:,.0f} times (p = {p:.1g})."
+
+
+def _rest(standing: Standing) -> Iterator[str]:
+    if standing.shadow is not None:
+        shadow = standing.shadow
+        missing = f"; {shadow.missing:,} have none: no room, no money or no time, or they are under way" if shadow.missing else ""
+        yield f"Of {counted(shadow.sampled, 'sampled row')} {shadow.shadowed:,} have a shadow{missing}."
+        yield f"The shadows cost {money(standing.challenger.cost_usd, 'usd')}."
+    if standing.waiting:
+        yield f"{counted(standing.waiting, 'finished row')} wait for an earlier one before the test takes them."
+
+
+def _accuracy(summary: PlanSummary) -> str:
+    return f"{share(summary.accuracy or 0.0)} of {summary.graded:,}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}" if value < 1e6 else f"{value:.0e}"
