@@ -223,7 +223,8 @@ def _routing_errors(mesh: Mesh, root: Piece) -> list[Problem]:
     try:
         mesh.router()
     except MeshError as error:
-        at = replace(root.fields["routes"].spot, field="routes")
+        section = "routes" if "routes" in root.fields else "tree"
+        at = replace(root.fields[section].spot, field=section)
         return [replace(problem, at=at) for problem in error.problems]
     return []
 

@@ -16,6 +16,7 @@ def reference_errors(sound: Sound) -> list[Problem]:
         *_shared_names(sound),
         *_unknown_in_plans(sound),
         *_unknown_in_routes(sound),
+        *_unknown_in_tree(sound),
         *_unknown_in_experiments(sound),
         *_fallbacks(sound),
         *_circles(sound),
@@ -54,6 +55,14 @@ def _unknown_in_routes(sound: Sound) -> Iterator[Problem]:
         if name not in names:
             what = f"route {number + 1} uses {name!r}, which is no model, plan or experiment"
             yield Problem("unknown-name", what, sound.place("routes", number, "use"), nearest(name, names))
+
+
+def _unknown_in_tree(sound: Sound) -> Iterator[Problem]:
+    names = [*sound.names, *sound.experiment_names]
+    for place, name in sound.leaves.items():
+        if name not in names:
+            what = f"a leaf of the tree uses {name!r}, which is no model, plan or experiment"
+            yield Problem("unknown-name", what, sound.place(*place), nearest(name, names))
 
 
 def _unknown_in_experiments(sound: Sound) -> Iterator[Problem]:
@@ -160,6 +169,7 @@ def _idle_routes(sound: Sound) -> Iterator[Problem]:
             what = f"route {number + 1} stands after the default (route {seen[''] + 1}), but is tried before it"
             yield Problem("default-not-last", what, at, "write the route without `when` last")
         seen.setdefault(condition, number)
-    if sound.routes and "" not in seen and len(sound.routes) == len(sound.uses) and len(sound.plan_names) != 1:
+    others_take = sound.states((), "tree", "gate")
+    if sound.routes and "" not in seen and not others_take and len(sound.routes) == len(sound.uses) and len(sound.plan_names) != 1:
         what = "a row that no route takes, and that names no model or plan itself, fails"
         yield Problem("no-default-route", what, sound.key_place("routes"), "end `routes` with {use: NAME}")

@@ -1,7 +1,7 @@
 """Schema: what a mesh file may say. Models by adapter, plans by kind, routes, store, telemetry."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
@@ -18,8 +18,9 @@ from partsong.mesh.learned import LearnedSpec
 from partsong.plans import PlanField
 from partsong.routing.experiments import ExperimentField
 from partsong.routing.gate import GateSpec
-from partsong.routing.router import Decider, Router
+from partsong.routing.router import Decider, LanguageOf, Router
 from partsong.routing.rules import RouteRule
+from partsong.routing.tree import TreeField
 from partsong.specialists.language import language_detector
 from partsong.telemetry.spec import TelemetrySpec
 
@@ -112,8 +113,10 @@ class Mesh(Frozen):
     """Champions and challengers by name, in one set of names with models and plans; routes and rows may name them, plans may not."""
     routes: tuple[RouteRule, ...] = ()
     """Which model, plan or experiment a row goes to: the first rule that matches."""
+    tree: TreeField | None = None
+    """A decision tree for rows that no rule with `when` takes; `partsong learn tree` writes one."""
     gate: GateSpec | None = None
-    """Where rows go that no rule with `when` takes, by what was learned."""
+    """Where rows go that neither a rule with `when` nor the tree takes, by what was learned."""
     store: StoreSpec = StoreSpec()
     """Where the journal is kept."""
     telemetry: TelemetrySpec = TelemetrySpec()
@@ -146,15 +149,17 @@ class Mesh(Frozen):
 
     def router(self) -> Router:
         """Return what decides where a row goes; the only plan there is, is the default of a mesh without a catch-all route."""
-        by_language = any(rule.when is not None and rule.when.language for rule in self.routes)
+        conditions = [rule.when for rule in self.routes]
+        conditions += [] if self.tree is None else [branch.condition for _, branch in self.tree.walk()]
+        detector = language_detector() if any(one is not None and one.language for one in conditions) else None
         only = next(iter(self.plans)) if len(self.plans) == 1 else None
-        detector = language_detector() if by_language else None
-        return Router(self.names, self.routes, self._deciders(), detector, only, self.experiments)
+        return Router(self.names, self.routes, tuple(self._deciders(detector)), detector, only, self.experiments)
 
-    def _deciders(self) -> tuple[Decider, ...]:
-        if self.gate is None or self.knowledge is None:
-            return ()
-        return (gate_of(self.gate, self.knowledge, self.plans),)
+    def _deciders(self, language_of: LanguageOf | None) -> Iterator[Decider]:
+        if self.tree is not None:
+            yield self.tree.decider(language_of)
+        if self.gate is not None and self.knowledge is not None:
+            yield gate_of(self.gate, self.knowledge, self.plans)
 
     def pack(self) -> bytes:
         """Return the mesh as bytes that `unpack` turns into an equal one, in this process or another."""

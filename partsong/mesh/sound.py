@@ -61,6 +61,11 @@ class Sound:
         stated = enumerate(routes.content) if routes is not None and isinstance(routes.content, list) else ()
         return {number: str(use.content) for number, rule in stated if (use := rule.step("use")) and isinstance(use.content, str)}
 
+    @property
+    def leaves(self) -> Mapping[tuple[str, ...], str]:
+        """What every leaf of the decision tree uses, sound or not, by its place."""
+        return dict(_leaves(self.root.fields["tree"], ("tree",))) if "tree" in self.root.fields else {}
+
     def asked_by(self, name: str) -> list[str]:
         """Return every model that may be asked when this model or plan answers, its fallbacks among them."""
         found: dict[str, None] = {}
@@ -105,6 +110,14 @@ class Sound:
 
     def _section(self, name: str) -> Mapping[str, Piece]:
         return self.root.fields[name].fields if name in self.root.fields else {}
+
+
+def _leaves(piece: Piece, loc: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(piece.content, str):
+        yield loc, piece.content
+    for key, inner in piece.fields.items():
+        if key in ("then", "else", "use"):
+            yield from _leaves(inner, (*loc, key))
 
 
 def _mentions(piece: Piece, name: str, loc: tuple[str | int, ...]) -> Iterator[tuple[Place, bool]]:

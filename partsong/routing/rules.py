@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, JsonValue, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
 
 from partsong.contracts import Frozen, Name, PartType, Task
 from partsong.patterns import Pattern, found_by
 from partsong.routing.code import looks_like_code
+from partsong.routing.counted import numbers, sentences
 
-__all__ = ["Condition", "RouteRule"]
+__all__ = ["Condition", "RouteRule", "has_code"]
 
 
 def _listed(value: object) -> object:
@@ -38,6 +39,10 @@ class Condition(Frozen):
     """Characters of user text."""
     shorter_than: PositiveInt | None = None
     """Characters of user text."""
+    more_sentences_than: NonNegativeInt | None = None
+    """Sentences of user text: how much is asked, or told before it is."""
+    more_numbers_than: NonNegativeInt | None = None
+    """Numbers in the user text: how much there is to reckon with."""
     language: Languages | None = None
     """ISO 639-1: `de`, `[zh, ja]`; needs a language detector."""
     matches: Pattern | None = None
@@ -70,11 +75,13 @@ class Condition(Frozen):
         yield self.contains is not None and task.part_types.isdisjoint(self.contains)
         yield self.longer_than is not None and characters <= self.longer_than
         yield self.shorter_than is not None and characters >= self.shorter_than
+        yield self.more_sentences_than is not None and sentences(task.text) <= self.more_sentences_than
+        yield self.more_numbers_than is not None and numbers(task.text) <= self.more_numbers_than
         yield self.urgency is not None and task.constraints.urgency not in self.urgency
         yield self.tools is not None and self.tools != bool(task.tools)
         yield self.answer_schema is not None and self.answer_schema != (task.answer_schema is not None)
         yield any(not _among(task.metadata.get(key), wanted) for key, wanted in self.metadata.items())
-        yield self.code is not None and self.code != _has_code(task)
+        yield self.code is not None and self.code != has_code(task)
         yield self.matches is not None and not found_by(self.matches)(task.text)
 
     def __str__(self) -> str:
@@ -91,7 +98,8 @@ class RouteRule(Frozen):
     """The model, plan or experiment that answers."""
 
 
-def _has_code(task: Task) -> bool:
+def has_code(task: Task) -> bool:
+    """Return whether a code part, or text that looks like code, is there."""
     return "code" in task.part_types or looks_like_code(task.text)
 
 
