@@ -10,7 +10,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
 from partsong.errors import PartsongError
 
-__all__ = ["BACK_WITHIN_S", "again", "own_error"]
+__all__ = ["BACK_WITHIN_S", "again", "comes_back", "own_error"]
 
 BACK_WITHIN_S = 180.0
 """How long a dead actor is waited for: Ray restarts a process within a second or two, takes some 15 s to notice that a node is gone, and a
@@ -36,7 +36,7 @@ async def again(
         try:
             return await own_error(call())
         except (ActorUnavailableError, RayTaskError) as error:
-            if not (isinstance(error, ActorUnavailableError) or isinstance(error.cause, MemoryError)):
+            if not comes_back(error):
                 raise
             now_s = time.monotonic()
             gives_up_s = now_s + within_s if gives_up_s is None else gives_up_s
@@ -48,6 +48,11 @@ async def again(
             raise lost from error
         await asyncio.sleep(pause_s)
         pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
+
+
+def comes_back(error: Exception) -> bool:
+    """Return whether the actor is being restarted, or is about to be: one that gets no memory any more ends."""
+    return isinstance(error, ActorUnavailableError) or (isinstance(error, RayTaskError) and isinstance(error.cause, MemoryError))
 
 
 async def own_error(result: Awaitable[T]) -> T:

@@ -9,7 +9,9 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from ray.exceptions import ActorUnavailableError, RayError
+from ray.exceptions import RayError
+
+from partsong_actors.again import comes_back
 
 __all__ = ["Membership", "PoolLine", "StalePoolsError"]
 
@@ -48,7 +50,7 @@ class Membership(Generic[News]):
         """The present life; what happens now is known to the pools by its joining, or must be told under it."""
 
     async def keep(self) -> None:
-        """Join, hear news, join anew when the line breaks; runs until cancelled. Raises RayError when the pools are gone for good."""
+        """Join, hear news, join anew when the line breaks; runs until cancelled. Raises RayError when the pools will not be back."""
         while True:
             self.life = uuid.uuid4().hex
             self._joined.clear()
@@ -58,8 +60,11 @@ class Membership(Generic[News]):
                 while (news := await self._next()) is not None:
                     for one in news:
                         self._hear(one)
-            except (ActorUnavailableError, StalePoolsError):
+            except StalePoolsError:
                 pass
+            except RayError as error:
+                if not comes_back(error):
+                    raise
             await asyncio.sleep(_PAUSE_S)
 
     async def tell(self, life: str, send: Callable[[], Awaitable[None]]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from partsong_actors.membership import Membership, StalePoolsError
-from ray.exceptions import ActorDiedError, ActorUnavailableError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 
 
 def unavailable() -> Exception:
@@ -59,7 +59,13 @@ async def test_news_is_heard_in_order(kept):
     await until(lambda: heard == ["a", "b", "c"])
 
 
-@pytest.mark.parametrize("end", [None, unavailable()], ids=["pools that know nothing of it", "a broken line"])
+def without_memory() -> Exception:
+    return RayTaskError("news", "", MemoryError())
+
+
+@pytest.mark.parametrize(
+    "end", [None, unavailable(), without_memory()], ids=["pools that know nothing of it", "a broken line", "pools without memory"]
+)
 async def test_a_life_that_is_over_is_followed_by_another(kept, end):
     pools, _, heard = kept
     pools.queue.put_nowait(end)
@@ -105,8 +111,9 @@ async def test_what_may_not_have_arrived_begins_a_new_life(kept):
     await until(lambda: len(pools.lives) == 2)
 
 
-async def test_pools_that_are_gone_for_good_are_said_to_be():
+@pytest.mark.parametrize("end", [ActorDiedError(), RayTaskError("join", "", KeyError())], ids=["gone for good", "failing"])
+async def test_pools_that_will_not_be_back_are_said_to_be(end):
     pools = Pools()
-    pools.refusals = [ActorDiedError()]
-    with pytest.raises(ActorDiedError):
+    pools.refusals = [end]
+    with pytest.raises(type(end)):
         await Membership(pools, print).keep()
