@@ -6,6 +6,7 @@ from typing import Any, Literal
 from partsong_actors.setup import SystemSpec
 
 from partsong.contracts import NOT_THE_ANSWER, Frozen, ModelSpec
+from partsong.pool.built import NOT_THE_WORKER
 from partsong_cluster.deploy.applied import Applied, Running
 from partsong_cluster.deploy.overlay import system_spec
 
@@ -14,8 +15,6 @@ __all__ = ["Plan", "Step", "planned"]
 Sign = Literal["+", "-", "~", "!"]
 """What is added, taken away, changed while it works, changed by ending the system and beginning it anew."""
 
-_REPLACES = frozenset({"resources", "concurrency", "timeout", "connect_timeout", "stall_timeout", "reply_cap", "api_key", "generation"})
-"""Fields of a model that its workers are made with, beside those that answers depend on."""
 _ONE_BY_ONE = "its workers are replaced one by one, when their calls are finished"
 _ANSWERS = ("plans", "routes", "fallbacks")
 
@@ -119,7 +118,7 @@ def _told(step: Step) -> Step:
     top = step.field.partition(".")[0]
     if top not in NOT_THE_ANSWER:
         return step.model_copy(update={"sign": "!"})
-    return step.model_copy(update={"note": _ONE_BY_ONE}) if top in _REPLACES else step
+    return step if top in NOT_THE_WORKER else step.model_copy(update={"note": _ONE_BY_ONE})
 
 
 def _actors(old: SystemSpec, new: SystemSpec) -> Iterator[Step]:
