@@ -26,7 +26,7 @@ SURE = 20.0
 
 _STAKES = tuple(0.9 / 2**k for k in range(8))
 """Shares of what can be staked; wealth is spread over them evenly, so that nobody has to know the size of the effect (a mixture)."""
-_HALVINGS = 30
+_HALVINGS = 20
 _MOST = 1e300
 _MOST_LOG = 690.0
 

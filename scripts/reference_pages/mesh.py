@@ -19,6 +19,7 @@ from partsong.mesh.schema import Mesh, StoreSpec
 from partsong.plans import PLANS
 from partsong.plans.trust import TRUST_RULES
 from partsong.prompts import PromptTemplate
+from partsong.routing.experiments import EXPERIMENTS
 from partsong.routing.rules import Condition, RouteRule
 from partsong.telemetry.spec import TelemetrySpec
 from partsong.units import duration_s, size_bytes
@@ -30,11 +31,11 @@ _INTRO = """# The mesh file
 One YAML file names models, plans and routes. Unknown keys are errors; `partsong config check FILE` reports all of them at once, and
 `partsong config schema` prints the JSON Schema by which an editor completes the file. How to write one: [the mesh file](../mesh-file.md).
 
-- **One key names a kind.** A plan, a merge rule, a trust rule and a kind of answer are each written as one key:
+- **One key names a kind.** A plan, a merge rule, a trust rule, a kind of answer and an experiment are each written as one key:
   `{majority: {kind: number}}`. A kind without needed fields may stand as a bare word (`merge: majority`), and where *short form* is said
   below, the value of the one field may stand in place of a mapping (`{logprob: 0.85}`).
-- **Names** of models and plans are a letter, then letters, digits, `_`, `.` or `-`, at most 64 characters. Models and plans share one set
-  of names, and whatever asks for one may ask for the other.
+- **Names** of models, plans and experiments are a letter, then letters, digits, `_`, `.` or `-`, at most 64 characters. They share one
+  set of names; whatever asks for a model may ask for a plan, and rows and routes may name any of the three.
 - **Durations** are seconds or have a unit: `250ms`, `60s`, `2m`, `1h`. **Sizes** are bytes or have a unit: `512kB`, `64MB`, `1GiB`.
 - **Prompts** are Jinja templates, in place or the name of a file (`.j2`, `.jinja`, `.txt`, `.md`) beside the mesh file.
 - `extends: FILE` lays this file over another; `include: [FILE, ...]` adds other files' models and plans.
@@ -45,6 +46,7 @@ _FAMILIES: Mapping[str, tuple[str, str, Mapping[str, type[BaseModel]]]] = {
     "merge rule": ("Merge rules", "merge-rule", MERGE_RULES),
     "trust rule": ("Trust rules", "trust-rule", TRUST_RULES),
     "kind of answer": ("Kinds of answers", "kind-of-answer", KINDS),
+    "experiment": ("Experiments", "experiment", EXPERIMENTS),
 }
 """The heading and the anchor of each one-key family, by its noun."""
 

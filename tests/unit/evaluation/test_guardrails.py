@@ -1,0 +1,96 @@
+"""Guardrails: what surely breaks one, what does not, and how that is said."""
+
+from random import Random
+
+import pytest
+from pydantic import ValidationError
+
+from partsong.evaluation.guardrails import Guardrails, Watch
+from partsong.evaluation.trial import Trial
+
+ALL = Guardrails(accuracy_drop=0.0, failure_rise=0.0, cost_ratio=1.0, p95_latency_ratio=1.0)
+
+
+def trials(seed: int, rows: int, *, right: float = 0.8, fails: float = 0.05, cost: float = 1.0, latency: float = 1.0):
+    """Rows of equal arms, but for what is said of the challenger."""
+    dice = Random(seed)
+    for row in range(rows):
+        new = dice.random() < 0.5
+        failed = dice.random() < (fails if new else 0.05)
+        is_right = not failed and dice.random() < (right if new else 0.8)
+        usd = dice.expovariate(1000.0) * (cost if new else 1.0)
+        latency_s = 0.0 if failed else dice.lognormvariate(0.0, 0.5) * (latency if new else 1.0)
+        yield Trial("challenger" if new else "champion", 0.5, is_right, failed, usd, latency_s, key=f"user {row}")
+
+
+def watched(limits: Guardrails, rows) -> Watch:
+    watch = Watch(limits)
+    for trial in rows:
+        watch.saw(trial)
+    return watch
+
+
+def test_equal_arms_raise_a_false_alarm_in_at_most_one_run_of_twenty_though_every_limit_is_just_met():
+    alarms = sum(watched(ALL, trials(seed, 300)).broken is not None for seed in range(100))
+    assert alarms <= 5
+
+
+@pytest.mark.parametrize(
+    ("worse", "name"),
+    [
+        ({"right": 0.3}, "accuracy_drop"),
+        ({"fails": 0.6}, "failure_rise"),
+        ({"cost": 4.0}, "cost_ratio"),
+        ({"latency": 6.0}, "p95_latency_ratio"),
+    ],
+)
+def test_a_challenger_that_is_much_worse_surely_breaks_the_guardrail(worse, name):
+    alone = Guardrails(accuracy_drop=None, failure_rise=None).model_copy(update={name: getattr(ALL, name)})
+    broken = watched(alone, trials(1, 600, **worse)).broken
+    assert broken is not None
+    assert (broken.name, broken.state) == (name, "broken")
+
+
+def test_beyond_a_limit_by_chance_is_not_broken():
+    watch = watched(Guardrails(accuracy_drop=0.0, failure_rise=None), trials(4, 40, right=0.7))
+    assert [guard.state for guard in watch.guards] == ["beyond"]
+    assert watch.broken is None
+
+
+def test_what_cannot_be_measured_is_said_to_be_so():
+    watch = watched(ALL, [Trial("challenger", 0.5, None, False, 0.0, 1.0)])
+    assert {guard.name: guard.state for guard in watch.guards} == dict.fromkeys(
+        ("accuracy_drop", "failure_rise", "cost_ratio", "p95_latency_ratio"), "unmeasured"
+    )
+    assert str(watch.guards[0]) == "accuracy: cannot be measured, no row is graded (`expected` in its metadata)"
+
+
+def test_free_arms_cost_the_same_and_a_priced_one_infinitely_more():
+    free = watched(Guardrails(cost_ratio=2.0), [Trial(arm, 0.5, None, False, 0.0, 1.0) for arm in ("champion", "challenger")])
+    assert free.guards[-1].value == 1.0
+    free.saw(Trial("challenger", 0.5, None, False, 0.1, 1.0))
+    assert free.guards[-1].state == "beyond"
+
+
+def test_rows_that_chance_had_no_part_in_count_nowhere():
+    watch = Watch(ALL)
+    assert not watch.saw(Trial("challenger", 1.0, True, False, 0.1, 1.0))
+    assert watch.accuracy.rows == 0
+
+
+def test_of_rows_with_one_key_the_first_counts():
+    watch = Watch(ALL)
+    counted = [watch.saw(Trial("champion", 0.5, True, False, 0.1, 1.0, key=key)) for key in ("ann", "bob", "ann", "", "")]
+    assert counted == [True, True, False, True, True]
+
+
+def test_a_guard_says_figure_limit_and_state():
+    guard = watched(Guardrails(accuracy_drop=0.02), trials(2, 200, right=0.1)).guards[0]
+    assert str(guard).startswith("accuracy -")
+    assert str(guard).endswith(" points, the limit is -2.0 points (surely beyond)")
+
+
+@pytest.mark.parametrize("wrong", [{"accuracy_drop": 1.5}, {"cost_ratio": 0}, {"p95_latency_ratio": -1}, {"latency": 2}])
+def test_limits_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        Guardrails.model_validate(wrong)
