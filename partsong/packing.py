@@ -1,8 +1,9 @@
 """Packing: what was learned as bytes and back, by the type hints of its frozen dataclasses; no pickle, nothing that is run.
 
 A message is a mark, a version byte, a checksum and zlib-packed msgpack. Arrays stand as a type, a shape and their bytes: numbers with a
-point in four bytes (seven digits: no decision turns on the eighth), whole ones in as few as hold them. What is read is held against the
-hints: a value of another type, a shape that its bytes do not fill, an unknown field are all one error, `learned-unreadable`.
+point in four bytes (seven digits: no decision turns on the eighth), those of large tables, which are summed over, in two (three digits),
+whole ones in as few as hold them. What is read is held against the hints: a value of another type, a shape that its bytes do not fill, an
+unknown field are all one error, `learned-unreadable`.
 """
 
 import types
@@ -29,7 +30,9 @@ _SUM_BYTES = 16
 _HEAD_BYTES = len(_MARK) + 1 + _SUM_BYTES
 _LARGEST_BYTES = 512_000_000
 _MOST_DIMENSIONS = 3
-_STORED = frozenset({"<f4", "|i1", "<i2", "<i4", "<i8"})
+_LARGE_TABLE = 100_000
+_LARGEST_IN_TWO = 100.0
+_STORED = frozenset({"<f2", "<f4", "|i1", "<i2", "<i4", "<i8"})
 _WHOLE = ("|i1", "<i2", "<i4")
 
 T = TypeVar("T")
@@ -98,9 +101,14 @@ def _plain(value: Any, hint: Any) -> Any:
 
 
 def _array(value: Any) -> list[Any]:
-    stored = "<f4" if value.dtype.kind == "f" else next((w for w in _WHOLE if _fits(value, w)), "<i8")
+    stored = _pointed(value) if value.dtype.kind == "f" else next((w for w in _WHOLE if _fits(value, w)), "<i8")
     packed = np.ascontiguousarray(value, dtype=stored)
     return [stored, list(value.shape), packed.tobytes()]
+
+
+def _pointed(value: Any) -> str:
+    """Return how numbers with a point are kept: weights of many thousand words lie near nought, where two bytes are as good as four."""
+    return "<f2" if value.ndim == 2 and value.size >= _LARGE_TABLE and abs(value).max() < _LARGEST_IN_TWO else "<f4"
 
 
 def _fits(value: Any, stored: str) -> bool:

@@ -1,18 +1,21 @@
 """Grading: whether an answer is right, by the kind of answer, by what it contains, or by a pattern."""
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import JsonValue
 
 from partsong.contracts import Answer, Reply
 from partsong.contracts.onekey import OneKey
+from partsong.errors import InputError
 from partsong.evaluation.reading import KINDS, Grader
 
-__all__ = ["GRADERS", "Contains", "Grader", "GraderField", "Regex", "graded"]
+__all__ = ["GRADERS", "Contains", "Grader", "GraderField", "Python", "Regex", "graded"]
 
 _LONGEST_MATCHED = 20_000
+_RIGHT_FROM = 0.5
 
 
 class Contains(Grader):
@@ -50,7 +53,27 @@ class Regex(Grader):
         return found[1] == str(reference)
 
 
+class Python(Grader):
+    """A function of yours says: `def right(text: str, reference) -> bool | float`, 0.5 or more is right. Rows cannot name it."""
+
+    kind = "python"
+
+    function: Callable[[str, JsonValue], Any]
+    """The function itself."""
+
+    def right(self, text: str, value: JsonValue, reference: JsonValue) -> bool:
+        """See Grader.right; InputError when the function raises, or says neither yes nor no."""
+        try:
+            return float(self.function(text, reference)) >= _RIGHT_FROM
+        except Exception as error:
+            name = getattr(self.function, "__name__", "the function")
+            what = f"the grader {name} failed: {type(error).__name__}: {error}"
+            raise InputError("grader-failed", what, remedy="it gets the answer's text and the reference, and returns a bool") from error
+
+
 GRADERS: dict[str, type[Grader]] = {**KINDS, Contains.kind: Contains, Regex.kind: Regex}
+
+"""What rows and the command line may name; a function of Python is only for the command line: rows run no code."""
 
 GraderField = Annotated[Grader, OneKey("grader", GRADERS)]
 """A grader as the mesh file writes it: `number`, `{label: [positive, negative]}`, `{regex: "^yes"}`."""

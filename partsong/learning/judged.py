@@ -25,6 +25,8 @@ _KEPT_BACK = 3
 _FEWEST_JUDGES = 30
 """Fewer rows kept back judge nothing: their interval would be wider than any difference between policies."""
 _LEVEL = 0.95
+_MOST_NAMED = 1_000_000
+"""More rows than that nobody labels: the policy loses about as much as the bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ def judged(outcomes: Outcomes, max_loss: float, beside: Floats | None = None) ->
         return (), None
     taught, held = (outcomes.rows(np.flatnonzero(rows)) for rows in (~judges, judges))
     fitted = fit_policies(taught, beside=None if beside is None else beside[~judges])
-    return (*figures_of(fitted, held), *_of_vote(held, taught)), promised(fitted, held, max_loss)
+    single, *others = figures_of(fitted, held)
+    return (single, *_of_vote(held, taught), *others), promised(fitted, held, max_loss)
 
 
 def figures_of(fitted: Policies, held: Outcomes) -> tuple[Figure, ...]:
@@ -149,6 +152,6 @@ def promised(fitted: Policies, held: Outcomes, max_loss: float) -> Kept | None:
 def _words(promise: Promise, max_loss: float, *, cheaper: bool) -> str:
     if cheaper:
         return promise.words(max_loss, _LEVEL)
-    more = f"; about {promise.more_rows:,} more labelled rows would do" if promise.more_rows else ""
+    more = f"; about {promise.more_rows:,} more labelled rows would do" if 0 < promise.more_rows <= _MOST_NAMED else ""
     points = f"{100 * max_loss:.1f} points"
     return f"nothing but the best single model can be promised to lose at most {points} with {_LEVEL:.0%} confidence{more}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from partsong.learning.gate import Gate
     from partsong.learning.learned import Learned
 
-__all__ = ["Aim", "Estimate", "Knowledge"]
+__all__ = ["Aim", "Estimate", "Knowledge", "learn_installed"]
 
 Aim = Literal["best", "cost", "vote", "promised"]
 """What a frugal ensemble aims for: a goal, or to keep the promise that was tested."""
@@ -56,7 +56,7 @@ class Knowledge:
     @classmethod
     def saved(cls, folder: Path) -> "Knowledge":
         """Return what lies in the folder. InputError `learned-unreadable` where that is nothing whole, MeshError where NumPy is missing."""
-        with _installed():
+        with learn_installed():
             from partsong.learning.saved import PACKED, load_learned
         load_learned(folder)
         return cls((folder / PACKED).read_bytes())
@@ -143,14 +143,14 @@ class Knowledge:
 
 @lru_cache(maxsize=2)
 def _read(packed: bytes) -> "Learned":
-    with _installed():
+    with learn_installed():
         from partsong.learning.learned import Learned
         from partsong.packing import unpack
     return unpack(packed, Learned)
 
 
 @contextmanager
-def _installed() -> Iterator[None]:
+def learn_installed() -> Iterator[None]:
     """Say what to install where an import fails."""
     try:
         yield

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from partsong_cluster.cli import config, deploy, experiment, jobs, journal, models
+from partsong_cluster.cli import config, deploy, experiment, jobs, journal, learn, models
 from partsong_cluster.cli.ask import EXAMPLES as ASK_EXAMPLES
 from partsong_cluster.cli.ask import ask
 from partsong_cluster.cli.compare import EXAMPLES as COMPARE_EXAMPLES
@@ -61,6 +61,7 @@ app.command(short_help="Draw what one row went through.", epilog=_TRACE_EXAMPLES
 app.command(short_help="Check a machine or a cluster; say what to do.", epilog=DOCTOR_EXAMPLES)(doctor)
 app.command(short_help="Watch a running cluster.", epilog=TOP_EXAMPLES)(top)
 app.command(short_help="See on real models what combining them brings.", epilog=DEMO_EXAMPLES)(demo)
+app.add_typer(learn.app)
 app.add_typer(config.app)
 app.add_typer(deploy.app)
 app.add_typer(models.app)

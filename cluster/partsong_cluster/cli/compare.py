@@ -9,8 +9,10 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from partsong.adapters.python import imported
+from partsong.contracts.allowed import Allowed
 from partsong.evaluation.baseline import Against, Figures
-from partsong.evaluation.grading import GRADERS
+from partsong.evaluation.grading import GRADERS, Grader, Python
 from partsong.evaluation.marked import EXPECTED
 from partsong.evaluation.summary import PlanSummary
 from partsong_cluster.report.contents import Section
@@ -19,14 +21,17 @@ from partsong_cluster.report.runs import Marker, sections_of_runs
 from partsong_cluster.report.table import baseline_tables, section_table
 from partsong_cluster.terminal import plain
 
-__all__ = ["EXAMPLES", "Compared", "Expected", "Grade", "compare", "compared", "marker_of", "section_shown"]
+__all__ = ["EXAMPLES", "Compared", "Expected", "Grade", "compare", "compared", "grader_named", "marker_of", "section_shown"]
 
 EXAMPLES = "Examples:  partsong compare out-mini out-vote  |  partsong compare out-* --expected intent --grade label --json"
 
 Expected = Annotated[str, typer.Option(help="The metadata field that holds the right answer.", metavar="FIELD")]
 Grade = Annotated[
     str | None,
-    typer.Option(help=f"How all are graded: {', '.join(GRADERS)}; default: by the row's own `grader`, else label.", metavar="KIND"),
+    typer.Option(
+        help=f"How all are graded: {', '.join(GRADERS)}, python:MODULE:FUNCTION; default: by the row's own `grader`, else label.",
+        metavar="KIND",
+    ),
 ]
 
 
@@ -69,9 +74,19 @@ def compare(
 
 def marker_of(expected: str, grade: str | None) -> Marker:
     """Return what marks rows, by the two options."""
-    if grade is not None and grade not in GRADERS:
-        raise typer.BadParameter(f"{grade!r} is none of {', '.join(GRADERS)}", param_hint="--grade")
-    return Marker(expected, None if grade is None else GRADERS[grade]())
+    return Marker(expected, grader_named(grade))
+
+
+def grader_named(grade: str | None) -> Grader | None:
+    """Return the grader that the option names: a kind, or `python:MODULE:FUNCTION` beside where one stands."""
+    if grade is None:
+        return None
+    kind, _, function = grade.partition(":")
+    if kind == Python.kind and function:
+        return Python(function=imported(function, Path.cwd(), Allowed(installed_modules=True)))
+    if grade not in GRADERS:
+        raise typer.BadParameter(f"{grade!r} is none of {', '.join(GRADERS)}, python:MODULE:FUNCTION", param_hint="--grade")
+    return GRADERS[grade]()
 
 
 def section_shown(section: Section, graded_by: Sequence[str]) -> Group:

@@ -1,0 +1,91 @@
+"""`partsong learn MESH RUN... -o learned/`: learn from what was recorded whom to ask, when to stop and what that is worth."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from partsong.learning.knowledge import learn_installed
+from partsong_cluster.cli.allow import Allow, allowed_by
+from partsong_cluster.cli.compare import Expected, Grade, grader_named
+from partsong_cluster.terminal import in_json
+
+__all__ = ["Kind", "app"]
+
+_EXAMPLES = (
+    "Examples:  partsong learn mesh.yaml out-vote -o learned  |  partsong learn mesh.yaml out-* --kind subject --max-loss 0.5 --json"
+)
+
+_UNHEARD = "no recorded reply as this mesh would ask it, so nothing is learned of it"
+
+Kind = Annotated[
+    str | None,
+    typer.Option(help="The metadata field with the kind of task; default: the first of kind, skill, category.", metavar="FIELD"),
+]
+
+
+class _FitUnlessNamed(TyperGroup):
+    """`partsong learn MESH RUN...` is `partsong learn fit MESH RUN...`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `fit` before arguments that name no command."""
+        named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if named or not args else ["fit", *args])
+
+
+app = typer.Typer(
+    name="learn",
+    cls=_FitUnlessNamed,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Learn from recorded runs: `partsong learn MESH RUN... -o learned` (the word `fit` may be left out).",
+)
+
+
+@app.command("fit", short_help="Learn gate, ensembles, weights and thresholds from runs.", epilog=_EXAMPLES)
+def fit(
+    mesh: Annotated[Path, typer.Argument(help="The mesh file whose models are learned of.", metavar="MESH", show_default=False)],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs in which its models answered.", metavar="RUN...", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.", metavar="DIR")] = Path("learned"),
+    budget: Annotated[float | None, typer.Option(min=0.0, help="What 1,000 rows may cost.", metavar="USD")] = None,
+    value_of_correct: Annotated[float | None, typer.Option(min=0.0, help="What one more right answer is worth.", metavar="USD")] = None,
+    max_loss: Annotated[
+        float, typer.Option(min=0.0, max=100.0, help="How far below the best single model a promise may be.", metavar="POINTS")
+    ] = 1.0,
+    expected: Expected = "expected",
+    grade: Grade = None,
+    kind: Kind = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")] = False,
+    allow: Allow = None,
+) -> None:
+    """Learn from runs whom to ask, when to stop and what that is worth, and write it as a folder that a mesh file names as `learned`.
+
+    A third of the rows is kept back to judge: figures and promise are of rows that nothing was learned from. What is right is told by the
+    rows' labels (metadata `expected`), by feedback, or else by the models' agreement, which is said. No model is asked.
+    """
+    with learn_installed():  # NumPy and what stands on it: other commands do not wait for it
+        from partsong.learning.learned import fit_learned
+        from partsong.learning.saved import header, save_learned
+        from partsong.learning.settings import Settings
+        from partsong_cluster.cli.show_learned import learned_shown
+        from partsong_cluster.outcomes.models import mesh_models
+        from partsong_cluster.outcomes.runs import Reading, outcomes_of_runs
+    tell = Console(stderr=True, highlight=False)
+    with tell.status("reading runs") as status:
+        models = mesh_models(mesh, allowed_by(allow))
+        found = outcomes_of_runs(runs, Reading(expected, grader_named(grade), kind), models)
+        status.update(f"learning from {len(found.outcomes):,} rows and {len(found.outcomes.models)} models")
+        settings = Settings(max_loss / 100, budget, value_of_correct)
+        learned = fit_learned(found.outcomes, settings, date=datetime.now(UTC).date().isoformat(), source=found.source)
+    unheard = [name for name in models if name not in learned.models]
+    learned = replace(learned, warnings=(*found.warnings, *(f"{name}: {_UNHEARD}" for name in unheard), *learned.warnings))
+    save_learned(learned, output)
+    if as_json:
+        typer.echo(in_json(json.dumps(header(learned), indent=2)))
+    else:
+        Console(highlight=False).print(learned_shown(learned, str(output)))

@@ -1,0 +1,140 @@
+"""Runs: their rows with every model's own reply to the plain task, whichever plan asked it; rows of several runs are joined."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from partsong.contracts import CallRecord, Completion, Failure, ModelSpec, RowRecord, Task
+from partsong.errors import InputError, Place, RunError
+from partsong.evaluation.grading import Grader
+from partsong.evaluation.marked import EXPECTED, expected_of, grader_of
+from partsong.journal.store import Store
+from partsong.learning.tabled import Tabled, Worked, tabled
+from partsong.mesh.schema import ModelField
+from partsong.work.asked import Fingerprint
+from partsong_cluster.batch.finished import finished_rows, manifest_of, store_of
+from partsong_cluster.batch.folder import read_snapshot
+
+__all__ = ["Reading", "models_of", "outcomes_of_runs", "worked_rows"]
+
+_MODELS: TypeAdapter[dict[str, ModelSpec]] = TypeAdapter(dict[str, ModelField])
+_ROWS_AT_ONCE = 256
+_KIND_FIELDS = ("kind", "skill", "category")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a run's rows are read."""
+
+    expected: str = EXPECTED
+    """The metadata field with the right answer."""
+    over_all: Grader | None = None
+    """Grades whatever a row says."""
+    kind: str | None = None
+    """The metadata field with the kind of task; None: the first of `kind`, `skill` and `category` that a row has."""
+
+    def worked(self, record: RowRecord, task: Task) -> Worked:
+        """Return the row, still without replies."""
+        return Worked(record.custom_id, task.text, self._kind(task), expected_of(record, self.expected), self.over_all or grader_of(record))
+
+    def _kind(self, task: Task) -> str | None:
+        fields = _KIND_FIELDS if self.kind is None else (self.kind,)
+        return next((str(kind) for name in fields if isinstance(kind := task.metadata.get(name), str | int | bool)), None)
+
+
+def outcomes_of_runs(folders: Sequence[Path], reading: Reading, models: Mapping[str, ModelSpec] | None = None) -> Tabled:
+    """Return the outcomes of the runs' models, or of these: what else a model of the same name was is not theirs.
+
+    InputError when no row holds a reply.
+    """
+    specs = models_of(folders) if models is None else models
+    rows = list(worked_rows(folders, reading, specs))
+    heard = [name for name in specs if any(name in row.replies for row in rows)]
+    if not heard:
+        what = "the runs hold no reply of a model to a row's plain task" + ("" if models is None else " as this mesh would ask it")
+        remedy = "run each model over the rows (--model NAME), or a plan that asks them all"
+        raise InputError("no-outcomes", what, at=Place(str(folders[0])), remedy=remedy)
+    return tabled(rows, heard, [name for name in heard if specs[name].price is not None])
+
+
+def models_of(folders: Sequence[Path]) -> Mapping[str, ModelSpec]:
+    """Return the models of the meshes that the runs were started with; RunError where two of one name differ in what they answer."""
+    found: dict[str, ModelSpec] = {}
+    for folder in folders:
+        for name, spec in _models_of(folder).items():
+            if name in found and Fingerprint(found[name]).of(_PROBE) != Fingerprint(spec).of(_PROBE):
+                what = f"model {name!r} is another one in this run than in {folders[0]}"
+                raise RunError("models-differ", what, at=Place(str(folder)), remedy="look at these runs one by one, or rename the model")
+            found.setdefault(name, spec)
+    return found
+
+
+def _models_of(folder: Path) -> Mapping[str, ModelSpec]:
+    try:
+        return _MODELS.validate_python(read_snapshot(folder).get("models", {}))
+    except ValidationError as error:
+        what = f"the models that this run was started with cannot be read ({error.error_count()} problems)"
+        raise RunError("run-snapshot", what, at=Place(str(folder)), remedy="install the adapters that it used") from None
+
+
+def worked_rows(folders: Sequence[Path], reading: Reading, models: Mapping[str, ModelSpec]) -> Iterable[Worked]:
+    """Return the rows of all runs in the order they are first met; the same question under the same id and label is one."""
+    prints = {name: Fingerprint(spec) for name, spec in models.items()}
+    found: dict[tuple[str, str, str], Worked] = {}
+    for folder in folders:
+        with closing(store_of(folder)) as store:
+            rows = _readable(folder)
+            while records := list(islice(rows, _ROWS_AT_ONCE)):
+                _hear(store, manifest_of(folder).run, records, prints, reading, found)
+    return found.values()
+
+
+def _readable(folder: Path) -> Iterator[tuple[RowRecord, Task]]:
+    return ((record, record.task) for record in finished_rows(folder) if record.task is not None)
+
+
+def _hear(
+    store: Store,
+    run: str,
+    records: Sequence[tuple[RowRecord, Task]],
+    prints: Mapping[str, Fingerprint],
+    reading: Reading,
+    found: dict[tuple[str, str, str], Worked],
+) -> None:
+    """Add what the store holds of these rows: completions by what was asked, failures among the run's own calls."""
+    numbers = [record.row for record, _ in records]
+    failures = {call.ask_hash: call for call in store.failed_calls(run, min(numbers), max(numbers))}
+    asked = [{name: _plain_asks(task, one) for name, one in prints.items()} for _, task in records]
+    completions = store.cached([ask for row in asked for asks in row.values() for ask in asks])
+    for (record, task), row in zip(records, asked, strict=True):
+        fresh = reading.worked(record, task)
+        worked = found.setdefault((record.custom_id, task.text, repr(fresh.expected)), fresh)
+        for name, asks in row.items():
+            reply = _reply(asks, completions, failures)
+            if reply is not None and not isinstance(worked.replies.get(name), Completion):
+                worked.replies[name] = reply
+
+
+def _plain_asks(task: Task, fingerprint: Fingerprint) -> tuple[bytes, ...]:
+    """Return what the model is asked when it is asked the row's task: as it stands, and with log-probabilities, as trust rules want it."""
+    with_logprobs = task.model_copy(update={"sampling": task.sampling.model_copy(update={"logprobs": True})})
+    return fingerprint.of(with_logprobs), fingerprint.of(task)
+
+
+def _reply(
+    asks: Sequence[bytes], completions: Mapping[bytes, Completion], failures: Mapping[bytes, CallRecord]
+) -> Completion | Failure | None:
+    for ask in asks:
+        if ask in completions:
+            return completions[ask]
+    failed = next((failures[ask] for ask in asks if ask in failures), None)
+    if failed is None or isinstance(failed.reply, Completion):
+        return None
+    return failed.reply.model_copy(update={"cost_usd": failed.cost_usd})
+
+
+_PROBE = Task.of("")

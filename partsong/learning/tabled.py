@@ -1,0 +1,172 @@
+"""Tabled: recorded replies become a table of outcomes: right by labels, by users' feedback, by a judge, or else by agreement alone."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from pydantic import JsonValue
+
+from partsong.contracts import Completion, Failure
+from partsong.evaluation.grading import Grader
+from partsong.evaluation.reading import Kind, Text
+from partsong.learning.crowd import agree
+from partsong.learning.outcomes import Floats, Outcomes
+from partsong.learning.posterior import ballots
+
+__all__ = ["Rated", "Tabled", "Worked", "answer_of", "tabled"]
+
+_TEXT = Text()
+_RIGHT_FROM = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """What users made of one answer: its text, and the mean of their scores in [0, 1]."""
+
+    text: str
+    score: float
+
+
+@dataclass(slots=True)
+class Worked:
+    """One row, and what each model replied to it and nothing else."""
+
+    id: str
+    prompt: str
+    kind: str | None
+    expected: JsonValue
+    """The right answer; None when nobody said."""
+    grader: Grader | None
+    replies: dict[str, Completion | Failure] = field(default_factory=dict)
+    ratings: list[Rated] = field(default_factory=list)
+    judged: Mapping[str, bool] = field(default_factory=dict)
+    """A judge's verdicts by answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tabled:
+    """A table, where its verdicts come from, and what is odd about them."""
+
+    outcomes: Outcomes
+    source: str
+    """`labels`, `feedback`, `judge`, joined by commas where several; `agreement` when nobody said what is right."""
+    warnings: tuple[str, ...]
+
+
+def tabled(rows: Sequence[Worked], models: Sequence[str], priced: Sequence[str]) -> Tabled:
+    """Return the outcomes of these models. A failure is a wrong answer; a reply that is not there is not known.
+
+    A label outranks feedback, feedback a judge. `priced` are the models whose cost is known: nought is a cost, where a price was given.
+    """
+    answers = tuple(tuple(answer_of(row, row.replies.get(m)) for m in models) for row in rows)
+    right = np.full((len(rows), len(models)), np.nan)
+    sources: Counter[str] = Counter()
+    disputed = 0
+    for i, row in enumerate(rows):
+        source, verdicts = _verdicts(row, dict(zip(models, answers[i], strict=True)))
+        sources.update([source] if source else [])
+        right[i] = [verdicts.get(m, np.nan) for m in models]
+        disputed += _disputed(row, verdicts, dict(zip(models, answers[i], strict=True)))
+    kinds = tuple(row.kind or "other" for row in rows) if any(row.kind for row in rows) else ()
+    table = Outcomes(tuple(models), tuple(row.prompt for row in rows), right, answers, _cost(rows, models, priced), kinds)
+    table = replace(table, latency_s=_latency(rows, models), stated=_stated(rows, models))
+    if not sources:
+        return _by_agreement(table)
+    return Tabled(table, ", ".join(name for name, _ in sources.most_common()), tuple(_odd(len(rows), sources, disputed)))
+
+
+def answer_of(row: Worked, reply: Completion | Failure | None) -> str | None:
+    """Return the reply's answer in its normal form; None when there is none that can be read."""
+    if not isinstance(reply, Completion):
+        return None
+    kind = row.grader if isinstance(row.grader, Kind) else _TEXT
+    return kind.read(reply.text)
+
+
+def _verdicts(row: Worked, answers: Mapping[str, str | None]) -> tuple[str, dict[str, float]]:
+    """Return who says what is right, and what that makes of each model's reply."""
+    failed = {m: 0.0 for m, reply in row.replies.items() if isinstance(reply, Failure)}
+    given = {m: reply for m, reply in row.replies.items() if isinstance(reply, Completion)}
+    if row.expected is not None and row.grader is not None:
+        return "labels", failed | {m: float(row.grader.right(r.text, None, row.expected)) for m, r in given.items()}
+    if row.ratings:
+        return "feedback", failed | _by_ratings(row, answers)
+    if row.judged:
+        return "judge", failed | {m: float(row.judged[a]) for m, a in answers.items() if a is not None and a in row.judged}
+    return "", {}
+
+
+def _by_ratings(row: Worked, answers: Mapping[str, str | None]) -> dict[str, float]:
+    """Return what users' scores say of each reply: of those that say the same as a rated one, and of rivals of a right one."""
+    kind = row.grader if isinstance(row.grader, Kind) else _TEXT
+    rated = {answer: one.score >= _RIGHT_FROM for one in row.ratings if (answer := kind.read(one.text)) is not None}
+    found = {m: float(rated[a]) for m, a in answers.items() if a is not None and a in rated}
+    if isinstance(row.grader, Kind) and row.grader.groups_exactly and any(rated.values()):
+        found |= {m: 0.0 for m, a in answers.items() if m in row.replies and m not in found}
+    return found
+
+
+def _disputed(row: Worked, verdicts: Mapping[str, float], answers: Mapping[str, str | None]) -> bool:
+    """Return whether users say otherwise than the label."""
+    if row.expected is None or not row.ratings:
+        return False
+    said = _by_ratings(row, answers)
+    return any(m in verdicts and verdicts[m] != value for m, value in said.items())
+
+
+def _cost(rows: Sequence[Worked], models: Sequence[str], priced: Sequence[str]) -> Floats:
+    """Return what each call cost; the model's mean where its call is not there, NaN where its price is not known."""
+    cost = _each(rows, models, lambda reply: reply.cost_usd)
+    for m, model in enumerate(models):
+        known = ~np.isnan(cost[:, m])
+        cost[:, m] = np.where(known, cost[:, m], cost[known, m].mean() if known.any() else np.nan) if model in priced else np.nan
+    return cost
+
+
+def _latency(rows: Sequence[Worked], models: Sequence[str]) -> Floats:
+    return _each(rows, models, lambda reply: reply.timing.total_s if isinstance(reply, Completion) else np.nan)
+
+
+def _stated(rows: Sequence[Worked], models: Sequence[str]) -> Floats | None:
+    stated = _each(rows, models, _confidence)
+    return None if np.isnan(stated).all() else stated
+
+
+def _confidence(reply: Completion | Failure) -> float:
+    if isinstance(reply, Failure):
+        return float("nan")
+    if reply.confidence is not None:
+        return reply.confidence
+    return float(np.exp(min(0.0, reply.logprobs.mean))) if reply.logprobs is not None else float("nan")
+
+
+def _each(rows: Sequence[Worked], models: Sequence[str], of: Callable[[Completion | Failure], float]) -> Floats:
+    return np.array([[np.nan if (r := row.replies.get(m)) is None else of(r) for m in models] for row in rows]).reshape(
+        len(rows), len(models)
+    )
+
+
+def _by_agreement(table: Outcomes) -> Tabled:
+    """Return the table with the likeliest answer of each row taken for right (Dawid and Skene); where nobody answered, nothing is known."""
+    cast = ballots(table)
+    crowd = agree(cast.choice, cast.right.shape[1])
+    best = crowd.candidate.argmax(axis=1)[:, None]
+    right = np.where(cast.choice >= 0, (cast.choice == best).astype(np.float64), np.nan)
+    said = (
+        "nothing says what is right: the models' agreement stands in for it, so EVERY ACCURACY HERE IS AN ESTIMATE;"
+        " errors that models share count as right. Label rows (metadata `expected`), collect feedback, or name a --judge"
+    )
+    return Tabled(replace(table, right=right), "agreement", (said,))
+
+
+def _odd(rows: int, sources: Counter[str], disputed: int) -> list[str]:
+    found = []
+    silent = rows - sources.total()
+    if silent:
+        found.append(f"{silent:,} of {rows:,} rows have no label, feedback or verdict; they teach nothing of who is right")
+    if disputed:
+        found.append(f"{disputed:,} labels contradict users' feedback; the labels count")
+    if sources["judge"]:
+        found.append("a judge's verdicts say which answer is better than others, not that it is right: accuracies are relative")
+    return found
