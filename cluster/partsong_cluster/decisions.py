@@ -2,18 +2,15 @@
 
 import os
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.util import load_yaml_guess_indent
 
 from partsong.contracts import Arm, Frozen
 from partsong.errors import InputError, MeshError, Place
 from partsong.evaluation.standing import Standing
 from partsong.mesh import load_mesh
+from partsong.mesh.edit import with_word
 from partsong.mesh.explain import nearest
 from partsong_cluster.batch.disk import replace_file
 
@@ -69,7 +66,8 @@ def decide(
         runs=tuple(map(str, runs)),
         evidence=evidence,
     )
-    written = _with_decision(mesh, name, experiment.kind, arm)
+    place = ("experiments", name, experiment.kind)
+    written = with_word(mesh.read_bytes().decode("utf-8-sig"), str(mesh), place, "decided", arm, beside="champion").encode()
     if not os.access(mesh.parent, os.W_OK):
         raise MeshError("mesh-not-writable", "its folder cannot be written", at=Place(str(mesh)), remedy="nothing was decided; make it so")
     _keep(mesh.with_name(DECISIONS), decision)
@@ -90,24 +88,6 @@ def decisions_beside(mesh: Path) -> Sequence[Decision]:
             remedy = "put it right, or take it out"
             raise InputError("bad-decision", "the line is no decision", at=Place(str(path), number), remedy=remedy) from None
     return [one for one in found if one.mesh == mesh.name]
-
-
-def _with_decision(mesh: Path, name: str, kind: str, arm: Arm) -> bytes:
-    """Return the file's text with the decision in it, its comments where they were."""
-    text = mesh.read_text(encoding="utf-8")
-    _, indent, offset = load_yaml_guess_indent(text)
-    editor: Any = YAML()
-    editor.preserve_quotes, editor.width = True, 4096
-    editor.indent(mapping=2, sequence=indent or 2, offset=offset or 0)
-    tree = editor.load(text)
-    entry = tree.get("experiments", {}).get(name)
-    if entry is None:
-        remedy = "decide in the file that has it: the one that is named with `extends`"
-        raise MeshError("not-written-here", f"the experiment {name!r} is not written in this file", at=Place(str(mesh)), remedy=remedy)
-    entry[kind]["decided"] = arm
-    out = StringIO()
-    editor.dump(tree, out)
-    return out.getvalue().encode()
 
 
 def _keep(path: Path, decision: Decision) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partsong.evaluation.sequential import SURE, Effect, Wealth
@@ -98,6 +98,7 @@ def test_what_was_sure_once_stays_sure():
     assert wealth.best == best > SURE
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from([0.01, 0.3, 0.99])), max_size=60))
 def test_whatever_comes_the_figures_stay_within_bounds(rows):
     effect = Effect()

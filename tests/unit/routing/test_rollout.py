@@ -76,7 +76,7 @@ def test_without_guardrails_rows_alone_decide():
     assert [after for after, _ in told] == [100, 200]
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 400), st.sampled_from([0.1, 0.5, 0.8]), st.integers(0, 20))
 def test_who_begins_anew_with_the_journals_rows_finds_the_same_share(rows, right, seed):
     before, _, records = worked(ROLLOUT, rows, right, seed)

@@ -1,0 +1,121 @@
+"""Decisions: written into the mesh file, whose comments stay, and kept beside it."""
+
+import json
+
+import pytest
+from partsong_cluster.decisions import decide, decisions_beside
+
+from partsong.errors import InputError, MeshError
+from partsong.mesh import load_mesh
+
+MESH = """\
+version: 1
+models:
+    mini: {adapter: recorded, file: "mini.jsonl"}   # small
+    maxi:
+        adapter: recorded
+        file: 'maxi.jsonl'
+        price: {input: 1, output: 2}
+experiments:
+    # which of the two?
+    trial:
+        split:
+            champion: mini
+            challenger: maxi    # the new one
+            share: 0.1
+    other: {shadow: {champion: mini, challenger: maxi, usd_per_run: 0}}
+routes:
+    -   when: {longer_than: 10}
+        use: trial
+    -   use: mini
+"""
+WHEN = {"who": "ann", "at": "2026-11-30T10:00:00+00:00"}
+
+
+@pytest.fixture
+def mesh(tmp_path):
+    path = tmp_path / "mesh.yaml"
+    path.write_text(MESH)
+    return path
+
+
+def decided(mesh, name="trial"):
+    return load_mesh(mesh, env={}).mesh.experiments[name].decided
+
+
+def test_a_decision_is_one_line_of_the_file_and_all_else_stays(mesh):
+    before = mesh.read_text()
+    decide(mesh, "trial", "challenger", reason="better", **WHEN)
+    assert decided(mesh) == "challenger"
+    assert [line for line in mesh.read_text().splitlines() if line not in before.splitlines()] == ["            decided: challenger"]
+    assert set(before.splitlines()) <= set(mesh.read_text().splitlines())
+
+
+def test_a_decision_is_kept_with_who_when_and_why(mesh):
+    decide(mesh, "trial", "challenger", reason="better", **WHEN)
+    decide(mesh, "trial", "champion", reason="complaints", **WHEN)
+    first, second = decisions_beside(mesh)
+    assert (first.who, first.at, first.reason, first.arm, first.use, first.before) == (
+        "ann",
+        WHEN["at"],
+        "better",
+        "challenger",
+        "maxi",
+        None,
+    )
+    assert (second.arm, second.use, second.before) == ("champion", "mini", "challenger")
+    assert decided(mesh) == "champion"
+    assert len((mesh.parent / "experiments.jsonl").read_text().splitlines()) == 2
+
+
+def test_an_entry_on_one_line_is_written_into(mesh):
+    decide(mesh, "other", "champion", reason="dear", **WHEN)
+    assert decided(mesh, "other") == "champion"
+    assert "other: {shadow: {champion: mini, decided: champion, challenger: maxi, usd_per_run: 0}}" in mesh.read_text()
+
+
+def test_decisions_of_other_mesh_files_are_theirs(mesh):
+    decide(mesh, "trial", "challenger", reason="better", **WHEN)
+    assert decisions_beside(mesh.with_name("another.yaml")) == []
+
+
+def test_an_unknown_experiment_is_an_error_with_the_nearest_and_decides_nothing(mesh):
+    with pytest.raises(MeshError, match="there is no experiment 'trail'") as found:
+        decide(mesh, "trail", "champion", reason="x", **WHEN)
+    assert "did you mean 'trial'?" in str(found.value.problems[0].remedy)
+    assert decisions_beside(mesh) == []
+
+
+def test_an_experiment_of_an_extended_file_is_decided_there(mesh):
+    over = mesh.with_name("over.yaml")
+    over.write_text("extends: mesh.yaml\n")
+    before = over.read_text()
+    with pytest.raises(MeshError, match="is not written in this file"):
+        decide(over, "trial", "champion", reason="x", **WHEN)
+    assert over.read_text() == before
+    assert decisions_beside(over) == []
+
+
+def test_a_link_to_a_mesh_file_stays_one(mesh, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "mesh.yaml"
+    link.symlink_to(mesh)
+    decide(link, "trial", "challenger", reason="x", **WHEN)
+    assert link.is_symlink()
+    assert decided(mesh) == "challenger"
+
+
+def test_a_broken_mesh_file_is_refused(mesh):
+    mesh.write_text("version: 1\nmodels: []\n")
+    with pytest.raises(MeshError):
+        decide(mesh, "trial", "champion", reason="x", **WHEN)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", json.dumps({"who": "ann"}), "\xff"])
+def test_a_line_that_is_no_decision_is_named(mesh, line):
+    decide(mesh, "trial", "champion", reason="x", **WHEN)
+    with (mesh.parent / "experiments.jsonl").open("ab") as kept:
+        kept.write(line.encode("latin-1") + b"\n")
+    with pytest.raises(InputError) as found:
+        decisions_beside(mesh)
+    assert (found.value.problems[0].code, found.value.problems[0].at.line) == ("bad-decision", 2)
