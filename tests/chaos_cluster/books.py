@@ -1,10 +1,9 @@
-"""Books: what the journal in PostgreSQL holds, read beside the system, and how many rows are answered, watched from a thread."""
+"""Books: since when the journal in PostgreSQL holds each call, and how many rows are answered, read beside the system."""
 
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
@@ -14,26 +13,38 @@ from hosts.services import DATABASE_PASSWORD
 
 from partsong.journal.sealed import CALLS
 
-__all__ = ["Held", "Pulse", "held"]
+__all__ = ["Pulse", "asked", "held_since"]
 
 _EVERY_S = 0.25
 _ANSWERS_WITHIN_S = 2.0
+_COMMITS = """
+select record, extract(epoch from pg_xact_commit_timestamp(xmin))::float8 as at_s from calls where answered::int = 1
+"""
 _AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Calls that the journal held with a completion at a moment, by what was said, which is what the provider was asked."""
+def asked(url: str, query: str) -> Sequence[Any]:
+    """Return the rows that a query finds."""
 
-    at_s: float
-    """Monotonic: all of them were in the journal by then."""
-    calls: frozenset[str]
+    async def answered() -> Sequence[Any]:
+        connection = await _connected(url, within_s=30.0)
+        try:
+            found: Sequence[Any] = await connection.fetch(query)
+        finally:
+            await connection.close()
+        return found
+
+    return asyncio.run(answered())
 
 
-def held(url: str) -> Held:
-    """Return what the journal holds now."""
-    records = asyncio.run(_asked_once(url, "select record from calls where answered::int = 1"))
-    return Held(time.monotonic(), frozenset(CALLS.unpack(bytes(one["record"]))[0].reply.text for one in records))
+def held_since(url: str) -> Mapping[str, float]:
+    """Return since when the journal holds each call that has a completion, by what was said, which is what the provider was asked.
+
+    Monotonic seconds of the commit, by PostgreSQL's own word (`track_commit_timestamp`).
+    """
+    records = asked(url, _COMMITS)
+    to_monotonic_s = time.monotonic() - time.time()
+    return {CALLS.unpack(bytes(one["record"]))[0].reply.text: one["at_s"] + to_monotonic_s for one in records}
 
 
 class Pulse:
@@ -77,7 +88,7 @@ class Pulse:
         while not self._over.wait(_EVERY_S):
             try:
                 if connection is None:
-                    connection = await _connected(self._url)
+                    connection = await _connected(self._url, _ANSWERS_WITHIN_S)
                 async with asyncio.timeout(_ANSWERS_WITHIN_S):
                     rows = await connection.fetchval("select count(*) from rows")
             except _AWAY:  # the table, or the database, is not there
@@ -91,14 +102,5 @@ class Pulse:
             connection.terminate()
 
 
-async def _connected(url: str) -> Any:
-    return await asyncpg.connect(url, password=DATABASE_PASSWORD, timeout=_ANSWERS_WITHIN_S)
-
-
-async def _asked_once(url: str, query: str) -> Sequence[Any]:
-    connection = await _connected(url)
-    try:
-        found: Sequence[Any] = await connection.fetch(query)
-    finally:
-        await connection.close()
-    return found
+async def _connected(url: str, within_s: float) -> Any:
+    return await asyncpg.connect(url, password=DATABASE_PASSWORD, timeout=within_s)

@@ -7,6 +7,20 @@ from dataclasses import dataclass
 
 from hosts.host import Host
 
+from chaos_cluster.signs import (
+    Shows,
+    all_of,
+    database_recovered,
+    database_restarted,
+    epoch_raised,
+    head_replaced,
+    node_lost,
+    node_preempted,
+    pools_resized,
+    refused_by_s3,
+    seen,
+    unattended,
+)
 from chaos_cluster.world import World
 
 __all__ = ["FAULTS", "Fault"]
@@ -22,6 +36,10 @@ class Fault:
 
     name: str
     strike: Callable[[World, random.Random], None]
+    shows: Shows
+    """What shows afterwards that it struck."""
+    takes_calls: bool = True
+    """Whether calls in flight are lost with it, and may be made again."""
     ends_client: bool = False
     """Whether the client that follows the job is gone afterwards."""
 
@@ -104,7 +122,7 @@ def _pools_rescaled(world: World, dice: random.Random) -> None:
     for workers in (4, 1, 3):
         world.deploy(workers=workers)
         world.told("deploy", "apply", "deploy.yaml", "--yes", "--mesh", "mesh.yaml", "--address", world.cluster.jobs_address)
-        time.sleep(5)
+        world.cluster.until(lambda workers=workers: seen(world).workers("small") == workers, f"{workers} workers a model")
 
 
 def _client_gone(world: World, dice: random.Random) -> None:
@@ -112,18 +130,18 @@ def _client_gone(world: World, dice: random.Random) -> None:
 
 
 FAULTS = (
-    Fault("a worker node is killed", _node_killed),
-    Fault("the node of the journal is killed", _node_of_the_journal_killed),
-    Fault("the node of the pools is killed", _node_of_the_pools_killed),
-    Fault("the head is killed and comes back", _head_killed, ends_client=True),
-    Fault("a node is cut off for 60 s", _cut_off),
-    Fault("a node is cut off from Ray for 60 s", _cut_off_from_ray),
-    Fault("the journal's node is cut off from Ray for 60 s", _cut_off_with_the_journal),
-    Fault("PostgreSQL is restarted", _postgres_restarted),
-    Fault("PostgreSQL crashes", _postgres_crashed),
-    Fault("PostgreSQL is down for 60 s", _postgres_down),
-    Fault("S3 answers 503 for 30 s", _s3_refuses),
-    Fault("a node is drained", _node_drained),
-    Fault("pools are rescaled", _pools_rescaled),
-    Fault("the client goes away", _client_gone, ends_client=True),
+    Fault("a worker node is killed", _node_killed, node_lost),
+    Fault("the node of the journal is killed", _node_of_the_journal_killed, all_of(node_lost, epoch_raised("journal-0"))),
+    Fault("the node of the pools is killed", _node_of_the_pools_killed, all_of(node_lost, epoch_raised("pools"))),
+    Fault("the head is killed and comes back", _head_killed, head_replaced, takes_calls=False, ends_client=True),
+    Fault("a node is cut off for 60 s", _cut_off, node_lost),
+    Fault("a node is cut off from Ray for 60 s", _cut_off_from_ray, node_lost),
+    Fault("the journal's node is cut off from Ray for 60 s", _cut_off_with_the_journal, all_of(node_lost, epoch_raised("journal-0"))),
+    Fault("PostgreSQL is restarted", _postgres_restarted, database_restarted, takes_calls=False),
+    Fault("PostgreSQL crashes", _postgres_crashed, all_of(database_restarted, database_recovered), takes_calls=False),
+    Fault("PostgreSQL is down for 60 s", _postgres_down, database_restarted, takes_calls=False),
+    Fault("S3 answers 503 for 30 s", _s3_refuses, refused_by_s3, takes_calls=False),
+    Fault("a node is drained", _node_drained, all_of(node_lost, node_preempted)),
+    Fault("pools are rescaled", _pools_rescaled, pools_resized, takes_calls=False),
+    Fault("the client goes away", _client_gone, unattended, takes_calls=False, ends_client=True),
 )

@@ -10,10 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from providers.provider import Arrival
+from chaos.scene import CALLS_IN_FLIGHT
 
-from chaos_cluster.books import Held, Pulse, held
+from chaos_cluster.books import Pulse, held_since
 from chaos_cluster.faults import Fault
+from chaos_cluster.paid import Reach, paid_again
+from chaos_cluster.signs import Signs, seen
 from chaos_cluster.world import JOB, World
 
 __all__ = ["Outcome", "StandstillError", "Trial"]
@@ -24,9 +26,15 @@ _STANDS_STILL_S = 240.0
 _ENDS_WITHIN_S = 120.0
 """How long a job may take to end when all its rows are answered."""
 
+_SHOWS_WITHIN_S = 30.0
+"""How long after the end of a job it may take until the fault shows."""
+
+_AFTERMATH_S = 30.0
+"""How long after a fault calls may still be lost by it: Ray notices a lost node after 6 s, and a call lasts 20 s at most."""
+
 
 class StandstillError(AssertionError):
-    """A job did not go on, or ended badly."""
+    """A job did not go on, or ended badly; or its fault did not strike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +51,11 @@ class Outcome:
     other: int
     """Answers unlike those that nothing disturbed."""
     paid_again: int
-    """Calls that reached the provider although the journal held them already."""
+    """Calls made again that nothing excuses: see `chaos_cluster.paid`."""
     asked_again: int
     """All calls that reached the provider more than once: those in flight at the fault, and not yet in the journal."""
+    struck: str
+    """What shows that the fault struck."""
     lasted_s: float
     """How long the fault was."""
     goes_on_s: float | None
@@ -86,30 +96,40 @@ class Trial:
             client = world.submit()
             try:
                 self._until_rows(dice.randrange(self.rows // 8, self.rows // 3), client)
-                moments = [held(world.postgres.url)]
+                before = seen(world)
                 struck_s = time.monotonic()
                 if self.fault.ends_client:
                     client.kill()
                     client.wait()
                 self.fault.strike(world, dice)
                 over_s = time.monotonic()
-                moments.append(held(world.postgres.url))
                 self._finished()
                 if self.fault.ends_client:
                     world.told("jobs", "follow", JOB, "--address", world.cluster.jobs_address, "--json", timeout_s=_ENDS_WITHIN_S)
                 took_s = time.monotonic() - begun_s
+                struck = self._struck(before)
             finally:
                 client.kill()
                 client.wait()
             return self._reckoned(
-                moments,
+                Reach(struck_s, over_s + _AFTERMATH_S, CALLS_IN_FLIGHT) if self.fault.takes_calls else None,
+                struck=struck,
                 lasted_s=over_s - struck_s,
                 goes_on_s=pulse.first_after_s(over_s),
                 stood_still_s=pulse.longest_gap_s(struck_s),
                 took_s=took_s,
             )
 
-    def _reckoned(self, moments: list[Held], **times: Any) -> Outcome:
+    def _struck(self, before: Signs) -> str:
+        """Return what shows that the fault struck; raises StandstillError when nothing does."""
+        until_s = time.monotonic() + _SHOWS_WITHIN_S
+        while not (shown := self.fault.shows(before, seen(self._world))):
+            if time.monotonic() > until_s:
+                raise self._standstill("nothing shows that it struck")
+            time.sleep(1)
+        return shown
+
+    def _reckoned(self, reach: Reach | None, **seen_of_it: Any) -> Outcome:
         arrivals = self._world.upstream.server.arrivals()
         asked = Counter(one.prompt for one in arrivals)
         succeeded, failed = self._lines("output.jsonl"), self._lines("errors.jsonl")
@@ -121,9 +141,9 @@ class Trial:
             twice=found.total() - len(found),
             failed=len(failed),
             other=sum(text != self.answers[custom_id] for custom_id, text in answered.items()),
-            paid_again=len(_paid_again(moments, arrivals)),
+            paid_again=paid_again(arrivals, held_since(self._world.postgres.url), reach),
             asked_again=asked.total() - len(asked),
-            **times,
+            **seen_of_it,
         )
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
@@ -155,11 +175,3 @@ class Trial:
 
     def _standstill(self, what: str) -> StandstillError:
         return StandstillError(f"{self.fault.name} (seed {self.seed}): {what}; the client said: {self._world.logs()}")
-
-
-def _paid_again(moments: list[Held], arrivals: list[Arrival]) -> list[Arrival]:
-    """Return the calls that came although the journal held them by then."""
-    by_then: dict[str, float] = {}
-    for moment in reversed(moments):
-        by_then.update(dict.fromkeys(moment.calls, moment.at_s))
-    return [one for one in arrivals if one.at_s > by_then.get(one.prompt, float("inf"))]

@@ -134,7 +134,11 @@ class Cluster:
 
     def alive(self) -> list[dict[str, Any]]:
         """Return Ray's nodes that are alive by its own word; none while the head does not answer."""
-        return [node for node in self._listed("nodes") if node["state"] == "ALIVE"]
+        return [node for node in self.nodes_ever() if node["state"] == "ALIVE"]
+
+    def nodes_ever(self) -> list[dict[str, Any]]:
+        """Return Ray's nodes, dead ones too; none while the head does not answer."""
+        return self._listed("nodes")
 
     def actors(self, name: str = "") -> list[dict[str, Any]]:
         """Return the actors whose name begins so and that are not dead."""

@@ -128,6 +128,7 @@ class PostgresHost(_Service):
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
         options = f"-c listen_addresses={self.host.services_address} -c unix_socket_directories=/tmp -c max_connections=200"
+        options += " -c track_commit_timestamp=on"  # since when a row is there: `pg_xact_commit_timestamp(xmin)`
         self._control("pg_ctl", "start", "--wait", "--silent", "-D", _PGDATA, "-l", str(DISK / "postgres" / "log"), "-o", options)
 
     def stop(self, how: str = "fast") -> None:
@@ -139,6 +140,10 @@ class PostgresHost(_Service):
         command = [_BINARIES / "psql", "--no-psqlrc", "--tuples-only", "--csv", "-h", "/tmp", "-U", "partsong", "-c", query, "partsong"]
         said = self.host.run(*command, environment=self.environment).stdout
         return [line.split(",") for line in said.splitlines()]
+
+    def said(self) -> str:
+        """Return its log."""
+        return (self.host.disk / "postgres" / "log").read_text(errors="replace")
 
     def _control(self, program: str, *arguments: str, as_owner: bool = True) -> None:
         """Run one of PostgreSQL's programs, as a user that it accepts."""
