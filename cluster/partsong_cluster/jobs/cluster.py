@@ -21,7 +21,8 @@ DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 _ANSWERS_WITHIN_S = 20.0
 _TALKATIVE = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 """Loggers of Ray that set their own level and tell of every step."""
-_LOST = frozenset({None, "JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE"})
+_LOST = frozenset({None, *(f"JOB_SUPERVISOR_ACTOR_{how}" for how in ("DIED", "UNKNOWN_FAILURE", "START_FAILURE"))})
+"""The last is told by a head that has come back, of a supervisor that ran under the one before and is gone."""
 _KILLED = frozenset({137, 139, 143})
 """Exit codes as a shell tells of SIGKILL, SIGSEGV, SIGTERM."""
 _FINISHED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})

@@ -172,6 +172,7 @@ def test_a_follower_draws_what_a_local_run_draws():
         ("FAILED", 4, "JOB_ENTRYPOINT_COMMAND_ERROR", "stopped by budget"),
         ("FAILED", 7, "JOB_ENTRYPOINT_COMMAND_ERROR", "failed"),
         ("FAILED", None, "JOB_SUPERVISOR_ACTOR_DIED", "unwatched"),
+        ("FAILED", None, "JOB_SUPERVISOR_ACTOR_START_FAILURE", "unwatched"),
         ("FAILED", -9, "JOB_ENTRYPOINT_COMMAND_ERROR", "unwatched"),
         ("FAILED", 130, "JOB_ENTRYPOINT_COMMAND_ERROR", "stopped"),
         ("STOPPED", None, None, "stopped"),
