@@ -47,6 +47,8 @@ class PythonSpec(ModelSpec):
     - a class is constructed once with `args` and is then asked by its `complete` or `__call__`, and by `close` at the end if it has one.
     """
 
+    sees_row: ClassVar[bool] = True
+
     adapter: Literal["python"]
     target: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$", examples=["workers:shout"])]
     """`package.module:name`, a module beside the mesh file or one of `partsong.specialists`; other installed ones if the user allows it."""

@@ -44,6 +44,8 @@ _MOST_CHARS = 4_000_000_000
 class RecordedSpec(ModelSpec):
     """A recorded model in the mesh file."""
 
+    sees_row: ClassVar[bool] = True
+
     adapter: Literal["recorded"]
     file: FileName
     """Outcomes, JSON Lines, gzip or plain; relative to the mesh file."""

@@ -15,8 +15,10 @@ _NOT_THE_MODEL = {*NOT_THE_ANSWER, "fallbacks", "skills"}
 class Fingerprint:
     """The hashes of one model's calls."""
 
-    def __init__(self, spec: ModelSpec) -> None:
-        self._model = _packed(spec.model_dump(mode="json", exclude=_NOT_THE_MODEL))
+    def __init__(self, spec: ModelSpec, name: str = "") -> None:
+        """`name` is the mesh file's: a model that sees the row and names no `model` may answer by it (recorded outcomes do)."""
+        own_name = {"": name} if spec.sees_row and not spec.model else {}
+        self._model = _packed({**spec.model_dump(mode="json", exclude=_NOT_THE_MODEL), **own_name})
         self._fields = {*_WHAT_MODELS_SEE, "id", "metadata"} if spec.sees_row else _WHAT_MODELS_SEE
 
     def of(self, task: Task) -> bytes:

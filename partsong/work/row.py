@@ -63,7 +63,7 @@ class Shop:
         cls, mesh: Mesh, callers: Mapping[str, Caller], merger: Merger, journal: JournalPort, telemetry: Telemetry, clock: Clock
     ) -> "Shop":
         """Return the shop of a mesh."""
-        fingerprints = {name: Fingerprint(spec) for name, spec in mesh.models.items()}
+        fingerprints = {name: Fingerprint(spec, name) for name, spec in mesh.models.items()}
         return cls(mesh.models, mesh.plans, callers, fingerprints, merger, journal, telemetry, clock, mesh.store.cache, mesh.fallbacks)
 
 

@@ -18,7 +18,7 @@ class UnaskedWorker:
     def __init__(self, model: str, spec: ModelSpec, failures: Mapping[bytes, Failure]) -> None:
         """`failures` are those of the rows under way, by what was asked."""
         self._model = model
-        self._fingerprint = Fingerprint(spec)
+        self._fingerprint = Fingerprint(spec, model)
         self._failures = failures
 
     async def ask(self, call: Call, on_text: Callable[[str], None] | None = None) -> Completion | Failure:

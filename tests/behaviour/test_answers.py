@@ -188,7 +188,7 @@ async def test_a_call_that_the_journal_holds_is_not_made_again(engine, mesh):
         run="behaviour",
         row=next(rows),
         step="counting",
-        ask_hash=Fingerprint(mesh.models["counting"]).of(task),
+        ask_hash=Fingerprint(mesh.models["counting"], "counting").of(task),
         model="counting",
         reply=Completion(text="from the journal", model="counting", timing=Timing(total_s=0.0)),
     )
@@ -218,7 +218,7 @@ async def test_of_two_calls_that_the_journal_holds_of_one_step_each_answers_what
             run="behaviour",
             row=row,
             step="counting",
-            ask_hash=Fingerprint(mesh.models["counting"]).of(Task.of(prompt)),
+            ask_hash=Fingerprint(mesh.models["counting"], "counting").of(Task.of(prompt)),
             model="counting",
             reply=Completion(text=f"held: {prompt}", model="counting", timing=Timing(total_s=0.0)),
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from partsong.contracts import CallRecord, Completion, Failure, ModelSpec, RowRecord, Task
+from partsong.contracts.task import KIND_FIELDS
 from partsong.errors import InputError, Place, RunError
 from partsong.evaluation.grading import Grader
 from partsong.evaluation.marked import EXPECTED, expected_of, grader_of
@@ -23,7 +24,6 @@ __all__ = ["Reading", "models_of", "outcomes_of_runs", "worked_rows"]
 
 _MODELS: TypeAdapter[dict[str, ModelSpec]] = TypeAdapter(dict[str, ModelField])
 _ROWS_AT_ONCE = 256
-_KIND_FIELDS = ("kind", "skill", "category")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,13 @@ class Reading:
     """The metadata field with the right answer."""
     over_all: Grader | None = None
     """Grades whatever a row says."""
-    kind: str | None = None
-    """The metadata field with the kind of task; None: the first of `kind`, `skill` and `category` that a row has."""
+    kind_fields: tuple[str, ...] = KIND_FIELDS
+    """The metadata fields with the kind of task, the first that a row has."""
 
     def worked(self, record: RowRecord, task: Task) -> Worked:
         """Return the row, still without replies."""
-        return Worked(record.custom_id, task.text, self._kind(task), expected_of(record, self.expected), self.over_all or grader_of(record))
-
-    def _kind(self, task: Task) -> str | None:
-        fields = _KIND_FIELDS if self.kind is None else (self.kind,)
-        return next((str(kind) for name in fields if isinstance(kind := task.metadata.get(name), str | int | bool)), None)
+        grader = self.over_all or grader_of(record)
+        return Worked(record.custom_id, task.text, task.kind_by(self.kind_fields), expected_of(record, self.expected), grader)
 
 
 def outcomes_of_runs(folders: Sequence[Path], reading: Reading, models: Mapping[str, ModelSpec] | None = None) -> Tabled:
@@ -66,7 +63,7 @@ def models_of(folders: Sequence[Path]) -> Mapping[str, ModelSpec]:
     found: dict[str, ModelSpec] = {}
     for folder in folders:
         for name, spec in _models_of(folder).items():
-            if name in found and Fingerprint(found[name]).of(_PROBE) != Fingerprint(spec).of(_PROBE):
+            if name in found and Fingerprint(found[name], name).of(_PROBE) != Fingerprint(spec, name).of(_PROBE):
                 what = f"model {name!r} is another one in this run than in {folders[0]}"
                 raise RunError("models-differ", what, at=Place(str(folder)), remedy="look at these runs one by one, or rename the model")
             found.setdefault(name, spec)
@@ -83,7 +80,7 @@ def _models_of(folder: Path) -> Mapping[str, ModelSpec]:
 
 def worked_rows(folders: Sequence[Path], reading: Reading, models: Mapping[str, ModelSpec]) -> Iterable[Worked]:
     """Return the rows of all runs in the order they are first met; the same question under the same id and label is one."""
-    prints = {name: Fingerprint(spec) for name, spec in models.items()}
+    prints = {name: Fingerprint(spec, name) for name, spec in models.items()}
     found: dict[tuple[str, str, str], Worked] = {}
     for folder in folders:
         with closing(store_of(folder)) as store:

@@ -52,3 +52,9 @@ def test_how_a_model_is_run_changes_nothing(changed):
 
 def test_it_has_sixteen_bytes_and_takes_text_that_is_no_unicode():
     assert len(of(Task.of("lone \ud800"))) == 16
+
+
+def test_two_models_that_answer_by_their_names_are_two():
+    recorded = SeesRow(adapter="scripted")
+    assert Fingerprint(recorded, "mini").of(ASKED) != Fingerprint(recorded, "large").of(ASKED)
+    assert Fingerprint(SPEC, "mini").of(ASKED) == Fingerprint(SPEC, "large").of(ASKED)
