@@ -32,7 +32,7 @@ class Against(Comparison):
     """How B did beside A, the best single model, on the rows that both worked."""
 
     gain: Figure | None = None
-    """B's accuracy less A's (paired bootstrap); None when no row of both is graded."""
+    """B's accuracy less A's, with the interval of `difference_interval`; None when no row of both is graded."""
     saved: Figure | None = None
     """Share of A's cost that B saves, below 0 when it costs more; None when A costs nothing."""
     faster: Figure | None = None
@@ -71,22 +71,19 @@ def against(best: Worked, way: Worked, dice: Callable[[], float]) -> Against | N
     rows = [row for row in range(min(len(best), len(way))) if best.has(row) and way.has(row)]
     if not rows:
         return None
-    graded = [float(best.marks[row] != UNGRADED and way.marks[row] != UNGRADED) for row in rows]
     timed = [float(best.answered(row) and way.answered(row)) for row in rows]
     columns = [
-        graded,
-        [known * (best.marks[row] == RIGHT) for row, known in zip(rows, graded, strict=True)],
-        [known * (way.marks[row] == RIGHT) for row, known in zip(rows, graded, strict=True)],
         [best.cost[row] for row in rows],
         [way.cost[row] for row in rows],
         [best.latency_s[row] if known else 0.0 for row, known in zip(rows, timed, strict=True)],
         [way.latency_s[row] if known else 0.0 for row, known in zip(rows, timed, strict=True)],
     ]
-    gain, saved, faster = paired_bootstrap(columns, [_gain, lambda m: 1 - m[4] / m[3], lambda m: 1 - m[6] / m[5]], dice)
+    saved, faster = paired_bootstrap(columns, [lambda m: 1 - m[1] / m[0], lambda m: 1 - m[3] / m[2]], dice)
     cells = _cells(best, way, rows)
+    low, high = cells.difference_interval()
     return cells.model_copy(
         update={
-            "gain": gain.model_copy(update={"n": cells.rows}) if cells.rows else None,
+            "gain": Figure(value=cells.difference, low=low, high=high, n=cells.rows) if cells.rows else None,
             "saved": saved if isfinite(saved.value) else None,
             "faster": faster.model_copy(update={"n": int(sum(timed))}) if isfinite(faster.value) else None,
         }
@@ -98,10 +95,6 @@ def holm_adjusted(found: Sequence[Against | None]) -> list[Against | None]:
     compared = [at for at, one in enumerate(found) if one is not None and one.rows]
     adjusted = dict(zip(compared, holm([one.p_value for at in compared if (one := found[at]) is not None]), strict=True))
     return [one if one is None else one.model_copy(update={"p_holm": adjusted.get(at, 1.0)}) for at, one in enumerate(found)]
-
-
-def _gain(means: Sequence[float]) -> float:
-    return (means[2] - means[1]) / means[0]
 
 
 def _cells(a: Worked, b: Worked, rows: Sequence[int]) -> Against:

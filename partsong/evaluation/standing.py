@@ -104,9 +104,7 @@ class Gathering:
         """Take a row that both arms answered for the test."""
         self._watch.saw_both(champion, challenger)
 
-    def standing(
-        self, name: str, kind: str, decided: Arm | None, shadow: ShadowRows | None = None
-    ) -> Standing:
+    def standing(self, name: str, kind: str, decided: Arm | None, shadow: ShadowRows | None = None) -> Standing:
         """Return what all of it comes to."""
         effect = self._watch.accuracy
         difference = effect.difference if effect.rows else None

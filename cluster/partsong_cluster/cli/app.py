@@ -12,6 +12,8 @@ from partsong_cluster.cli.compare import compare
 from partsong_cluster.cli.demo import EXAMPLES as DEMO_EXAMPLES
 from partsong_cluster.cli.demo import demo
 from partsong_cluster.cli.doctor import DOCTOR_EXAMPLES, doctor
+from partsong_cluster.cli.eval import EXAMPLES as EVAL_EXAMPLES
+from partsong_cluster.cli.eval import evaluate_mesh
 from partsong_cluster.cli.replay import EXAMPLES as REPLAY_EXAMPLES
 from partsong_cluster.cli.replay import replay
 from partsong_cluster.cli.run import EXAMPLES as RUN_EXAMPLES
@@ -57,6 +59,7 @@ app.add_typer(jobs.app)
 app.command(epilog=ASK_EXAMPLES)(ask)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command(short_help="Try another plan on recorded traffic, without a call.", epilog=REPLAY_EXAMPLES)(replay)
+app.command("eval", short_help="Prove, or not, that combining pays at the same cost.", epilog=EVAL_EXAMPLES)(evaluate_mesh)
 app.command(short_help="Draw what one row went through.", epilog=_TRACE_EXAMPLES)(trace)
 app.command(short_help="Check a machine or a cluster; say what to do.", epilog=DOCTOR_EXAMPLES)(doctor)
 app.command(short_help="Watch a running cluster.", epilog=TOP_EXAMPLES)(top)

@@ -4,10 +4,11 @@ from typing import Literal
 
 from partsong.contracts import Frozen, Probability, Reply, Seconds, Usd
 from partsong.evaluation.baseline import Against, Figures
+from partsong.evaluation.proof import Proof
 from partsong.evaluation.summary import PlanSummary
 from partsong.telemetry.tree import RowTrace
 
-__all__ = ["CostUnit", "Fact", "FailureExample", "Live", "ModelLine", "PlanLine", "Report", "SampleRow", "Section", "Shown"]
+__all__ = ["CostUnit", "Fact", "FailureExample", "Live", "ModelLine", "PlanLine", "Proved", "Report", "SampleRow", "Section", "Shown"]
 
 CostUnit = Literal["usd", "cpu_s"]
 """What cost is counted in: US dollars, or processor seconds of this machine."""
@@ -109,6 +110,16 @@ class Section(Frozen):
     notes: tuple[str, ...] = ()
 
 
+class Proved(Frozen):
+    """A mesh beside what the same dollars buy without it."""
+
+    title: str
+    about: str
+    proof: Proof
+    doubts: tuple[str, ...] = ()
+    """What keeps it from being stronger."""
+
+
 class Live(Frozen):
     """One request of several parts, and how it was worked."""
 
@@ -124,6 +135,7 @@ class Report(Frozen):
     title: str
     lead: str
     sections: tuple[Section, ...]
+    proofs: tuple[Proved, ...] = ()
     live: Live | None = None
     left_out: tuple[str, ...] = ()
     """What is not in it, and why."""

@@ -11,9 +11,10 @@ from partsong_cluster.batch.disk import replace_file
 from partsong_cluster.report.baseline import baseline_cells, baseline_columns
 from partsong_cluster.report.contents import FailureExample, PlanLine, Report, Section
 from partsong_cluster.report.headline import front_names, headline
-from partsong_cluster.report.plot import plot
+from partsong_cluster.report.plot import plot, proof_plot
+from partsong_cluster.report.proof_words import proof_words, within
 from partsong_cluster.report.timeline import timeline
-from partsong_cluster.report.words import counted, money, percent, seconds, share
+from partsong_cluster.report.words import counted, money, percent, points, seconds, share
 
 __all__ = ["REPORT", "page", "write_report"]
 
@@ -43,6 +44,10 @@ def _template() -> Any:
         front_names=front_names,
         headline=headline,
         plot=plot,
+        proof_plot=proof_plot,
+        proof_words=proof_words,
+        within=within,
+        points=points,
         timeline=timeline,
         table_columns=baseline_columns,
         table_cells=baseline_cells,

@@ -1,4 +1,7 @@
-"""Plot: cost against accuracy as an SVG drawn by hand, coloured by the page's own CSS so that it reads in the light and in the dark."""
+"""Plot: cost against accuracy as an SVG drawn by hand, coloured by the page's own CSS so that it reads in the light and in the dark.
+
+Ways are marks with upright bars, ways of spending more or less are curves with bands.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -6,11 +9,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from partsong.evaluation.proof import Curve, CurvePoint, Proof
 from partsong_cluster.report.contents import CostUnit, Section
 from partsong_cluster.report.headline import front_names
 from partsong_cluster.report.words import money
 
-__all__ = ["plot"]
+__all__ = ["plot", "proof_plot"]
 
 _WIDTH, _HEIGHT = 860, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 24, 18, 52
@@ -48,17 +52,35 @@ def plot(section: Section) -> Markup:
     return Markup("") if len(marks) < 2 else _Plot(marks, section.unit).drawn()
 
 
+def proof_plot(proof: Proof) -> Markup:
+    """Return accuracy over cost of a mesh and of all that the same money buys without it."""
+    singles = [_marked(curve.name, curve.points[0], single=True) for curve in proof.curves if curve.kind == "single"]
+    mesh = CurvePoint(
+        cost_per_1000=proof.cost_per_1000.value, accuracy=proof.accuracy.value, low=proof.accuracy.low, high=proof.accuracy.high
+    )
+    curves = [curve for curve in proof.curves if curve.kind != "single" and len(curve.points) > 1]
+    return _Plot([*singles, _marked(proof.mesh, mesh, single=False)], "usd", curves).drawn()
+
+
+def _marked(name: str, point: CurvePoint, *, single: bool) -> _Mark:
+    return _Mark(name, single, False, point.cost_per_1000, point.accuracy, point.low, point.high)
+
+
 class _Plot:
-    def __init__(self, marks: Sequence[_Mark], unit: CostUnit) -> None:
+    def __init__(self, marks: Sequence[_Mark], unit: CostUnit, curves: Sequence[Curve] = ()) -> None:
         self._marks = sorted(marks, key=lambda mark: (mark.cost, -mark.accuracy))
+        self._curves = curves
         self._unit = unit
-        positive = [mark.cost for mark in marks if mark.cost > 0] or [1.0]
+        points = [point for curve in curves for point in curve.points]
+        positive = [cost for cost in (*(m.cost for m in marks), *(p.cost_per_1000 for p in points)) if cost > 0] or [1.0]
         self._least, self._most = min(positive) / 1.6, max(positive) * 1.8
-        self._low = max(0.0, math.floor((min(mark.low for mark in marks) - 0.01) * 10) / 10)
-        self._high = min(1.0, math.ceil((max(mark.high for mark in marks) + 0.001) * 20) / 20)
+        lowest = min(*(mark.low for mark in marks), *(point.low for point in points))
+        highest = max(*(mark.high for mark in marks), *(point.high for point in points))
+        self._low = max(0.0, math.floor((lowest - 0.01) * 10) / 10)
+        self._high = min(1.0, math.ceil((highest + 0.001) * 20) / 20)
 
     def drawn(self) -> Markup:
-        parts = Markup("").join([*self._axes(), *self._front(), *self._points(), *self._labels()])
+        parts = Markup("").join([*self._axes(), *self._bands(), *self._front(), *self._points(), *self._labels()])
         label = "Cost against accuracy; up and to the left is better"
         return Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(_WIDTH, _HEIGHT, label, parts)
 
@@ -91,6 +113,16 @@ class _Plot:
             path.append(f"H{x:.1f}V{y:.1f}" if path else f"M{x:.1f} {_HEIGHT - _BOTTOM}V{y:.1f}")
         if path:
             yield Markup('<path class="front" d="{}H{}"/>').format("".join(path), _WIDTH - _RIGHT)
+
+    def _bands(self) -> Iterator[Markup]:
+        for curve in self._curves:
+            upper = [(self._x(point.cost_per_1000), self._y(point.high)) for point in curve.points]
+            lower = [(self._x(point.cost_per_1000), self._y(point.low)) for point in curve.points]
+            middle = [(self._x(point.cost_per_1000), self._y(point.accuracy)) for point in curve.points]
+            yield Markup('<polygon class="band {}" points="{}"/>').format(curve.kind, _pairs([*upper, *reversed(lower)]))
+            yield Markup('<polyline class="curve {}" points="{}"><title>{}</title></polyline>').format(
+                curve.kind, _pairs(middle), curve.name
+            )
 
     def _points(self) -> Iterator[Markup]:
         for mark in self._marks:
@@ -140,6 +172,10 @@ def _decades(least: float, most: float) -> Iterator[float]:
         for factor in (1,) if wide else (1, 2, 5):
             if least <= factor * 10.0**power <= most:
                 yield factor * 10.0**power
+
+
+def _pairs(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
 def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:

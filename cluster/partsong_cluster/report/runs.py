@@ -22,14 +22,14 @@ class Marker:
 
     def __init__(self, expected: str = EXPECTED, over_all: Grader | None = None) -> None:
         """`expected` is the metadata field with the right answer; `over_all` grades whatever a row says."""
-        self._expected = expected
-        self._over_all = over_all
+        self.expected = expected
+        self.over_all = over_all
         self._kinds: dict[str, Counter[str]] = {}
 
     def __call__(self, record: RowRecord) -> bool | None:
         """See marked."""
-        right = marked(record, self._expected, self._over_all)
-        if right is not None and (grader := self._over_all or grader_of(record)) is not None:
+        right = marked(record, self.expected, self.over_all)
+        if right is not None and (grader := self.over_all or grader_of(record)) is not None:
             self._kinds.setdefault(record.run, Counter())[grader.kind] += 1
         return right
 

@@ -1,0 +1,72 @@
+"""Proof in words: whether combining pays, for somebody who decides about money and reads no statistics."""
+
+from collections.abc import Iterator, Sequence
+
+from partsong.evaluation.figure import Figure
+from partsong.evaluation.proof import BEST, MIX, SAMPLES, Contender, Proof
+from partsong_cluster.report.headline import SURE
+from partsong_cluster.report.words import counted, money, points, share
+
+__all__ = ["proof_words", "within"]
+
+
+def proof_words(proof: Proof) -> Sequence[str]:
+    """Return a few sentences, the verdict first."""
+    return [_verdict(proof), *(_against(proof, one) for one in proof.contenders), *_left_open(proof)]
+
+
+def within(figure: Figure) -> str:
+    """Return the interval of a share: `95.1 to 98.0`."""
+    return f"{figure.low * 100:.1f} to {figure.high * 100:.1f}"
+
+
+def _verdict(proof: Proof) -> str:
+    if proof.pays == "yes":
+        return f"Combining pays: {proof.mesh} is right more often than anything else that the same money buys here."
+    if proof.pays == "no":
+        return f"Combining does not pay here: the same money, or less, is spent at least as well without {proof.mesh}."
+    needed = (
+        f" About {counted(proof.rows_needed, 'labelled row')} would tell, if the difference is what it seems." if proof.rows_needed else ""
+    )
+    return f"These {proof.rows:,} rows cannot tell whether combining pays.{needed}"
+
+
+def _against(proof: Proof, one: Contender) -> str:
+    mesh = f"{proof.mesh} is right on {share(proof.accuracy.value)} of the rows"
+    match one.name:
+        case _ if one.name == BEST:
+            told = f"{mesh}, the best single model ({one.about}) on {share(one.accuracy.value)}; {_chance(one)}; {_cost(one)}"
+        case _ if one.name == SAMPLES:
+            told = f"For the same money, {one.about}, is right on {share(one.accuracy.value)}; {_chance(one)}"
+        case _:
+            same = "For the same money, a random mix of single models" if _same_cost(proof, one) else _ELSE
+            told = f"{same} is right on {share(one.accuracy.value)}; {_chance(one)}"
+    return f"{told}."
+
+
+_ELSE = "No mix of single models has a use for as much money; the best of them, for less,"
+
+
+def _same_cost(proof: Proof, one: Contender) -> bool:
+    return one.name == MIX and abs(one.cost_per_1000.value - proof.cost_per_1000.value) <= 0.1 * proof.cost_per_1000.value
+
+
+def _chance(one: Contender) -> str:
+    gained = f"a difference of {points(one.gain.value)} points (95 % interval {points(one.gain.low)} to {points(one.gain.high)})"
+    p = "" if one.p_value is None else f", p = {one.p_value:.2g}"
+    sure = one.gain.beyond(0.0) if one.p_value is None else one.p_value < SURE
+    return f"{gained} that chance alone rarely makes{p}" if sure else f"{gained}, which may be chance{p}"
+
+
+def _cost(one: Contender) -> str:
+    if one.saved is None or not one.saved.beyond(0.0):
+        return "it costs about as much"
+    if one.saved.value > 0:
+        return f"it costs {one.saved.value * 100:.0f} % less"
+    return f"it costs {1 - one.saved.value:.1f} times as much"
+
+
+def _left_open(proof: Proof) -> Iterator[str]:
+    if not any(one.name == SAMPLES for one in proof.contenders):
+        cost = money(proof.cost_per_1000.value, "usd")
+        yield f"Asking the best single model several times is not compared at {cost} per 1,000: not recorded, or one answer costs more."

@@ -1,0 +1,164 @@
+"""`partsong eval`: whether combining pays, from recorded calls; where no honest answer is possible it gives none."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import pytest
+from partsong_cluster.cli import main
+
+MESH = """\
+version: 1
+models:
+  cheap: {adapter: recorded, file: outcomes.jsonl, price: {input: 1, output: 1}}
+  dear: {adapter: recorded, file: outcomes.jsonl, price: {input: 10, output: 10}}
+plans:
+  known: {cascade: [{ask: duet, trust: {agreement: 1.0}}, {ask: dear}]}
+  duet: {ensemble: {members: [cheap, dear], merge: {majority: {kind: exact}}, early: false}}
+  thrice: {ensemble: {members: [dear, dear, dear], merge: {majority: {kind: exact}}, early: false}}
+  thrifty: {frugal: {models: {cheap: {accuracy: 0.6, cost_usd: 0.00001}, dear: {accuracy: 0.9, cost_usd: 0.0001}}, kind: exact, options: 4}}
+routes:
+  - {when: {metadata: {kind: easy}}, use: cheap}
+  - {use: dear}
+"""
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict:
+        return json.loads(self.out)
+
+
+Partsong = Callable[..., Done]
+
+
+@pytest.fixture
+def partsong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Partsong:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")
+    Path("mesh.yaml").write_text(MESH)
+    ask(120)
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr("sys.argv", ["partsong", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return Done(ended.value.code or 0, printed.out, printed.err)
+
+    return run
+
+
+def ask(rows: int, *, expected: str | None = "yes", always: str | None = None) -> None:
+    """Write questions, the odd ones easy, and what both models answered: `cheap` knows the easy ones, `dear` nine of ten."""
+    dice = Random(5)
+    questions, outcomes = [], []
+    for n in range(rows):
+        about = {} if expected is None else {"expected": expected, "grader": "exact"}
+        questions.append({"id": str(n), "prompt": f"is it {n} times as large?", "kind": "easy" if n % 2 else "hard", **about})
+        said = {("cheap", 0): n % 2 == 1, **{("dear", sample): dice.random() < 0.9 for sample in range(3)}}
+        for (model, sample), right in said.items():
+            answer = always or ("yes" if right else f"no {sample}")
+            outcomes.append({"id": str(n), "model": model, "sample": sample, "answer": answer, "out_chars": 40, "in_chars": 40})
+    Path("in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in questions))
+    Path("outcomes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in outcomes))
+
+
+def recorded(partsong: Partsong, *plans: str) -> list[str]:
+    for plan in plans:
+        assert partsong("run", "mesh.yaml", "in.jsonl", "-o", plan, "--engine", "inline", "--plan", plan, "-q").code == 0
+    return list(plans)
+
+
+def test_a_mesh_that_knows_which_rows_are_easy_pays(partsong: Partsong):
+    found = partsong("eval", "mesh.yaml", *recorded(partsong, "cheap", "dear"), "--json").json
+    assert (found["mesh"], found["pays"], found["rows"], found["covered"]) == ("mesh", "yes", 120, 120)
+    best, mix = found["contenders"]
+    assert best["about"].startswith("dear")
+    assert best["saved"]["value"] == pytest.approx(0.45, abs=0.01)
+    assert mix["cost_per_1000"]["value"] == pytest.approx(found["cost_per_1000"]["value"], rel=0.02)
+    assert mix["gain"]["low"] > 0
+    told = partsong("eval", "mesh.yaml", "cheap", "dear").out
+    assert "Combining pays" in told
+    assert "it costs 45 % less" in told
+
+
+def test_a_plan_that_asks_both_and_does_no_better_is_said_not_to_pay(partsong: Partsong):
+    told = partsong("eval", "mesh.yaml", *recorded(partsong, "cheap", "dear"), "--plan", "duet")
+    assert (told.code, "Combining does not pay here" in told.out) == (0, True)
+
+
+def test_further_samples_are_compared_where_they_were_recorded_and_their_lack_is_said(partsong: Partsong):
+    runs = recorded(partsong, "cheap", "dear")
+    without = partsong("eval", "mesh.yaml", *runs, "--plan", "dear", "--json").json
+    assert any("no further samples of dear were recorded" in doubt for doubt in without["doubts"])
+    found = partsong("eval", "mesh.yaml", *runs, *recorded(partsong, "thrice"), "--plan", "thrice", "--json").json
+    samples = next(one for one in found["contenders"] if one["name"] == "self-consistency")
+    assert samples["cost_per_1000"]["value"] == pytest.approx(found["cost_per_1000"]["value"])
+    assert samples["gain"]["value"] == pytest.approx(0.0, abs=0.02)
+    assert found["pays"] != "yes"
+
+
+def test_a_frugal_plan_is_drawn_at_several_levels(partsong: Partsong):
+    found = partsong("eval", "mesh.yaml", *recorded(partsong, "cheap", "dear"), "--plan", "thrifty", "--json").json
+    assert len(next(curve for curve in found["curves"] if curve["kind"] == "mesh")["points"]) > 3
+
+
+def test_the_proof_is_written_as_a_page_with_its_plot(partsong: Partsong):
+    assert partsong("eval", "mesh.yaml", *recorded(partsong, "cheap", "dear"), "-o", "proof.html").code == 0
+    page = Path("proof.html").read_text()
+    assert '<polyline class="curve mix"' in page
+    assert "Combining pays" in page
+
+
+def test_a_model_that_was_not_recorded_is_left_out_and_named(partsong: Partsong):
+    found = partsong("eval", "mesh.yaml", *recorded(partsong, "dear"), "--plan", "dear", "--json").json
+    assert [curve["name"] for curve in found["curves"] if curve["kind"] == "single"] == ["dear"]
+    assert any(doubt.startswith("cheap is left out") for doubt in found["doubts"])
+
+
+def refusal(partsong: Partsong, *arguments: str) -> str:
+    done = partsong("eval", "mesh.yaml", *arguments)
+    assert done.code == 2
+    assert not done.out
+    return done.err
+
+
+def test_rows_without_labels_prove_nothing(partsong: Partsong):
+    ask(40, expected=None)
+    assert "no-labels" in refusal(partsong, *recorded(partsong, "cheap", "dear"))
+
+
+def test_three_rows_prove_nothing(partsong: Partsong):
+    ask(3)
+    assert "too-few-rows" in refusal(partsong, *recorded(partsong, "cheap", "dear"))
+
+
+def test_answers_that_are_all_right_prove_nothing(partsong: Partsong):
+    ask(40, always="yes")
+    assert "one-class" in refusal(partsong, *recorded(partsong, "cheap", "dear"))
+
+
+def test_calls_without_a_price_prove_nothing_about_money(partsong: Partsong):
+    Path("mesh.yaml").write_text(
+        MESH.replace("price: {input: 1, output: 1}", "retries: 0").replace("price: {input: 10, output: 10}", "retries: 1")
+    )
+    assert "no-prices" in refusal(partsong, *recorded(partsong, "cheap", "dear"))
+
+
+def test_a_plan_that_was_never_recorded_is_no_mesh_to_prove(partsong: Partsong):
+    assert "nothing-covered" in refusal(partsong, *recorded(partsong, "cheap"), "--plan", "dear")
+
+
+def test_runs_over_other_rows_are_refused(partsong: Partsong):
+    recorded(partsong, "cheap")
+    ask(41)
+    recorded(partsong, "dear")
+    done = partsong("eval", "mesh.yaml", "cheap", "dear")
+    assert (done.code, "runs-differ" in done.err) == (6, True)
