@@ -8,10 +8,13 @@ from ray.exceptions import RayError
 
 from partsong.contracts import Call, Completion, Failure, FailureCode
 from partsong.contracts.messages import CompletedOrFailed
+from partsong.errors import PartsongError
+from partsong.mesh import Mesh
 from partsong.pool.built import built_from
 from partsong.telemetry.levels import REPLIES_WAITING
 from partsong.wire import Codec
 from partsong.work.memory import settle
+from partsong.work.worker import Worker
 from partsong_actors.bulk import Bulk, Slots, whole
 from partsong_actors.core_dumps import no_core_dumps
 from partsong_actors.link import Mailbox
@@ -41,13 +44,10 @@ class _ModelWorker:
 
     def __init__(self, setup: Setup, name: str, secret: str | None) -> None:
         mesh = setup.unpacked()
-        key = setup.secret(name, mesh, secret)
-        if key is not None:
-            no_core_dumps()
         spec = mesh.models[name]
         self._about = Opened(ray.get_runtime_context().get_node_id(), spec.concurrency, built_from(spec))
         self._telemetry = setup.telemetry(mesh.telemetry, f"worker-{name}")
-        self._worker = setup.worker(name, mesh, key, self._telemetry)
+        self._worker = self._made(setup, name, mesh, secret)
         self._opening: asyncio.Task[None] | None = None
         self._mailbox = Mailbox(self._ask, CALLS, REPLIES, self._ask_with)
         self._telemetry.gauge(*REPLIES_WAITING, lambda: self._mailbox.waiting_replies)
@@ -73,13 +73,31 @@ class _ModelWorker:
     @ray.method
     async def close(self) -> None:
         """Let go of connections, memory and traces."""
-        await self._worker.close()
+        if isinstance(self._worker, Worker):
+            await self._worker.close()
         self._telemetry.close()
 
-    async def _opened(self) -> None:
+    def _made(self, setup: Setup, name: str, mesh: Mesh, secret: str | None) -> Worker | PartsongError:
+        """Return the worker, or what keeps it from being made (a key that its node lacks), which whoever opens it is told.
+
+        Raised while the actor is made, Ray would only say that its process died.
+        """
+        try:
+            key = setup.secret(name, mesh, secret)
+            if key is not None:
+                no_core_dumps()
+            return setup.worker(name, mesh, key, self._telemetry)
+        except PartsongError as error:
+            return error
+
+    async def _opened(self) -> Worker:
+        worker = self._worker
+        if isinstance(worker, PartsongError):
+            raise worker
         if self._opening is None:
-            self._opening = asyncio.create_task(self._worker.open())
+            self._opening = asyncio.create_task(worker.open())
         await asyncio.shield(self._opening)
+        return worker
 
     async def _ask_with(self, call: Call, slots: Slots) -> Completion | Failure:
         try:
@@ -91,8 +109,7 @@ class _ModelWorker:
         return await self._ask(call)
 
     async def _ask(self, call: Call) -> Completion | Failure:
-        await self._opened()
-        reply = await self._worker.ask(call)
+        reply = await (await self._opened()).ask(call)
         if isinstance(reply, Failure):
             end_if_without_memory()
         return reply
