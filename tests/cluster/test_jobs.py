@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ import pytest
 from objects import ObjectStore, object_store
 from postgres import Postgres, postgres_server
 from providers.process import RunningServer, running_server
+
+from partsong.journal.address import open_store
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -64,6 +67,9 @@ class Site:
         done = subprocess.run([_bin("ray"), *arguments], env=env, capture_output=True, text=True, timeout=120)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    def start(self) -> None:
+        self.ray("start", "--head", "--num-cpus=4", "--dashboard-host=127.0.0.1", "--disable-usage-stats", "--port=6379")
 
     def partsong(self, *arguments: str, code: int | None = 0, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -123,7 +129,7 @@ def _site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         postgres_server() as database,
     ):
         site = Site(tmp_path_factory.mktemp("site"), server, objects, database)
-        site.ray("start", "--head", "--num-cpus=4", "--dashboard-host=127.0.0.1", "--disable-usage-stats", "--port=6379")
+        site.start()
         yield site
         site.ray("stop", "--force", check=False)
 
@@ -151,6 +157,19 @@ def test_a_job_is_followed_to_its_end_and_its_results_are_fetched(site: Site):
     listed = json.loads(site.partsong("jobs", "ls", "--json").stdout)
     assert [(job["name"], job["state"]) for job in listed if job["run"] == run] == [("first", "complete")]
     assert f"partsong-{run}" in site.ray("job", "list")
+
+
+def test_a_second_watcher_of_a_job_that_has_ended_tells_the_end_and_starts_nothing(site: Site):
+    run = site.submit(20, "twice")
+    assert "20 answered" in site.partsong("jobs", "follow", run).stdout
+    site.server.reset()
+    code = "import sys\nfrom partsong_cluster.jobs.taken_up import again\nfrom partsong_cluster.jobs.cluster import Cluster\n"
+    code += f"cluster = Cluster({ADDRESS!r})\nagain(cluster, cluster.job(sys.argv[1]))\n"
+    subprocess.run([sys.executable, "-c", code, run], env=site.laptop, check=True, timeout=120)
+    assert "20 answered" in site.partsong("jobs", "follow", run).stdout
+    events = [line for line in site.partsong("jobs", "logs", run).stdout.splitlines() if line.startswith("{")]
+    assert [json.loads(line)["kind"] for line in events] == ["end"]
+    assert site.server.stats(summary=True)["total"] == 0
 
 
 def test_a_job_is_stopped_in_order_and_resumed_and_no_call_is_made_again(site: Site):
@@ -211,7 +230,10 @@ def test_a_job_that_crashes_touches_no_other(site: Site):
     broken = json.loads(sent.stdout)["run"]
     failed = site.partsong("jobs", "follow", broken, code=None)
     assert failed.returncode not in (0, 3), failed.stdout
-    assert "NOT_ON_THE_NODES is not set" in failed.stderr + failed.stdout
+    told = failed.stdout + failed.stderr
+    assert "missing-secret: environment variable NOT_ON_THE_NODES is not set" in told
+    assert f"at node {socket.gethostname()} models.mini.api_key" in told
+    assert "process died" not in told
     followed = site.partsong("jobs", "follow", well)
     assert "200 answered" in followed.stdout
     assert site.ids("well") == expected(200)
@@ -240,6 +262,30 @@ def test_no_secret_stands_in_what_ray_tells_of_a_job(site: Site):
 )
 def test_what_is_wrong_is_said_with_what_to_do(site: Site, arguments: list[str], env: dict[str, str], code: int, told: str):
     assert told in site.partsong(*arguments, code=code, env=env).stderr
+
+
+def test_a_job_of_a_lost_cluster_goes_on_on_a_new_one_and_is_forgotten(site: Site, monkeypatch: pytest.MonkeyPatch):
+    run = site.submit(300, "moved")
+    site.until_calls(100)
+    refused = site.partsong("jobs", "forget", run, "--yes", code=6)
+    assert "is-running" in refused.stderr
+    site.ray("stop", "--force")
+    site.start()
+    resumed = site.partsong("jobs", "resume", run, "--follow")
+    assert "300 answered" in resumed.stdout
+    assert site.ids("moved") == expected(300)
+    assert site.server.stats(summary=True)["total"] <= 600 + 32  # calls in flight when the cluster was lost
+    monkeypatch.setenv("STORE_PASSWORD", site.database.password)
+    store = open_store(f"{site.store}?password_env=STORE_PASSWORD", site.folder)
+    try:
+        assert store.finished(run, 300) == 300
+        assert json.loads(site.partsong("jobs", "forget", run, "--yes", "--json").stdout) == {"run": run, "forgotten": True}
+        assert (store.run(run), store.finished(run, 300)) == (None, 0)
+    finally:
+        store.close()
+    assert run not in site.partsong("jobs", "ls").stdout
+    assert "unknown-job" in site.partsong("jobs", "resume", run, code=6).stderr
+    assert site.ids("moved") == expected(300)
 
 
 def _pids(words: str) -> list[int]:

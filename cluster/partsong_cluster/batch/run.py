@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,11 +85,11 @@ class BatchRun:
         stop: Stop,
         watcher: Watcher,
         *,
-        weight: float = 1.0,
+        weight: Callable[[], float],
         limits_usd: bool = False,
         rollouts: Rollouts,
     ) -> None:
-        """`weight` is its share beside other runs on the engine; `limits_usd` says that the mesh limits dollars of a run or a day."""
+        """`weight` returns its share beside other runs on the engine; `limits_usd` says that the mesh limits dollars of a run or a day."""
         self._engine = engine
         self._info = info
         self._ledger = ledger
@@ -110,7 +110,8 @@ class BatchRun:
         self._change = asyncio.Event()
         """A row is finished, rows are published, or stopping is asked for."""
         self._reading_error: InputError | None = None
-        self._terms = Terms(weight=weight)
+        self._weight = weight
+        self._terms = Terms()
         self._rollouts = rollouts
         self._codes_told: set[FailureCode] = set()
         self.refused: str | None = None
@@ -166,7 +167,6 @@ class BatchRun:
         if self._limits_usd:
             now_s = time.time()
             self._terms = Terms(
-                weight=self._terms.weight,
                 budget_usd=self._limits.budget_usd,
                 spent_usd=dict(await journal.spent(run, 0.0)),
                 today_usd=dict(await journal.spent(None, now_s - now_s % _DAY_S)),
@@ -259,6 +259,8 @@ class BatchRun:
     async def _answer(self, read: Read, task: Task, held: Sequence[CallRecord]) -> Reply:
         if self._input.use is not None:
             task = task.model_copy(update={"use": self._input.use})
+        if (weight := self._weight()) != self._terms.weight:
+            self._terms = self._terms.model_copy(update={"weight": weight})
         row = Row(
             run=self._info.run,
             row=read.at.row,

@@ -48,8 +48,6 @@ class RunOrder:
     """URL of the folder where the results go; None: `folder`."""
     run: str | None = None
     """The run's name where others know it already, so that it goes on in any folder from what the store holds; None: the folder says."""
-    weight: float = 1.0
-    """Its share beside other runs on the same engine."""
     input_kind: FileKind | None = None
     rules: InputRules = field(default_factory=InputRules)
     use: str | None = None
@@ -71,6 +69,10 @@ class RunOrder:
 StartEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 
 
+def _one() -> float:
+    return 1.0
+
+
 @dataclass(frozen=True)
 class Session:
     """Works at a run until it is done or something stops it."""
@@ -80,6 +82,8 @@ class Session:
     start_engine: StartEngine
     watcher: Watcher
     stop: Stop
+    weight: Callable[[], float] = _one
+    """Returns the run's share beside other runs on the same engine, as it is now."""
 
     async def work(self) -> dict[str, Any]:
         """Return the run's summary, which stands among its results too."""
@@ -145,7 +149,7 @@ class Session:
             self.order.limits,
             self.stop,
             self.watcher,
-            weight=self.order.weight,
+            weight=self.weight,
             limits_usd=self.loaded.mesh.limits_usd,
             rollouts=Rollouts(self.loaded.mesh.experiments),
         )

@@ -24,7 +24,8 @@ from partsong_cluster.cli.show_run import summary_shown
 from partsong_cluster.jobs.cluster import DEFAULT_ADDRESS, Cluster, Job
 from partsong_cluster.jobs.events import Event
 from partsong_cluster.jobs.follow import Follower
-from partsong_cluster.jobs.submission import again, ask_to_stop
+from partsong_cluster.jobs.taken_up import again, anew, ask_to_stop
+from partsong_cluster.jobs.taken_up import forget as forget_job
 from partsong_cluster.terminal import as_read, as_shown, plain
 
 __all__ = ["Address", "app", "followed"]
@@ -33,7 +34,7 @@ app = typer.Typer(
     name="jobs",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Jobs of a cluster: list, show, follow, stop, resume them and fetch their results.",
+    help="Jobs of a cluster: list, show, follow, stop, resume, forget them and fetch their results.",
 )
 
 Address = Annotated[
@@ -134,15 +135,54 @@ def resume(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show its progress until it is over.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a job where it stopped: what was paid is not paid again."""
+    """Go on with a job where it stopped: what was paid is not paid again.
+
+    On a cluster that does not know the job, the one that it ran on being lost, name the whole run on the machine that submitted it: it goes
+    on from what its store holds.
+    """
+    cluster = Cluster(address)
+    flags = ["--accept-changes"] if accept_changes else []
+    if (found := cluster.known(job)) is None:
+        run, submitted = job, anew(cluster, job, flags=flags)
+    elif found.is_watched:
+        raise RunError("is-running", "the job is running", remedy="`partsong jobs follow` shows it")
+    else:
+        goes_on = flags if found.is_lost and not flags else ["--go-on", *flags]  # one that was only unwatched may have ended since
+        run, submitted = found.run, again(cluster, found, flags=goes_on)
+    typer.echo(json.dumps({"run": run, "job": submitted}) if as_json else f"resumed {run}")
+    if follow:
+        raise typer.Exit(followed(cluster, run, as_json=as_json))
+
+
+@app.command(epilog="Examples:  partsong jobs forget 3f2a  |  partsong jobs forget nightly --yes --json")
+def forget(
+    job: Run,
+    address: Address = DEFAULT_ADDRESS,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete what is kept of a job: its records in the store, this machine's copy of its files, Ray's record of it. Its results stay.
+
+    It cannot be resumed then, and its answers are no longer in the cache; what it spent still counts to the store's total. A job that is at
+    work is refused.
+
+    Exit code 0: forgotten; 1: you said no; 6: it is at work, or no job is called so; 7: no cluster answers.
+    """
     cluster = Cluster(address)
     found = cluster.job(job)
     if found.is_watched:
-        raise RunError("is-running", "the job is running", remedy="`partsong jobs follow` shows it")
-    submitted = again(cluster, found, accept_changes=accept_changes)
-    typer.echo(json.dumps({"run": found.run, "job": submitted}) if as_json else f"resumed {found.run}")
-    if follow:
-        raise typer.Exit(followed(cluster, found.run, as_json=as_json))
+        raise RunError("is-running", "the job is running", remedy="`partsong jobs stop` first")
+    if not yes and not typer.confirm(
+        f"Forget {found.run} ({found.told.get('name', '')}, {found.state})? It cannot be resumed then.", err=True
+    ):
+        raise typer.Exit(1)
+    typer.echo("Deleting its records from the store; this takes as long as the run is large.", err=True)
+    asyncio.run(forget_job(cluster, found))
+    typer.echo(
+        json.dumps({"run": found.run, "forgotten": True})
+        if as_json
+        else f"forgot {found.run}; its results are still at {found.told['output']}"
+    )
 
 
 @app.command(epilog="Examples:  partsong jobs results 3f2a -o out  |  partsong jobs results 3f2a --place")

@@ -206,11 +206,11 @@ class Tenant(Frozen):
     """What one user of the cluster may do."""
 
     weight: PositiveFloat = 1.0
-    """Share of what is scarce, beside the other tenants' weights."""
+    """Share of what is scarce, beside the other tenants' weights; its jobs at work divide it among themselves."""
     priority: Annotated[int, Field(ge=-3, le=3)] = 0
-    """Jobs of a higher number go first where calls have to wait."""
+    """Each step is four times the share where calls have to wait; nobody is shut out."""
     budget_usd_per_day: PositiveFloat | None = None
-    """US dollars that all of its jobs may spend in a day (UTC); None: no limit."""
+    """US dollars that all of its jobs on one store may spend in a day (UTC); None: no limit."""
     max_jobs: PositiveInt | None = None
     """Jobs that may run at a time; None: no limit."""
 

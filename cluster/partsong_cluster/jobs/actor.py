@@ -4,13 +4,14 @@ The session has a thread and an event loop of its own: Ray's loop only answers t
 """
 
 import asyncio
+import logging
 import os
 import socket
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from partsong_actors.engine import RayEngine
 from partsong_actors.system import end_system
 
 from partsong.errors import EngineError, MeshError, PartsongError
+from partsong.journal.port import JournalPort
 from partsong.mesh import LoadedMesh, secrets_of
 from partsong.work.clock import Clock
 from partsong.work.tenure import Tenure
@@ -26,7 +28,9 @@ from partsong_cluster.batch.session import Session
 from partsong_cluster.batch.stop import Outcome, Stop
 from partsong_cluster.cli.exit_codes import ExitCode, code_of_error, code_of_summary
 from partsong_cluster.engines import ray_engine
-from partsong_cluster.jobs.events import ended, failed
+from partsong_cluster.jobs.events import Event, ended, failed
+from partsong_cluster.jobs.head import AWAY, RayHead
+from partsong_cluster.jobs.notes import JobNote, Notes
 from partsong_cluster.jobs.order import JobOrder
 from partsong_cluster.jobs.telling import Telling
 from partsong_cluster.jobs.traces import Gathering, Place, keep_putting
@@ -36,8 +40,10 @@ __all__ = ["JobActor", "_JobActor"]
 
 _LINGERS_S = 600.0
 """How long the end is there to be heard."""
-_BUDGET_EVERY_S = 5.0
+_LOOKS_EVERY_S = 5.0
 _DAY_S = 86_400.0
+
+_log = logging.getLogger(__name__)
 
 
 class _JobActor:
@@ -50,7 +56,8 @@ class _JobActor:
         self._stop = Stop()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gathering: Gathering | None = None
-        self._beside = set(self._order.tenancy.runs_before)
+        self._notes = Notes(RayHead())
+        self._share = self._order.share(())
         threading.Thread(target=self._live, name="partsong-job", daemon=True).start()
 
     @ray.method
@@ -71,14 +78,6 @@ class _JobActor:
     async def stop(self, at_once: bool) -> None:
         """Stop the run: rows in flight finish; at once if so, or if it was asked for before."""
         self._ask_to_stop(at_once=at_once)
-
-    @ray.method
-    async def is_beside(self, tenant: str, run: str) -> bool:
-        """Take note of another job; return whether this one is of the same tenant and at work."""
-        if tenant != self._order.tenancy.name or self._telling.over:
-            return False
-        self._beside.add(run)
-        return True
 
     @ray.method
     async def close(self) -> None:
@@ -112,17 +111,30 @@ class _JobActor:
             self._tell_missing_keys(loaded)
             with tempfile.TemporaryDirectory(prefix="partsong-job-") as scratch:
                 session = Session(
-                    self._order.session(Path(scratch)), loaded, lambda: self._engine(loaded, Path(scratch)), self._telling, self._stop
+                    self._order.session(Path(scratch)),
+                    loaded,
+                    lambda: self._engine(loaded, Path(scratch)),
+                    self._telling,
+                    self._stop,
+                    lambda: self._share,
                 )
                 async with self._gathered(loaded, Path(scratch), session):
                     summary = await session.work()
                 await session.add(await asyncio.to_thread(write_run_report, Path(scratch)))
-            self._telling.end(ended(summary, code_of_summary(summary)))
+            self._end(ended(summary, code_of_summary(summary)))
         except PartsongError as error:
-            self._telling.end(failed(error, code_of_error(error)))
+            self._end(failed(error, code_of_error(error)))
         except Exception as error:  # noqa: BLE001  the actor's outermost line: whoever watches hears of it
             internal = EngineError("internal", f"{type(error).__name__}: {error}", remedy="please report it; `partsong jobs logs` has more")
-            self._telling.end(failed(internal, ExitCode.INTERNAL))
+            self._end(failed(internal, ExitCode.INTERNAL))
+
+    def _end(self, event: Event) -> None:
+        """Tell the last thing, and leave a note of it: whoever watched may be gone, and this process soon is."""
+        try:
+            self._notes.end(self._order.note, event)
+        except AWAY as error:
+            _log.warning("Ray's head does not take a note of how the job ended: %s", error)
+        self._telling.end(event)
 
     def _tell_missing_keys(self, loaded: LoadedMesh) -> None:
         """Say which keys this node lacks: workers may be on others that have them, and if not this is why they do not start."""
@@ -160,7 +172,7 @@ class _JobActor:
             )
             await tenure.begin()
             engine.lead(run, tenure.epoch)
-            beside = [asyncio.create_task(self._until_fenced(tenure)), asyncio.create_task(self._within_budget(engine))]
+            beside = [asyncio.create_task(self._until_fenced(tenure)), asyncio.create_task(self._among_others(engine))]
             try:
                 yield engine
             finally:
@@ -174,24 +186,35 @@ class _JobActor:
         os.write(2, f"{tenure.fenced()}\n".encode())
         os._exit(1)
 
-    async def _within_budget(self, engine: RayEngine) -> None:
-        """Stop the run when its tenant has spent the day's dollars."""
+    async def _among_others(self, engine: RayEngine) -> None:
+        """Take its part of what its tenant has, and stop the run when the tenant has spent the day's dollars."""
+        while self._stop.why is None:
+            try:
+                tenant = self._order.tenancy.name
+                self._share = self._order.share(await asyncio.to_thread(self._notes.at_work, tenant))
+                await self._within_budget(engine.journal, await asyncio.to_thread(self._notes.of, tenant))
+            except (*AWAY, PartsongError) as error:
+                _log.warning("the tenant's other jobs cannot be looked at now: %s", error)
+            await asyncio.sleep(_LOOKS_EVERY_S)
+
+    async def _within_budget(self, journal: JournalPort, notes: Iterable[JobNote]) -> None:
         budget_usd = self._order.tenancy.budget_usd_per_day
         if budget_usd is None:
             return
-        while self._stop.why is None:
-            now_s = time.time()
-            midnight_s = now_s - now_s % _DAY_S
-            spent = [await engine.journal.spent(run, midnight_s) for run in {*self._beside, self._order.run}]
-            if sum(sum(of_run.values()) for of_run in spent) >= budget_usd:
-                self._telling.say(f"Tenant {self._order.tenancy.name} has spent its ${budget_usd:,.2f} of today (UTC): the run stops.")
-                self._stop.ask(Outcome.BUDGET)
-            await asyncio.sleep(_BUDGET_EVERY_S)
+        now_s = time.time()
+        midnight_s = now_s - now_s % _DAY_S
+        spent = [await journal.spent(run, midnight_s) for run in {self._order.run, *(note.run for note in notes)}]
+        if sum(sum(of_run.values()) for of_run in spent) >= budget_usd:
+            self._telling.say(f"Tenant {self._order.tenancy.name} has spent its ${budget_usd:,.2f} of today (UTC): the run stops.")
+            self._stop.ask(Outcome.BUDGET)
 
 
-async def alive_nodes() -> Collection[str]:
-    """Return the ids of the cluster's nodes that are alive."""
-    return [node["NodeID"] for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
+async def alive_nodes() -> Collection[str] | None:
+    """Return the ids of the cluster's nodes that are alive; None while Ray's head does not say."""
+    try:
+        return [node["NodeID"] for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
+    except AWAY:
+        return None
 
 
 JobActor = ray.remote(_JobActor)

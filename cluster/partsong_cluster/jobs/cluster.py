@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = ["DEFAULT_ADDRESS", "Cluster", "Job", "JobAwayError"]
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 
 _ANSWERS_WITHIN_S = 20.0
+_LOOKS_EVERY_S = 0.2
 _TALKATIVE = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 """Loggers of Ray that set their own level and tell of every step."""
 _LOST = frozenset({None, *(f"JOB_SUPERVISOR_ACTOR_{how}" for how in ("DIED", "UNKNOWN_FAILURE", "START_FAILURE"))})
@@ -138,13 +140,19 @@ class Cluster:
 
     def job(self, named: str) -> Job:
         """Return the job of this run, the beginning of its name, the name its user gave it, or Ray's name of a watcher."""
+        if (found := self.known(named)) is not None:
+            return found
+        raise RunError("unknown-job", f"no job is called {named!r}", at=Place(self.address), remedy="`partsong jobs ls` shows their runs")
+
+    def known(self, named: str) -> Job | None:
+        """Return the job that is called so, as `job` does; None if the cluster knows none. RunError when it knows several."""
         jobs = self.jobs()
         found = [job for job in jobs if job.run == named or any(one.submission_id == named for one in job.watchers)]
         found = found or [job for job in jobs if job.run.startswith(named)] or [job for job in jobs if job.told.get("name") == named]
-        if len(found) == 1:
-            return found[0]
-        what = f"{len(found)} jobs are called {named!r}" if found else f"no job is called {named!r}"
-        raise RunError("unknown-job", what, at=Place(self.address), remedy="`partsong jobs ls` shows their runs")
+        if len(found) > 1:
+            what = f"{len(found)} jobs are called {named!r}"
+            raise RunError("unknown-job", what, at=Place(self.address), remedy="`partsong jobs ls` shows their runs")
+        return found[0] if found else None
 
     def log(self, job: Job) -> str:
         """Return what the job's last watcher has printed."""
@@ -169,6 +177,19 @@ class Cluster:
     def end_watching(self, job: Job) -> None:
         """Send the job's watcher SIGTERM: the run is stopped in order."""
         self._asked(lambda: self._sdk().stop_job(job.last.submission_id))
+
+    def outcome(self, submission: str) -> str:
+        """Return Ray's word for how a job whose log has ended came out; waits until Ray has it."""
+        until_s = time.monotonic() + _ANSWERS_WITHIN_S
+        while (status := str(self._asked(lambda: self._sdk().get_job_status(submission)).value)) not in _FINISHED:
+            if time.monotonic() > until_s:
+                break
+            time.sleep(_LOOKS_EVERY_S)
+        return status
+
+    def delete(self, submission: str) -> None:
+        """Delete Ray's record of a job that has ended."""
+        self._asked(lambda: self._sdk().delete_job(submission))
 
     def _sdk(self) -> Any:
         if self._client is None:

@@ -1,5 +1,6 @@
 """A job's order: everything that its actor must know to work it on any node, from the start or from where it stopped."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self
 
@@ -16,6 +17,7 @@ from partsong_cluster.batch.ingest import InputRules
 from partsong_cluster.batch.places import FileKind
 from partsong_cluster.batch.run import Limits
 from partsong_cluster.batch.session import RunOrder
+from partsong_cluster.jobs.notes import JobNote
 
 __all__ = ["MESH_FOLDER", "JobOrder", "Tenancy"]
 
@@ -30,15 +32,13 @@ class Tenancy(Frozen):
 
     name: str = "default"
     weight: PositiveFloat = 1.0
-    """Share of what is scarce, beside other tenants'."""
+    """Share of what is scarce, beside other tenants'; its jobs at work divide it."""
     priority: int = Field(default=0, ge=-3, le=3)
     """Each step is four times the share."""
     budget_usd_per_day: PositiveFloat | None = None
     """US dollars that all of its jobs together may spend in a day (UTC)."""
     max_jobs: PositiveInt | None = None
     """Jobs that may run at a time."""
-    runs_before: tuple[str, ...] = ()
-    """Its runs of the last day, whose spending counts too."""
 
 
 class JobOrder(Frozen):
@@ -90,9 +90,16 @@ class JobOrder(Frozen):
         return cls.model_validate_json(packed)
 
     @property
-    def share(self) -> float:
-        """Its weight beside all other jobs of the system."""
-        return self.weight * self.tenancy.weight * _SHARE_OF_A_PRIORITY**self.tenancy.priority
+    def note(self) -> JobNote:
+        """What others are told of it."""
+        system = self.system
+        return JobNote(run=self.run, tenant=self.tenancy.name, system=system.name, namespace=system.namespace, weight=self.weight, at_s=0.0)
+
+    def share(self, at_work: Iterable[JobNote]) -> float:
+        """Return its weight beside all other jobs of the system: its part of what its tenant has, however many jobs that has at work."""
+        beside = {note.run: note.weight for note in at_work if (note.system, note.namespace) == (self.system.name, self.system.namespace)}
+        of_tenant = self.tenancy.weight * _SHARE_OF_A_PRIORITY**self.tenancy.priority
+        return of_tenant * self.weight / sum((beside | {self.run: self.weight}).values())
 
     def loaded(self) -> LoadedMesh:
         """Return the mesh, its files being where the job's files are."""
@@ -108,7 +115,6 @@ class JobOrder(Frozen):
             folder=scratch,
             output=self.output,
             run=self.run,
-            weight=self.share,
             input_kind=self.input_kind,
             rules=InputRules(Shape(Columns(self.id_column, self.prompt_column), self.names), self.longest_row_bytes),
             use=self.use,

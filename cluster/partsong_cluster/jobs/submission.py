@@ -1,9 +1,7 @@
-"""Submission: a mesh, an input and a place for the results become a job in a cluster; and the same job is taken up again."""
+"""Submission: a mesh, an input and a place for the results become a job in a cluster."""
 
-import os
 import shutil
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,16 +29,15 @@ from partsong_cluster.deploy import load_deploy
 from partsong_cluster.deploy.overlay import overlaid, system_spec
 from partsong_cluster.deploy.schema import Deploy
 from partsong_cluster.jobs.bundle import CarriedInput, carried_input, write_bundle
-from partsong_cluster.jobs.cluster import Cluster, Job
+from partsong_cluster.jobs.cluster import Cluster
 from partsong_cluster.jobs.order import JobOrder, Tenancy
 from partsong_cluster.jobs.wheel import write_wheel
 
-__all__ = ["Submission", "Wish", "again", "ask_to_stop"]
+__all__ = ["ENTRYPOINT", "Submission", "Wish", "environment_of", "kept_folder", "told_of"]
 
-_ENTRYPOINT = "exec python -m partsong_cluster.jobs.watch"
+ENTRYPOINT = "exec python -m partsong_cluster.jobs.watch"
 _STOPS_WITHIN_S = 86_400
 """How long Ray lets a watcher wait for its run to stop, before it kills the watcher."""
-_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,61 +117,34 @@ class Submission:
 
     def send(self, cluster: Cluster, env: Mapping[str, str], *, package: bool) -> str:
         """Submit it and return Ray's name of the job; `package` lets this version travel with it."""
-        before = tuple(
-            job.run
-            for job in cluster.jobs()
-            if job.told.get("tenant") == self.order.tenancy.name and job.started_ms / 1e3 > time.time() - _DAY_S
-        )
-        order = self.order.model_copy(update={"tenancy": self.order.tenancy.model_copy(update={"runs_before": before})})
-        kept = _kept(order.run, env)
+        order = self.order
+        kept = kept_folder(order.run, env)
         kept.mkdir(parents=True, mode=0o700)
         write_bundle(kept, order, self.loaded, self.carried.files)
-        metadata = {
-            "partsong.run": order.run,
-            "partsong.name": order.name,
-            "partsong.tenant": order.tenancy.name,
-            "partsong.mesh": order.mesh_file,
-            "partsong.input": order.input if not self.carried.files else str(Path(self.carried.files[0])),
-            "partsong.output": order.output,
-            "partsong.system": order.system.name,
-        }
+        told = told_of(order) | ({"partsong.input": str(self.carried.files[0])} if self.carried.files else {})
         try:
-            with _environment_of(kept, package=package) as environment:
-                return cluster.submit(f"partsong-{order.run}", _ENTRYPOINT, environment, metadata)
+            with environment_of(kept, package=package) as environment:
+                return cluster.submit(f"partsong-{order.run}", ENTRYPOINT, environment, told)
         except BaseException:
             shutil.rmtree(kept, ignore_errors=True)
             raise
 
 
-def again(cluster: Cluster, job: Job, env: Mapping[str, str] = os.environ, *, accept_changes: bool = False, package: bool = True) -> str:
-    """Submit another watcher of the job, which goes on where it stopped.
-
-    The files are those that this machine has kept; on another machine those that the cluster still has.
-    """
-    entrypoint = f"{_ENTRYPOINT} --accept-changes" if accept_changes else _ENTRYPOINT
-    with _environment(job, env, package=package) as environment:
-        return cluster.submit(f"partsong-{job.run}-{len(job.watchers) + 1}", entrypoint, environment, job.last.metadata)
-
-
-def ask_to_stop(cluster: Cluster, job: Job, env: Mapping[str, str] = os.environ, *, at_once: bool, package: bool = True) -> None:
-    """Have a small job of its own ask the run to stop: the run's watcher is gone, or has been asked before."""
-    entrypoint = f"{_ENTRYPOINT} --stop {'at-once' if at_once else 'in-order'}"
-    with _environment(job, env, package=package) as environment:
-        cluster.submit(f"partsong-{job.run}-stop-{uuid.uuid4().hex[:6]}", entrypoint, environment, {"partsong.stops": job.run})
+def told_of(order: JobOrder) -> dict[str, str]:
+    """Return what Ray tells everybody of the job."""
+    return {
+        "partsong.run": order.run,
+        "partsong.name": order.name,
+        "partsong.tenant": order.tenancy.name,
+        "partsong.mesh": order.mesh_file,
+        "partsong.input": order.input,
+        "partsong.output": order.output,
+        "partsong.system": order.system.name,
+    }
 
 
 @contextmanager
-def _environment(job: Job, env: Mapping[str, str], *, package: bool) -> Iterator[Mapping[str, Any]]:
-    kept = _kept(job.run, env)
-    if not kept.exists():
-        yield job.watchers[0].runtime_env or {}
-        return
-    with _environment_of(kept, package=package) as environment:
-        yield environment
-
-
-@contextmanager
-def _environment_of(files: Path, *, package: bool) -> Iterator[Mapping[str, Any]]:
+def environment_of(files: Path, *, package: bool) -> Iterator[Mapping[str, Any]]:
     """Yield what a job runs in: its files, and this version of Partsong. No variable in it holds a secret: everybody may read it."""
     with tempfile.TemporaryDirectory(prefix="partsong-package-") as scratch:
         environment: dict[str, Any] = {"working_dir": str(files), "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOPS_WITHIN_S)}}
@@ -183,7 +153,7 @@ def _environment_of(files: Path, *, package: bool) -> Iterator[Mapping[str, Any]
         yield environment
 
 
-def _kept(run: str, env: Mapping[str, str]) -> Path:
+def kept_folder(run: str, env: Mapping[str, str]) -> Path:
     """Return where this machine keeps a job's files, to send them again."""
     return state_home(env) / "jobs" / run
 

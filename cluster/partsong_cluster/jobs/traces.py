@@ -40,8 +40,8 @@ class Place:
     """Has the file there under this name."""
     drop: Callable[[str], Awaitable[None]]
     """Deletes the file of this name."""
-    alive: Callable[[], Awaitable[Collection[str]]]
-    """Returns the ids of the nodes that are alive."""
+    alive: Callable[[], Awaitable[Collection[str] | None]]
+    """Returns the ids of the nodes that are alive; None while nobody can say."""
 
 
 @dataclass(slots=True)
@@ -187,7 +187,8 @@ async def keep_putting(gathering: Gathering, place: Place, over: asyncio.Event) 
 
 
 async def _put(gathering: Gathering, place: Place, *, last: bool = False) -> None:
-    gathering.look(await place.alive())
+    if (alive := await place.alive()) is not None:
+        gathering.look(alive)
     try:
         while (part := gathering.next_part(last=last)) is not None:
             await place.put(*part)

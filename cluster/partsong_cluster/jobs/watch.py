@@ -18,6 +18,8 @@ from partsong.errors import EngineError, PartsongError, RunError
 from partsong_cluster.cli.exit_codes import ExitCode, code_of_error
 from partsong_cluster.jobs.bundle import ORDER
 from partsong_cluster.jobs.events import Event, failed, said
+from partsong_cluster.jobs.forgetting import forgotten
+from partsong_cluster.jobs.notes import Notes
 from partsong_cluster.jobs.order import JobOrder
 
 __all__ = ["main"]
@@ -25,6 +27,7 @@ __all__ = ["main"]
 _ASKS_FOR_S = 10.0
 _ANSWERS_WITHIN_S = 60.0
 _TRIES_AGAIN_S = 2.0
+_GONE_AFTER_S = 0.2
 _MOST_LIVES = 5
 _NO_ANSWER = "The job's own process does not answer: it is started again if it died, and goes on from the store."
 
@@ -33,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Watch the run of the job in this folder, or ask it to stop; return the exit code."""
     parser = argparse.ArgumentParser(prog="partsong-watch", description=__doc__)
     parser.add_argument("--stop", choices=("in-order", "at-once"), help="Ask the run to stop, and do not watch it.")
-    parser.add_argument("--accept-changes", action="store_true")
+    parser.add_argument("--forget", action="store_true", help="Delete the run's records from the store, and do not watch it.")
+    parser.add_argument("--go-on", action="store_true", help="Work the run anew if it has ended; else its end is told again.")
+    parser.add_argument("--accept-changes", action="store_true", help="Go on though the input changed.")
     options = parser.parse_args(arguments)
     order = JobOrder.unpack(Path(ORDER).read_bytes())
     if options.accept_changes:
@@ -42,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _connect(order)
         if options.stop is not None:
             return asyncio.run(_stopped(order, at_once=options.stop == "at-once"))
-        return asyncio.run(_Watch(order).until_over())
+        if options.forget:
+            return asyncio.run(forgotten(order))
+        return asyncio.run(_Watch(order, goes_on=options.go_on).until_over())
     except PartsongError as error:
         code = code_of_error(error)
         _print(failed(error, code).written())
@@ -68,8 +75,12 @@ async def _stopped(order: JobOrder, *, at_once: bool) -> int:
 class _Watch:
     """One watcher of one run."""
 
-    def __init__(self, order: JobOrder) -> None:
+    def __init__(self, order: JobOrder, *, goes_on: bool) -> None:
+        from partsong_cluster.jobs.head import RayHead
+
         self._order = order
+        self._goes_on = goes_on
+        self._notes = Notes(RayHead())
         self._around = order.system.around
         self._actor: Any = None
         self._stops = 0
@@ -79,12 +90,20 @@ class _Watch:
         """Print all that the run tells, to its end."""
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop)
-        await self._admitted()
+        end = await self._ended()
+        if end is not None and not self._goes_on:
+            return self._told_end(end)
+        if end is not None:
+            await self._let_go()
+        if end is not None or self._found() is None:
+            await self._admitted()
         self._actor = self._found_or_started()
         life, after, deaths = "", 0, 0
         while True:
             told = await self._asked(life, after)
             if told is None:
+                if (end := await self._ended()) is not None:  # another watcher heard it, and let the actor go
+                    return self._told_end(end)
                 deaths += 1
                 if deaths > _MOST_LIVES:
                     what = f"the job's actor was gone {deaths} times"
@@ -93,11 +112,19 @@ class _Watch:
                 continue
             life, after, lines = told
             for line in lines:
-                _print(line)
                 event = Event.read(line)
                 if event is not None and event.is_last:
-                    await self._end()
-                    return event.code
+                    code = self._told_end(event)
+                    await self._let_go()
+                    return code
+                _print(line)
+
+    async def _ended(self) -> Event | None:
+        return await asyncio.to_thread(self._notes.ended, self._order.run)
+
+    def _told_end(self, event: Event) -> int:
+        _print(event.written())
+        return event.code
 
     async def _asked(self, life: str, after: int) -> tuple[str, int, list[str]] | None:
         """Return what the actor tells next; None when it is gone for good."""
@@ -113,9 +140,7 @@ class _Watch:
                 return None
             except (TimeoutError, RayActorError):
                 if not told_away:
-                    _print(
-                        said("The job's own process does not answer: it is started again if it died, and goes on from the store.").written()
-                    )
+                    _print(said(_NO_ANSWER).written())
                 told_away = True
                 await asyncio.sleep(_TRIES_AGAIN_S)
             else:
@@ -127,24 +152,23 @@ class _Watch:
         options = self._order.system.options("job", self._around.job(self._order.run))
         return JobActor.options(**options).remote(self._order.pack())
 
-    async def _admitted(self) -> None:
-        """Tell the tenant's other jobs of this one; RunError when they are as many as it may have."""
-        import ray
-
-        mine, tenancy = self._around.job(self._order.run), self._order.tenancy
-        named = await asyncio.to_thread(ray.util.list_named_actors, True)
-        others = [one for one in named if "/job/" in one["name"] and one["name"] != mine]
-        at_work = sum(await asyncio.gather(*(_answer_of(one, tenancy.name, self._order.run) for one in others)))
-        if tenancy.max_jobs is not None and at_work >= tenancy.max_jobs and not self._is_there():
-            what = f"tenant {tenancy.name} has {at_work} jobs at work, and may have {tenancy.max_jobs} at a time"
-            raise RunError("too-many-jobs", what, remedy="wait until one has finished, or stop one; then `partsong jobs resume`")
-
-    def _is_there(self) -> bool:
+    def _found(self) -> Any:
+        """Return the run's actor; None when there is none."""
         try:
-            self._around.actor(self._around.job(self._order.run))
+            return self._around.actor(self._around.job(self._order.run))
         except ValueError:
-            return False
-        return True
+            return None
+
+    async def _admitted(self) -> None:
+        """Leave a note that the job begins; RunError when its tenant had as many at work before as it may have."""
+        note, most = self._order.note, self._order.tenancy.max_jobs
+        await asyncio.to_thread(self._notes.begin, note)
+        at_work = [one.run for one in await asyncio.to_thread(self._notes.at_work, note.tenant)]
+        before = at_work.index(note.run) if note.run in at_work else len(at_work)
+        if most is not None and before >= most:
+            await asyncio.to_thread(self._notes.refuse, note)
+            what = f"tenant {note.tenant} has {before} jobs at work, and may have {most} at a time"
+            raise RunError("too-many-jobs", what, remedy="wait until one has finished, or stop one; then `partsong jobs resume`")
 
     def _stop(self) -> None:
         self._stops += 1
@@ -162,27 +186,17 @@ class _Watch:
         except RayActorError:
             _print(said("The job's own process does not answer; stop again when it does.").written())
 
-    async def _end(self) -> None:
-        """Let go of the actor, and of a system that was made for this job."""
+    async def _let_go(self) -> None:
+        """End the actor of a run that is over, and a system that was made for this job."""
         import ray
         from partsong_actors.system import end_system
 
         system = self._order.system
         if self._order.of_its_own:
             await end_system(system.name, system.namespace, system.health.closes_within_s)
-        else:
-            ray.kill(self._actor)
-
-
-async def _answer_of(named: dict[str, str], tenant: str, run: str) -> bool:
-    import ray
-
-    try:
-        actor: Any = ray.get_actor(named["name"], namespace=named["namespace"])
-        is_beside: bool = await asyncio.wait_for(actor.is_beside.remote(tenant, run), _ASKS_FOR_S)
-    except (ValueError, TimeoutError, ray.exceptions.RayError):
-        return False
-    return is_beside
+        while (actor := self._found()) is not None:
+            ray.kill(actor)
+            await asyncio.sleep(_GONE_AFTER_S)
 
 
 def _print(line: str) -> None:

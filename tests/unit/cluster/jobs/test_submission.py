@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from partsong_cluster.batch.run import Limits
+from partsong_cluster.deploy import load_deploy
 from partsong_cluster.jobs.bundle import ORDER, write_bundle
 from partsong_cluster.jobs.order import JobOrder
 from partsong_cluster.jobs.submission import Submission, Wish
@@ -13,6 +14,7 @@ from partsong_cluster.jobs.wheel import write_wheel
 
 from partsong.errors import InputError, MeshError, PartsongError, RunError
 
+SHIPPED = Path(__file__).parents[4] / "deploy"
 MESH = """\
 version: 1
 models:
@@ -72,7 +74,15 @@ def test_a_deploy_file_says_system_store_pools_and_what_the_tenant_may(folder: P
     assert mesh.store.url == "postgresql://partsong@db.internal/deployed"
     assert mesh.models["mini"].workers.max == 9
     assert order.tenancy.max_jobs == 3
-    assert order.share == 0.5 * 2 * 4
+    assert order.share([]) == 2 * 4
+
+
+@pytest.mark.parametrize("name", ["local", "onprem", "kubernetes", "containers"])
+def test_every_deploy_file_to_copy_is_taken_by_submit(folder: Path, name: str):
+    (folder / "mesh.yaml").write_text(MESH[: MESH.index("store:")])
+    order = Submission.of(wish(folder, deploy=SHIPPED / f"{name}.yaml"), {}).order
+    assert order.loaded().mesh.store.url is not None
+    assert order.system.name == load_deploy(SHIPPED / f"{name}.yaml").deploy.name
 
 
 def test_the_deploy_file_changes_nothing_of_what_a_run_is_told_by(folder: Path):

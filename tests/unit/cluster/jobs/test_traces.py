@@ -117,6 +117,7 @@ class Remote:
     def __init__(self, refuses: bool = False) -> None:
         self.files: dict[str, bytes] = {}
         self.refuses = refuses
+        self.nodes: Collection[str] | None = ["n1"]
 
     async def put(self, name: str, path: Path) -> None:
         if self.refuses:
@@ -126,8 +127,8 @@ class Remote:
     async def drop(self, name: str) -> None:
         self.files.pop(name, None)
 
-    async def alive(self) -> Collection[str]:
-        return ["n1"]
+    async def alive(self) -> Collection[str] | None:
+        return self.nodes
 
     @property
     def place(self) -> Place:
@@ -146,3 +147,14 @@ async def test_all_is_put_at_the_end_and_a_place_that_refuses_costs_traces_alone
     await keep_putting(gathering, remote.place, over)
     assert sum(map(len, remote.files.values())) == (0 if refuses else 5_000)
     assert [notice.code for notice in told] == (["traces-refused"] if refuses else [])
+
+
+async def test_a_head_that_does_not_say_which_nodes_live_costs_nothing(gathering: Gathering, clock: Clock, told: list[Notice]) -> None:
+    remote, over = Remote(), asyncio.Event()
+    remote.nodes = None
+    gathering.take(parcel())
+    clock.now_s = 10.0
+    over.set()
+    await keep_putting(gathering, remote.place, over)
+    assert sum(map(len, remote.files.values())) == 1_000
+    assert told == []
