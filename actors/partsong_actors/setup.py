@@ -15,7 +15,7 @@ from partsong.adapters.adapter import Surroundings
 from partsong.adapters.discreet import adapter_of
 from partsong.adapters.python import imported
 from partsong.contracts import Frozen
-from partsong.contracts.allowed import NOTHING, PYTHON_VARIABLE, Allowed
+from partsong.contracts.allowed import NOTHING, PYTHON_VARIABLE, Allowed, python_is_off
 from partsong.errors import EngineError, Place
 from partsong.mesh import Mesh
 from partsong.mesh.secrets import model_secret, resolve
@@ -227,7 +227,7 @@ class Setup(Frozen):
 
     def runs_python(self, env: Mapping[str, str] = os.environ) -> bool:
         """Return whether both the system and this node let a mesh run Python code: no job turns on what its node has off."""
-        return self.system.python_adapter and env.get(PYTHON_VARIABLE) != "off"
+        return self.system.python_adapter and not python_is_off(env)
 
     def check_fits(self, engine: "Setup") -> None:
         """Raise EngineError when an engine with that setup cannot work on this system."""

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from partsong.contracts.frozen import Frozen
 
-__all__ = ["ALLOW_VARIABLE", "NOTHING", "PYTHON_VARIABLE", "Allowed"]
+__all__ = ["ALLOW_VARIABLE", "NOTHING", "PYTHON_VARIABLE", "Allowed", "python_is_off"]
 
 ALLOW_VARIABLE = "PARTSONG_ALLOW"
 """The environment variable that says it for every command: words with commas between."""
@@ -51,3 +51,8 @@ class Allowed(Frozen):
 
 NOTHING = Allowed()
 """What is allowed unless somebody says otherwise."""
+
+
+def python_is_off(env: Mapping[str, str]) -> bool:
+    """Return whether no mesh runs Python code on the node of this environment."""
+    return env.get(PYTHON_VARIABLE) == "off"

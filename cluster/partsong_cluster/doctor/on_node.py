@@ -10,7 +10,7 @@ from partsong.adapters.adapter import Surroundings
 from partsong.adapters.discreet import adapter_of
 from partsong.adapters.weights import cache_folder, located
 from partsong.contracts import Failure, ModelSpec, Sampling, SecretRef, Task
-from partsong.contracts.allowed import Allowed
+from partsong.contracts.allowed import PYTHON_VARIABLE, Allowed, python_is_off
 from partsong.errors import PartsongError
 from partsong.mesh import Mesh
 from partsong.mesh.secrets import model_secret, resolve
@@ -67,6 +67,8 @@ def _named(ref: SecretRef | None) -> str:
 
 async def _asked(spec: ModelSpec, around: Surroundings) -> str:
     """Return nothing when it answers; else its failure, which holds no key."""
+    if spec.adapter == "python" and python_is_off(os.environ):
+        return f"it is Python code, and {socket.gethostname()} runs none ({PYTHON_VARIABLE}=off)"
     task = Task.of(_QUESTION).model_copy(update={"sampling": Sampling(max_tokens=1)})
     adapter = adapter_of(spec, around)
     try:

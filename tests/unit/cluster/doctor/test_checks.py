@@ -10,8 +10,12 @@ from partsong_cluster.dashboard import Dashboard
 from partsong_cluster.deploy.load import load_deploy_text
 from partsong_cluster.doctor import CHECKS, Finding, Patient
 from partsong_cluster.doctor.finding import merged, ok, warn
+from partsong_cluster.doctor.on_node import health_of
 from partsong_cluster.doctor.patient import Clock, ModelHealth, Node
 from partsong_cluster.doctor.probe import Facts, Wanted, probed
+
+from partsong.contracts.allowed import NOTHING
+from partsong.mesh import load_text
 
 GB = 10**9
 TOKEN = "s3cret" * 8
@@ -203,3 +207,12 @@ def test_the_probe_finds_what_listens_here_and_what_can_be_reached(monkeypatch):
     assert told.reaches[f"127.0.0.1:{port}"] == ""
     assert told.reaches["127.0.0.1:1"] == "Connection refused"
     assert "not to be read" not in repr(told)
+
+
+def test_a_node_that_runs_no_python_code_is_not_asked_to(tmp_path, monkeypatch):
+    (tmp_path / "workers.py").write_text("raise SystemExit('it was run')\n")
+    text = "version: 1\nmodels: {shout: {adapter: python, target: 'workers:shout'}}\nroutes: [{use: shout}]\n"
+    monkeypatch.setenv("PARTSONG_PYTHON_ADAPTER", "off")
+    packed = load_text(text, tmp_path, env={}, check_secrets=False).mesh.pack()
+    (shout,) = health_of(packed, str(tmp_path), NOTHING, ask=True)
+    assert "runs none (PARTSONG_PYTHON_ADAPTER=off)" in (shout.asked or "")
