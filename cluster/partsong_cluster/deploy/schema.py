@@ -203,7 +203,7 @@ class Security(Frozen):
 
 
 class Tenant(Frozen):
-    """What one user of the cluster may do."""
+    """What one user of the cluster may do: an agreement that Partsong's own jobs keep; whoever has the token can go around it."""
 
     weight: PositiveFloat = 1.0
     """Share of what is scarce, beside the other tenants' weights; its jobs at work divide it among themselves."""
