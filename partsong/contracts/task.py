@@ -1,6 +1,6 @@
 """A task: what one row asks, as typed messages, with its constraints."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, PositiveInt
@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue, PositiveInt
 from partsong.contracts.frozen import Frozen, Name, Probability, Seconds, Usd
 
 __all__ = [
+    "KIND_FIELDS",
     "AudioPart",
     "CodePart",
     "Constraints",
@@ -22,6 +23,9 @@ __all__ = [
     "Tool",
     "ToolCall",
 ]
+
+KIND_FIELDS = ("kind", "skill", "category")
+"""Metadata fields that name the kind of a task, where nobody names another."""
 
 PartType = Literal["text", "image", "audio", "file", "code"]
 
@@ -158,11 +162,9 @@ class Task(Frozen):
         """The text of all user messages, joined by line ends."""
         return "\n".join(m.text for m in self.messages if m.role == "user")
 
-    @property
-    def kind(self) -> str | None:
-        """What kind of task this is, where the metadata say so (`kind`)."""
-        kind = self.metadata.get("kind")
-        return kind if isinstance(kind, str) else None
+    def kind_by(self, fields: Sequence[str] = KIND_FIELDS) -> str | None:
+        """Return what kind of task this is, by the first of these metadata fields that it has; None where it has none."""
+        return next((str(kind) for field in fields if isinstance(kind := self.metadata.get(field), str | int | bool)), None)
 
     @property
     def part_types(self) -> frozenset[PartType]:

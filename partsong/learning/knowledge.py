@@ -8,6 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from partsong.contracts import Task
 from partsong.errors import MeshError
 from partsong.learning.goal import Goal
 from partsong.learning.inquiry import Inquiry
@@ -115,18 +116,21 @@ class Knowledge:
         latency_s = [self._usage[model].latency_s for model in self.asks(aim)]
         return Estimate(figure.accuracy, figure.usd_per_1000 / 1000, figure.asked * sum(latency_s) / len(latency_s))
 
-    def weights(self, kind: str | None) -> Mapping[str, float]:
-        """Return what each model's vote is worth on this kind of task, in log-odds; over all kinds where it is None or was not learned."""
+    def weights(self, task: Task) -> Mapping[str, float]:
+        """Return what each model's vote is worth on tasks of this kind, in log-odds; over all kinds where that is not known."""
         by_kind = {one.kind: one.weights for one in self.learned.weights}
-        return dict(zip(self.models, by_kind.get(kind or "all", by_kind["all"]).tolist(), strict=True))
+        return dict(zip(self.models, by_kind.get(self._kind(task), by_kind["all"]).tolist(), strict=True))
 
-    def calibrated(self, model: str, stated: float, kind: str | None) -> float | None:
+    def calibrated(self, model: str, stated: float, task: Task) -> float | None:
         """Return how often the model is right when it states this confidence; None where it stated none when it was learned."""
         import numpy as np
 
         lines = {one.kind: one.line for one in self.learned.trusted if one.model == model}
-        line = lines.get(kind or "all", lines.get("all"))
+        line = lines.get(self._kind(task), lines.get("all"))
         return None if line is None else float(line(np.array([stated]))[0])
+
+    def _kind(self, task: Task) -> str:
+        return task.kind_by(self.learned.kind_fields) or "all"
 
     def _policy(self, aim: Aim) -> tuple["Frugal", "Gate"]:
         if aim != "promised":

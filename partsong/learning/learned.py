@@ -3,11 +3,13 @@
 What its policies are worth is judged on rows kept back (judged.py); then all is fitted anew on every row.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
 
+from partsong.contracts.task import KIND_FIELDS
 from partsong.errors import InputError
 from partsong.learning.judged import Figure, Kept, judged
 from partsong.learning.kind_weights import KindWeights, kind_weights
@@ -35,6 +37,8 @@ class Learned:
     settings: Settings
     policies: Policies
     kinds: tuple[str, ...]
+    kind_fields: tuple[str, ...]
+    """Metadata fields that name the kind of a task, the first that a row has."""
     cells: tuple[Cell, ...]
     gaps: tuple[Gap, ...]
     weights: tuple[KindWeights, ...]
@@ -56,10 +60,18 @@ class Learned:
         return self.policies.models
 
 
-def fit_learned(outcomes: Outcomes, settings: Settings, *, date: str, source: str = "labels", beside: Floats | None = None) -> Learned:
+def fit_learned(
+    outcomes: Outcomes,
+    settings: Settings,
+    *,
+    date: str,
+    source: str = "labels",
+    kind_fields: Sequence[str] = KIND_FIELDS,
+    beside: Floats | None = None,
+) -> Learned:
     """Learn all that the outcomes can teach; InputError when no honest number can come of them.
 
-    `beside`: see fit_need.
+    `kind_fields` are those that the outcomes' kinds come from; `beside`: see fit_need.
     """
     if len(outcomes.models) < 2:
         raise InputError("one-model", "there is one model alone: nothing to choose between", remedy="add a run of another model")
@@ -79,6 +91,7 @@ def fit_learned(outcomes: Outcomes, settings: Settings, *, date: str, source: st
         settings=settings,
         policies=fit_policies(outcomes, beside=beside),
         kinds=tuple(sorted(set(outcomes.kinds))),
+        kind_fields=tuple(kind_fields),
         cells=tuple(cells),
         gaps=tuple(gaps(cells)),
         weights=weights,

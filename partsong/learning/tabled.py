@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from pydantic import JsonValue
 
-from partsong.contracts import Completion, Failure
+from partsong.contracts import Completion, Failure, Task
 from partsong.evaluation.grading import Grader
 from partsong.evaluation.reading import Kind, Text
 from partsong.learning.crowd import agree
@@ -33,7 +33,7 @@ class Worked:
     """One row, and what each model replied to it and nothing else."""
 
     id: str
-    prompt: str
+    task: Task
     kind: str | None
     expected: JsonValue
     """The right answer; None when nobody said."""
@@ -42,6 +42,11 @@ class Worked:
     ratings: list[Rated] = field(default_factory=list)
     judged: Mapping[str, bool] = field(default_factory=dict)
     """A judge's verdicts by answer."""
+
+    @property
+    def prompt(self) -> str:
+        """What was asked."""
+        return self.task.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class Tabled:
     source: str
     """`labels`, `feedback`, `judge`, joined by commas where several; `agreement` when nobody said what is right."""
     warnings: tuple[str, ...]
+    rows: tuple[Worked, ...]
+    """What it was made of, in its order."""
 
 
 def tabled(rows: Sequence[Worked], models: Sequence[str], priced: Sequence[str]) -> Tabled:
@@ -72,8 +79,8 @@ def tabled(rows: Sequence[Worked], models: Sequence[str], priced: Sequence[str])
     table = Outcomes(tuple(models), tuple(row.prompt for row in rows), right, answers, _cost(rows, models, priced), kinds)
     table = replace(table, latency_s=_latency(rows, models), stated=_stated(rows, models))
     if not sources:
-        return _by_agreement(table)
-    return Tabled(table, ", ".join(name for name, _ in sources.most_common()), tuple(_odd(len(rows), sources, disputed)))
+        return _by_agreement(table, rows)
+    return Tabled(table, ", ".join(name for name, _ in sources.most_common()), tuple(_odd(len(rows), sources, disputed)), tuple(rows))
 
 
 def answer_of(row: Worked, reply: Completion | Failure | None) -> str | None:
@@ -147,7 +154,7 @@ def _each(rows: Sequence[Worked], models: Sequence[str], of: Callable[[Completio
     )
 
 
-def _by_agreement(table: Outcomes) -> Tabled:
+def _by_agreement(table: Outcomes, rows: Sequence[Worked]) -> Tabled:
     """Return the table with the likeliest answer of each row taken for right (Dawid and Skene); where nobody answered, nothing is known."""
     cast = ballots(table)
     crowd = agree(cast.choice, cast.right.shape[1])
@@ -157,7 +164,7 @@ def _by_agreement(table: Outcomes) -> Tabled:
         "nothing says what is right: the models' agreement stands in for it, so EVERY ACCURACY HERE IS AN ESTIMATE;"
         " errors that models share count as right. Label rows (metadata `expected`), collect feedback, or name a --judge"
     )
-    return Tabled(replace(table, right=right), "agreement", (said,))
+    return Tabled(replace(table, right=right), "agreement", (said,), tuple(rows))
 
 
 def _odd(rows: int, sources: Counter[str], disputed: int) -> list[str]:

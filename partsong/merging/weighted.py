@@ -20,7 +20,7 @@ _Accuracy = Annotated[float, Field(gt=0.0, lt=1.0)]
 class _Weighing(Protocol):
     """What knows weights by kind of task."""
 
-    def weights(self, kind: str | None) -> Mapping[str, float]: ...
+    def weights(self, task: Task) -> Mapping[str, float]: ...
 
 
 class Weighted(MergeRule):
@@ -39,8 +39,8 @@ class Weighted(MergeRule):
     accuracy: dict[Name, _Accuracy] = {}
     """Share of right answers by member, in place of weights; one not named counts as the least accurate, one worse than chance as 0."""
     learned: bool = False
-    """In place of both, weights as they were learned (the mesh file's `learned`): those of the kind of task that the row's metadata name
-    as `kind`, else those over all kinds; a member of which nothing was learned weighs 1."""
+    """In place of both, weights as they were learned (the mesh file's `learned`): those of the kind of task that the row's metadata
+    name (`kind`, or as it was learned by), else those over all kinds; a member of which nothing was learned weighs 1."""
     options: Annotated[int, Field(ge=2)] = 2
     """How many answers a question has, for weights from accuracies."""
     answer_kind: KindField = Field(default=Label(), alias="kind")
@@ -59,7 +59,7 @@ class Weighted(MergeRule):
         """See MergeRule.on."""
         if self._knows is None:
             return self
-        return Weighted(weights=dict(self._knows.weights(task.kind)), answer_kind=self.answer_kind)
+        return Weighted(weights=dict(self._knows.weights(task)), answer_kind=self.answer_kind)
 
     def members(self) -> Iterator[Name]:
         """See MergeRule.members."""

@@ -169,7 +169,7 @@ class _Stated(_OfAnswer):
         stated = self.measured(asked.answer)
         if not self.calibrated or stated is None or math.isnan(stated):
             return await super().judge(asked)
-        honest = None if self._knows is None else self._knows.calibrated(asked.name, stated, asked.task.kind)
+        honest = None if self._knows is None else self._knows.calibrated(asked.name, stated, asked.task)
         if honest is None:
             return _unmeasured(f"nothing is learned of what {asked.name}'s {self.kind} is worth")
         return _at_least(f"{self.kind} {stated:.2f}, calibrated", honest, self.threshold)

@@ -10,9 +10,10 @@ _MEDIUM_CHARACTERS = 2_000
 
 
 def complexity_of(task: Task) -> str:
-    """Return the row's kind where its metadata name one (`kind`), its parts beside text, and whether it is short, medium or long."""
+    """Return the row's kind where its metadata name one, its parts beside text, and whether it is short, medium or long."""
+    kind = task.kind_by()
     parts = sorted(task.part_types - {"text", "code"})
     code = ["code"] if "code" in task.part_types or looks_like_code(task.text) else []
     characters = len(task.text)
     size = "short" if characters < _SHORT_CHARACTERS else "medium" if characters < _MEDIUM_CHARACTERS else "long"
-    return " ".join([*([task.kind] if task.kind else []), *parts, *code, size])
+    return " ".join([*([kind] if kind else []), *parts, *code, size])

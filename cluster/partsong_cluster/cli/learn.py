@@ -4,16 +4,22 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from partsong.contracts.task import KIND_FIELDS
+from partsong.errors import InputError, Place
+from partsong.evaluation.marked import EXPECTED
 from partsong.learning.knowledge import learn_installed
 from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.cli.compare import Expected, Grade, grader_named
 from partsong_cluster.terminal import in_json
+
+if TYPE_CHECKING:
+    from partsong_cluster.outcomes.runs import Reading
 
 __all__ = ["Kind", "app"]
 
@@ -21,8 +27,12 @@ _EXAMPLES = (
     "Examples:  partsong learn mesh.yaml out-vote -o learned  |  partsong learn mesh.yaml out-* --kind subject --max-loss 0.5 --json"
 )
 
+_TREE_EXAMPLES = "Examples:  partsong learn tree mesh.yaml out-vote -o tree.yaml  |  partsong learn tree mesh.yaml out-* --depth 2 --json"
+
 _UNHEARD = "no recorded reply as this mesh would ask it, so nothing is learned of it"
 
+Mesh = Annotated[Path, typer.Argument(help="The mesh file whose models are learned of.", metavar="MESH", show_default=False)]
+Runs = Annotated[list[Path], typer.Argument(help="Folders of runs in which its models answered.", metavar="RUN...", show_default=False)]
 Kind = Annotated[
     str | None,
     typer.Option(help="The metadata field with the kind of task; default: the first of kind, skill, category.", metavar="FIELD"),
@@ -49,8 +59,8 @@ app = typer.Typer(
 
 @app.command("fit", short_help="Learn gate, ensembles, weights and thresholds from runs.", epilog=_EXAMPLES)
 def fit(
-    mesh: Annotated[Path, typer.Argument(help="The mesh file whose models are learned of.", metavar="MESH", show_default=False)],
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs in which its models answered.", metavar="RUN...", show_default=False)],
+    mesh: Mesh,
+    runs: Runs,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.", metavar="DIR")] = Path("learned"),
     budget: Annotated[float | None, typer.Option(min=0.0, help="What 1,000 rows may cost.", metavar="USD")] = None,
     value_of_correct: Annotated[float | None, typer.Option(min=0.0, help="What one more right answer is worth.", metavar="USD")] = None,
@@ -74,14 +84,15 @@ def fit(
         from partsong.learning.settings import Settings
         from partsong_cluster.cli.show_learned import learned_shown
         from partsong_cluster.outcomes.models import mesh_models
-        from partsong_cluster.outcomes.runs import Reading, outcomes_of_runs
+        from partsong_cluster.outcomes.runs import outcomes_of_runs
     tell = Console(stderr=True, highlight=False)
     with tell.status("reading runs") as status:
         models = mesh_models(mesh, allowed_by(allow))
-        found = outcomes_of_runs(runs, Reading(expected, grader_named(grade), kind), models)
+        found = outcomes_of_runs(runs, _reading(expected, grade, kind), models)
         status.update(f"learning from {len(found.outcomes):,} rows and {len(found.outcomes.models)} models")
         settings = Settings(max_loss / 100, budget, value_of_correct)
-        learned = fit_learned(found.outcomes, settings, date=datetime.now(UTC).date().isoformat(), source=found.source)
+        day, fields = datetime.now(UTC).date().isoformat(), _kind_fields(kind)
+        learned = fit_learned(found.outcomes, settings, date=day, source=found.source, kind_fields=fields)
     unheard = [name for name in models if name not in learned.models]
     learned = replace(learned, warnings=(*found.warnings, *(f"{name}: {_UNHEARD}" for name in unheard), *learned.warnings))
     save_learned(learned, output)
@@ -89,3 +100,59 @@ def fit(
         typer.echo(in_json(json.dumps(header(learned), indent=2)))
     else:
         Console(highlight=False).print(learned_shown(learned, str(output)))
+
+
+@app.command("tree", short_help="Fit a small decision tree to runs, as YAML to be edited.", epilog=_TREE_EXAMPLES)
+def tree(
+    mesh: Mesh,
+    runs: Runs,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file to write: a mesh file that extends MESH.", metavar="FILE")
+    ] = Path("tree.yaml"),
+    depth: Annotated[int, typer.Option(min=1, max=8, help="How many conditions may stand above a leaf.")] = 3,
+    value_of_correct: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="What a right answer is worth; default: 20 answers of the best model.", metavar="USD"),
+    ] = None,
+    expected: Expected = "expected",
+    grade: Grade = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")] = False,
+    allow: Allow = None,
+) -> None:
+    """Fit a decision tree that a person can read: which model for which rows, by length, code, urgency, metadata and the like.
+
+    Beside each leaf stand its rows, and what the chosen model and the best other gave there. The figures above the tree are of rows that
+    trees grown in the same way had not seen. No model is asked.
+    """
+    with learn_installed():
+        from partsong.routing.grown import grown, usual_value_usd
+        from partsong_cluster.cli.tree_file import Source, facts_of, in_terminal, tree_file
+        from partsong_cluster.outcomes.models import mesh_models
+        from partsong_cluster.outcomes.runs import outcomes_of_runs
+    if output.exists() and not force:
+        what = f"{output} is there already"
+        raise InputError("file-exists", what, at=Place(str(output)), remedy="name another with -o, or write over it with --force")
+    with Console(stderr=True, highlight=False).status("reading runs"):
+        found = outcomes_of_runs(runs, _reading(expected, grade, None), mesh_models(mesh, allowed_by(allow)))
+        value_usd = value_of_correct or usual_value_usd(found.outcomes)
+        hidden = frozenset({expected, EXPECTED, "grader"})
+        result = grown([row.task for row in found.rows], found.outcomes, value_usd=value_usd, depth=depth, hidden=hidden)
+    source = Source(mesh, found.source, len(found.rows), value_usd, datetime.now(UTC).date().isoformat())
+    output.write_text(tree_file(result, source, output.parent), encoding="utf-8")
+    if as_json:
+        typer.echo(in_json(json.dumps(facts_of(result, source), indent=2)))
+    else:
+        typer.echo(in_terminal(result, source, output))
+    for warning in found.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def _reading(expected: str, grade: str | None, kind: str | None) -> "Reading":
+    from partsong_cluster.outcomes.runs import Reading
+
+    return Reading(expected, grader_named(grade), _kind_fields(kind))
+
+
+def _kind_fields(kind: str | None) -> tuple[str, ...]:
+    return KIND_FIELDS if kind is None else (kind,)

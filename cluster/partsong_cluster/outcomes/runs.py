@@ -40,7 +40,7 @@ class Reading:
     def worked(self, record: RowRecord, task: Task) -> Worked:
         """Return the row, still without replies."""
         grader = self.over_all or grader_of(record)
-        return Worked(record.custom_id, task.text, task.kind_by(self.kind_fields), expected_of(record, self.expected), grader)
+        return Worked(record.custom_id, task, task.kind_by(self.kind_fields), expected_of(record, self.expected), grader)
 
 
 def outcomes_of_runs(folders: Sequence[Path], reading: Reading, models: Mapping[str, ModelSpec] | None = None) -> Tabled:

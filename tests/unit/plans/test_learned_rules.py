@@ -24,15 +24,15 @@ async def test_a_vote_weighs_as_the_model_proved_itself_on_the_kind_of_task():
     port = ScriptedPort({"m0": "x", "m2": "y", "m3": "z"})
     for kind in ("easy", "hard", "unheard of"):
         answer = await port.answer(voting(), of_kind(kind))
-        assert answer.votes == pytest.approx({vote: knowledge().weights(kind)[m] for vote, m in zip("xyz", MEMBERS, strict=True)})
+        assert answer.votes == pytest.approx({vote: knowledge().weights(of_kind(kind))[m] for vote, m in zip("xyz", MEMBERS, strict=True)})
         port.asked.clear()
-    assert knowledge().weights("easy") != knowledge().weights("hard")
-    assert knowledge().weights("unheard of") == knowledge().weights(None)
+    assert knowledge().weights(of_kind("easy")) != knowledge().weights(of_kind("hard"))
+    assert knowledge().weights(of_kind("unheard of")) == knowledge().weights(Task.of(EASY))
 
 
 def test_what_travels_to_be_merged_says_the_weights_themselves():
     entry = voting().merge.on(of_kind("easy")).entry()
-    assert merge_rule(entry).weight("m0") == pytest.approx(knowledge().weights("easy")["m0"])
+    assert merge_rule(entry).weight("m0") == pytest.approx(knowledge().weights(of_kind("easy"))["m0"])
 
 
 def test_weights_come_from_one_place():
@@ -51,7 +51,7 @@ def climbing(threshold: float):
 
 
 async def test_a_calibrated_threshold_is_held_against_how_often_the_model_is_right():
-    honest = knowledge().calibrated("m3", 0.85, "hard")
+    honest = knowledge().calibrated("m3", 0.85, of_kind("hard"))
     port = ScriptedPort({"m3": said("x", confidence=0.85), "m0": "y"})
     answer = await port.answer(climbing(0.8), of_kind("hard"))
     assert answer.text == "y"
