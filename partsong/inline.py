@@ -93,11 +93,14 @@ class InlineEngine:
         self._metering.watched(self._telemetry)
         self._resources.callback(self._metering.close)
         self._coordinator = Coordinator.of(self._mesh, callers, Synthesizer(), self._journal, self._telemetry, self._clock)
-        self._resources.push_async_callback(self._coordinator.close)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._resources.aclose()
+        try:
+            if self._coordinator is not None:
+                await self._coordinator.close()  # its shadows need the workers, which were opened later
+        finally:
+            await self._resources.aclose()
 
     @property
     def journal(self) -> Journal:
