@@ -133,7 +133,7 @@ FAULTS = (
     Fault("a worker node is killed", _node_killed, node_lost),
     Fault("the node of the journal is killed", _node_of_the_journal_killed, all_of(node_lost, epoch_raised("journal-0"))),
     Fault("the node of the pools is killed", _node_of_the_pools_killed, all_of(node_lost, epoch_raised("pools"))),
-    Fault("the head is killed and comes back", _head_killed, head_replaced, takes_calls=False, ends_client=True),
+    Fault("the head is killed and comes back", _head_killed, head_replaced, ends_client=True),  # workers of models may be on it
     Fault("a node is cut off for 60 s", _cut_off, node_lost),
     Fault("a node is cut off from Ray for 60 s", _cut_off_from_ray, node_lost),
     Fault("the journal's node is cut off from Ray for 60 s", _cut_off_with_the_journal, all_of(node_lost, epoch_raised("journal-0"))),
