@@ -6,6 +6,7 @@ from zlib import crc32
 
 from partsong.contracts import CallRecord, Completion, RowRecord
 from partsong.contracts.epoch import Epoch
+from partsong.contracts.feedback import Feedback
 from partsong.errors import StoreError, WireError
 from partsong.journal.fencing import check_latest
 from partsong.journal.postgres_address import PostgresAddress
@@ -126,6 +127,21 @@ class PostgresStore:
         """See Store.spent."""
         return dict(self._found(_SPENT_BY_ALL, {"since": since_s}) if run is None else self._found(_SPENT, {"run": run, "since": since_s}))
 
+    def rate(self, feedback: Iterable[Feedback]) -> None:
+        """See Store.rate."""
+        given = [one.model_dump() for one in feedback]
+
+        async def work(connection: "AsyncConnection") -> None:
+            for one in given:
+                await _done(connection, _RATE, one)
+
+        self._server.do(work)
+
+    def ratings(self, run: str, first_row: int, last_row: int) -> Sequence[Feedback]:
+        """See Store.ratings."""
+        found = self._found(_RATINGS, {"run": run, "first": first_row, "last": last_row})
+        return [Feedback(run=run, row=row, by=by, score=score, comment=comment, at_s=at_s) for row, by, score, comment, at_s in found]
+
     def run(self, run: str) -> RunInfo | None:
         """See Store.run."""
         found = self._found("select run, mesh_hash, input_hash, started_s from runs where run = :run", {"run": run})
@@ -142,7 +158,8 @@ class PostgresStore:
         async def work(connection: "AsyncConnection") -> bool:
             await _check_latest(connection, under)
             await _done(connection, _LOCK, {"kind": _RUN_LOCKS, "keys": [_key(run)]})
-            await _done(connection, "delete from runs where run = :run", {"run": run})
+            for table in ("runs", "feedback"):
+                await _done(connection, f"delete from {table} where run = :run", {"run": run})  # noqa: S608 - constants
             first = (await _done(connection, _FIRST_ROW, {"run": run})).scalar_one()
             if first is None:
                 return False
@@ -339,6 +356,14 @@ _BEGIN = """
 insert into runs (run, mesh_hash, input_hash, started_s) values (:run, :mesh_hash, :input_hash, :started_s) on conflict do nothing
 """
 _PUBLISH = "update runs set seq = :seq, output_bytes = :output_bytes, errors_bytes = :errors_bytes where run = :run"
+_RATE = """
+insert into feedback (run, "row", "by", score, comment, at_s) values (:run, :row, :by, :score, :comment, :at_s)
+on conflict (run, "row", "by") do update set score = excluded.score, comment = excluded.comment, at_s = excluded.at_s
+where excluded.at_s >= feedback.at_s
+"""
+_RATINGS = """
+select "row", "by", score, comment, at_s from feedback where run = :run and "row" between :first and :last order by "row", "by" collate "C"
+"""
 _FIRST_ROW = """
 select min("row") from (
     select min("row") as "row" from calls where run = :run union all select min("row") from attempts where run = :run

@@ -28,6 +28,7 @@ __all__ = ["Salvaged", "problems", "salvage", "set_aside_if_damaged"]
 
 _RECORDS: dict[str, Codec[Any]] = {"calls": CALLS, "attempts": CALLS, "rows": ROWS}
 _LESSER = ("-wal", "-shm")
+_LESSER_TABLES = {"forgotten": "model, usd, at_s", "epochs": "name, number", "feedback": "run, row, by, score, comment, at_s"}
 _DAMAGE = frozenset({"store-corrupt", "store-not-a-database"})
 _MOST_PROBLEMS = 20
 _RECORDS_A_STEP = 500
@@ -113,10 +114,12 @@ def _copied(path: Path, draft: Path) -> _Kept:
                 kept.calls += len(some) * (table != "rows")
         for run in runs:
             new.begin(_run(old, run))
-        spent, epochs = _lesser(old, "forgotten", "model, usd, at_s"), _lesser(old, "epochs", "name, number")
+        lesser = {table: _lesser(old, table, columns) for table, columns in _LESSER_TABLES.items()}
     with closing(sqlite3.connect(draft)) as new_db, new_db:
-        new_db.executemany("insert into forgotten values (?, ?, ?)", spent)
-        new_db.executemany("insert into epochs values (?, ?)", epochs)
+        for table, found in lesser.items():
+            columns = _LESSER_TABLES[table]
+            marks = ", ".join("?" for _ in columns.split(","))
+            new_db.executemany(f"insert into {table} ({columns}) values ({marks})", found)  # noqa: S608 - constants
     if not kept.rows and not kept.calls:
         raise damaged(path, "nothing of it can be read")
     return kept

@@ -11,11 +11,13 @@ from partsong.journal.sealed import CALLS
 
 __all__ = ["MONEY_SINCE", "SCHEMA_VERSION", "check_ours", "lay_out", "pragma", "seen_as_now"]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Kept in the file as `user_version`; a file of a newer version is refused, one of an older version is brought up when opened to write."""
 
 MONEY_SINCE = 3
 """The first version that keeps costs beside the records, and calls that are not settled."""
+
+_EPOCHS_SINCE = 4
 
 _APPLICATION_ID = 0x50535247
 """`PSRG`, kept in the file: tells our journals from other people's databases."""
@@ -48,6 +50,13 @@ _EPOCHS = """
 create table epochs (name text primary key, number integer not null) strict, without rowid;
 """
 
+_FEEDBACK = """
+create table feedback (
+    run text not null, row integer not null, by text not null, score real not null, comment text not null, at_s real not null,
+    primary key (run, row, by)
+) strict, without rowid;
+"""
+
 _SCHEMA = f"""
 begin immediate;
 create table runs (
@@ -63,6 +72,7 @@ create table rows (
 ) strict;
 create index rows_by_seq on rows (run, seq);
 {_EPOCHS}
+{_FEEDBACK}
 pragma application_id = {_APPLICATION_ID};
 pragma user_version = {SCHEMA_VERSION};
 commit;
@@ -85,11 +95,12 @@ alter table rows add column crc integer;
 _FROM_OLDER = f"""
 begin immediate;
 {{with_money}}
-{_EPOCHS}
+{{with_epochs}}
+{_FEEDBACK}
 pragma user_version = {SCHEMA_VERSION};
 commit;
 """
-"""Version 3 knew no epochs."""
+"""Version 3 knew no epochs, version 4 no feedback."""
 
 
 def check_ours(connection: sqlite3.Connection, path: Path) -> None:
@@ -115,14 +126,20 @@ def lay_out(connection: sqlite3.Connection) -> None:
         connection.create_function("usd_in", 1, lambda blob: opened(blob).cost_usd)
         connection.create_function("at_s_in", 1, lambda blob: opened(blob).at_s)
         connection.create_function("crc_of", 1, crc32)
-        connection.executescript(_FROM_OLDER.format(with_money=_WITH_MONEY if version < MONEY_SINCE else ""))
+        connection.executescript(
+            _FROM_OLDER.format(
+                with_money=_WITH_MONEY if version < MONEY_SINCE else "", with_epochs=_EPOCHS if version < _EPOCHS_SINCE else ""
+            )
+        )
 
 
 def seen_as_now(connection: sqlite3.Connection) -> None:
     """Let a journal of an older version be read by today's names, without changing it."""
     version = pragma(connection, "user_version")
-    if version < SCHEMA_VERSION:
+    if version < _EPOCHS_SINCE:
         connection.execute("create temp table epochs (name text primary key, number integer not null)")
+    if version < SCHEMA_VERSION:
+        connection.execute("create temp table feedback (run text, row integer, by text, score real, comment text, at_s real)")
     if version < MONEY_SINCE:
         connection.execute("create temp view calls as select rowid, *, null as crc from main.calls")
         connection.execute("create temp view rows as select rowid, *, null as crc from main.rows")

@@ -9,6 +9,7 @@ from zlib import crc32
 
 from partsong.contracts import CallRecord, Completion, RowRecord
 from partsong.contracts.epoch import Epoch
+from partsong.contracts.feedback import Feedback
 from partsong.errors import Place, StoreError, WireError
 from partsong.journal.fencing import check_latest
 from partsong.journal.folder import make_folder
@@ -161,6 +162,16 @@ class SqliteStore:
             usd[model] = usd.get(model, 0.0) + usd_of_a_table
         return usd
 
+    def rate(self, feedback: Iterable[Feedback]) -> None:
+        """See Store.rate."""
+        with self._transaction():
+            self._db.executemany(_RATE, [(f.run, f.row, f.by, f.score, f.comment, f.at_s) for f in feedback])
+
+    def ratings(self, run: str, first_row: int, last_row: int) -> Sequence[Feedback]:
+        """See Store.ratings."""
+        found = self._select(_RATINGS, (run, first_row, last_row))
+        return [Feedback(run=run, row=row, by=by, score=score, comment=comment, at_s=at_s) for row, by, score, comment, at_s in found]
+
     def run(self, run: str) -> RunInfo | None:
         """See Store.run."""
         found = self._select("select run, mesh_hash, input_hash, started_s from runs where run = ?", (run,))
@@ -177,7 +188,8 @@ class SqliteStore:
     def forget(self, run: str, under: Collection[Epoch] = ()) -> bool:
         """See Store.forget."""
         with self._transaction(under):
-            self._db.execute("delete from runs where run = ?", (run,))
+            for table in ("runs", "feedback"):
+                self._db.execute(f"delete from {table} where run = ?", (run,))  # noqa: S608 - constants
             [(first,)] = self._db.execute(_FIRST_ROW, (run,) * 3).fetchall()
             if first is None:
                 return False
@@ -281,6 +293,11 @@ _CLAIM = """
 insert into epochs (name, number) values (:name, 1)
 on conflict (name) do update set number = number + (:if_number is null or number = :if_number) returning number
 """
+_RATE = """
+insert into feedback (run, row, by, score, comment, at_s) values (?, ?, ?, ?, ?, ?) on conflict (run, row, by) do update
+set score = excluded.score, comment = excluded.comment, at_s = excluded.at_s where excluded.at_s >= feedback.at_s
+"""
+_RATINGS = "select row, by, score, comment, at_s from feedback where run = ? and row between ? and ? order by row, by"
 _FIRST_ROW = """
 select min(row) from (
     select min(row) as row from calls where run = ? union all select min(row) from attempts where run = ?

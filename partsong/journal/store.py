@@ -6,6 +6,7 @@ from typing import Protocol
 
 from partsong.contracts import CallRecord, Completion, RowRecord
 from partsong.contracts.epoch import Epoch
+from partsong.contracts.feedback import Feedback
 from partsong.journal.sealed import Sealed
 
 __all__ = ["FORGOTTEN_AT_ONCE", "Published", "Record", "RunInfo", "Store"]
@@ -99,6 +100,14 @@ class Store(Protocol):
 
         Of one run, or (None) of all runs, those that were forgotten included, whose calls count by the hour in which they ended.
         """
+        ...
+
+    def rate(self, feedback: Iterable[Feedback]) -> None:
+        """Keep what users say, in one transaction: of one row by one person the latest, by its time."""
+        ...
+
+    def ratings(self, run: str, first_row: int, last_row: int) -> Sequence[Feedback]:
+        """Return what users said of rows first..last (both included), by row and person."""
         ...
 
     def run(self, run: str) -> RunInfo | None:

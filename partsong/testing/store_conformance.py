@@ -9,10 +9,11 @@ import pytest
 
 from partsong.contracts import Answer, CallRecord, Completion, Failure, FailureCode, Reply, RowRecord, Task, Timing
 from partsong.contracts.epoch import Epoch
+from partsong.contracts.feedback import Feedback
 from partsong.errors import FencedError
 from partsong.journal.store import FORGOTTEN_AT_ONCE, Published, RunInfo, Store
 
-__all__ = ["StoreConformance", "attempt_record", "call_record", "row_record"]
+__all__ = ["StoreConformance", "attempt_record", "call_record", "feedback", "row_record"]
 
 
 def call_record(
@@ -28,6 +29,11 @@ def attempt_record(row: int = 0, step: str = "", *, run: str = "run", usd: float
     """Return the record of a call that may fare better another time."""
     call = call_record(row, step, run=run, reply=FAILED)
     return call.model_copy(update={"settled": False, "possible_usd": usd, "at_s": at_s})
+
+
+def feedback(row: int = 0, *, run: str = "run", by: str = "", score: float = 1.0, comment: str = "", at_s: float = 1.0) -> Feedback:
+    """Return what somebody said of a row."""
+    return Feedback(run=run, row=row, by=by, score=score, comment=comment, at_s=at_s)
 
 
 def _paid(call: CallRecord, cost_usd: float, possible_usd: float = 0.0, *, model: str = "m", at_s: float = 0.0) -> CallRecord:
@@ -252,6 +258,25 @@ class StoreConformance(ABC):
             assert store.spent(None, 0.0) == {"m": 3.0}
             assert store.spent(None, day_s) == {"m": 1.0}
             assert store.spent("run", -day_s) == {"m": pytest.approx(4.0)}
+
+    def test_feedback_comes_back_by_row_and_person_and_the_latest_counts(self, tmp_path: Path) -> None:
+        first = feedback(3, by="b", score=1.0, at_s=10.0)
+        later = feedback(3, by="b", score=0.0, comment="wrong after all", at_s=20.0)
+        others = [feedback(1, score=0.5), feedback(3, by="a", score=1.0), feedback(9), feedback(3, run="other")]
+        with closing(self.open(tmp_path)) as store:
+            store.rate([first, *others])
+            store.rate([later])
+            store.rate([first])
+        with closing(self.open(tmp_path)) as store:
+            assert store.ratings("run", 0, 8) == [others[0], others[1], later]
+            assert store.ratings("nobody", 0, 8) == []
+
+    def test_a_forgotten_run_takes_its_feedback_along(self, tmp_path: Path) -> None:
+        with closing(self.open(tmp_path)) as store:
+            store.rate([feedback(1), feedback(1, run="other")])
+            store.forget("run")
+            assert store.ratings("run", 0, 9) == []
+            assert store.ratings("other", 0, 9) == [feedback(1, run="other")]
 
     def test_who_claims_a_name_holds_it_until_the_next_one_does(self, tmp_path: Path) -> None:
         with closing(self.open(tmp_path)) as store:

@@ -37,10 +37,10 @@ def plans_of(folder: Path) -> Mapping[str, Plan]:
     return _PLANS.validate_python(read_snapshot(folder).get("plans", {}))
 
 
-def store_of(folder: Path) -> Store:
-    """Open the store that the run in the folder is recorded in, to read."""
+def store_of(folder: Path, *, read_only: bool = True) -> Store:
+    """Open the store that the run in the folder is recorded in, to read unless told otherwise."""
     named = read_snapshot(folder).get("store", {})
-    return open_store(named.get("url") or JOURNAL_URL, folder, segments=named.get("segments"), read_only=True)
+    return open_store(named.get("url") or JOURNAL_URL, folder, segments=named.get("segments"), read_only=read_only)
 
 
 def finished_rows(folder: Path, beside: str = "") -> Iterator[RowRecord]:

@@ -14,6 +14,8 @@ from partsong_cluster.cli.demo import demo
 from partsong_cluster.cli.doctor import DOCTOR_EXAMPLES, doctor
 from partsong_cluster.cli.eval import EXAMPLES as EVAL_EXAMPLES
 from partsong_cluster.cli.eval import evaluate_mesh
+from partsong_cluster.cli.feedback import EXAMPLES as FEEDBACK_EXAMPLES
+from partsong_cluster.cli.feedback import feedback
 from partsong_cluster.cli.replay import EXAMPLES as REPLAY_EXAMPLES
 from partsong_cluster.cli.replay import replay
 from partsong_cluster.cli.run import EXAMPLES as RUN_EXAMPLES
@@ -64,6 +66,7 @@ app.command(short_help="Draw what one row went through.", epilog=_TRACE_EXAMPLES
 app.command(short_help="Check a machine or a cluster; say what to do.", epilog=DOCTOR_EXAMPLES)(doctor)
 app.command(short_help="Watch a running cluster.", epilog=TOP_EXAMPLES)(top)
 app.command(short_help="See on real models what combining them brings.", epilog=DEMO_EXAMPLES)(demo)
+app.command(short_help="Say what an answer was worth.", epilog=FEEDBACK_EXAMPLES)(feedback)
 app.add_typer(learn.app)
 app.add_typer(config.app)
 app.add_typer(deploy.app)

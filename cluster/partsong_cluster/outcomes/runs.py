@@ -5,16 +5,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 
 from pydantic import TypeAdapter, ValidationError
 
-from partsong.contracts import CallRecord, Completion, Failure, ModelSpec, RowRecord, Task
+from partsong.contracts import Answer, CallRecord, Completion, Failure, ModelSpec, RowRecord, Task
+from partsong.contracts.feedback import Feedback
 from partsong.contracts.task import KIND_FIELDS
 from partsong.errors import InputError, Place, RunError
 from partsong.evaluation.grading import Grader
 from partsong.evaluation.marked import EXPECTED, expected_of, grader_of
 from partsong.journal.store import Store
-from partsong.learning.tabled import Tabled, Worked, tabled
+from partsong.learning.tabled import Rated, Tabled, Worked, tabled
 from partsong.mesh.schema import ModelField
 from partsong.work.asked import Fingerprint
 from partsong_cluster.batch.finished import finished_rows, manifest_of, store_of
@@ -107,13 +109,24 @@ def _hear(
     failures = {call.ask_hash: call for call in store.failed_calls(run, min(numbers), max(numbers))}
     asked = [{name: _plain_asks(task, one) for name, one in prints.items()} for _, task in records]
     completions = store.cached([ask for row in asked for asks in row.values() for ask in asks])
+    ratings = _by_row(store.ratings(run, min(numbers), max(numbers)))
     for (record, task), row in zip(records, asked, strict=True):
         fresh = reading.worked(record, task)
         worked = found.setdefault((record.custom_id, task.text, repr(fresh.expected)), fresh)
+        if record.row in ratings and isinstance(record.reply, Answer):
+            worked.ratings.append(Rated(record.reply.text, ratings[record.row]))
         for name, asks in row.items():
             reply = _reply(asks, completions, failures)
             if reply is not None and not isinstance(worked.replies.get(name), Completion):
                 worked.replies[name] = reply
+
+
+def _by_row(ratings: Sequence[Feedback]) -> Mapping[int, float]:
+    """Return the mean score of each row that has any."""
+    scores: dict[int, list[float]] = {}
+    for one in ratings:
+        scores.setdefault(one.row, []).append(one.score)
+    return {row: fmean(given) for row, given in scores.items()}
 
 
 def _plain_asks(task: Task, fingerprint: Fingerprint) -> tuple[bytes, ...]:

@@ -12,7 +12,7 @@ from partsong.errors import StoreError
 from partsong.journal.salvage import problems, salvage, set_aside_if_damaged
 from partsong.journal.sqlite import SqliteStore
 from partsong.journal.store import Published, RunInfo
-from partsong.testing.store_conformance import attempt_record, call_record, row_record
+from partsong.testing.store_conformance import attempt_record, call_record, feedback, row_record
 
 ROWS = 300
 INFO = RunInfo("run", "mesh", "input", 5.0)
@@ -29,6 +29,7 @@ def path(tmp_path: Path) -> Path:
         while store.forget("earlier"):
             pass
         store.claim("a")
+        store.rate([feedback(3)])
         store.publish("run", Published(seq=ROWS, output_bytes=5))
     return path
 
@@ -61,6 +62,7 @@ def test_a_salvaged_journal_of_a_sound_one_holds_the_same(path: Path) -> None:
         assert store.published("run") == Published()
         assert store.spent("run", 0.0) == {"m": ROWS / 2}
         assert store.claim("a").number == 2
+        assert store.ratings("run", 0, ROWS) == [feedback(3)]
         assert store.spent(None, 0.0) == {"m": ROWS / 2 + 7.0}
 
 

@@ -122,13 +122,15 @@ PAID = Completion(text="for money", model="m-1", timing=Timing(total_s=0.5), cos
 
 
 def made_by_version(version: int, path: Path) -> None:
-    """A journal as version 1, 2 or 3 laid it out."""
+    """A journal as version 1, 2, 3 or 4 laid it out."""
     with closing(SqliteStore.open(path)) as store:
         paid = call_record(1, "a", reply=PAID).model_copy(update={"at_s": 100.0})
         store.append([call_record(1, "b"), paid, row_record(2)])
     with closing(sqlite3.connect(path)) as old:
-        old.executescript("drop table epochs; pragma user_version = 3;")
-    if version == 3:
+        old.executescript("drop table feedback; pragma user_version = 4;")
+        if version < 4:
+            old.executescript("drop table epochs; pragma user_version = 3;")
+    if version >= 3:
         return
     key = {1: "run, row, step", 2: "run, row, step, ask_hash"}[version]
     with closing(sqlite3.connect(path)) as old:
@@ -150,7 +152,7 @@ def made_by_version(version: int, path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_a_journal_of_an_older_version_keeps_its_records_and_takes_a_second_call_at_a_step(version: int, path: Path) -> None:
     made_by_version(version, path)
     held = [call_record(1, "b"), call_record(1, "a", reply=PAID).model_copy(update={"at_s": 100.0})]
