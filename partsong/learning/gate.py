@@ -58,15 +58,15 @@ def fit_gate(outcomes: Outcomes, *, seed: int = 0) -> tuple[Gate, Floats]:
 def fit_need(outcomes: Outcomes, weak: int, strong: int, *, beside: Floats | None = None, seed: int = 0) -> Need:
     """Return the reader of how two models differ; `beside` has other outcomes on the same questions (rows x any, NaN not known).
 
-    What others made of a question tells its difficulty from chance: with enough of them, each model's outcomes are also read as the
-    others let them expect, and for each model the reading stands that is nearer to what it did on rows unseen.
+    What others made of a question tells its difficulty from chance: with enough of them, each model's outcomes are also read half way to
+    what the others let expect, and for each model the reading stands that is nearer to what it did on rows unseen.
     """
     pair = outcomes.right[:, [weak, strong]]
     if beside is None or not _enough(beside):
         found = read(outcomes.prompts, pair[:, 1:] - pair[:, :1], outcomes.kinds, seed=seed)
         return Need(outcomes.models[weak], outcomes.models[strong], found.reader, (1.0,))
     truth = np.hstack([pair, pair])
-    found = read(outcomes.prompts, np.hstack([pair, smoothed(pair, beside)]), outcomes.kinds, truth=truth, seed=seed)
+    found = read(outcomes.prompts, np.hstack([pair, (pair + smoothed(pair, beside)) / 2]), outcomes.kinds, truth=truth, seed=seed)
     error = np.nanmean((found.unseen - truth) ** 2, axis=0)
     sign = np.zeros(4)
     sign[0 if error[0] < error[2] else 2] = -1.0

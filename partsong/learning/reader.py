@@ -1,10 +1,11 @@
 """Reader: what a prompt alone tells of any outcome, by three readings that are mixed as they proved themselves.
 
-Words (ridge over TF-IDF), waves (a Gaussian kernel over what can be counted, through random features: Rahimi and Recht 2007) and trees
-(extremely randomised, over both and over the task kind that the words suggest). docs/quality.md has what else was tried.
+Words: a ridge over TF-IDF. Lines: one ridge over words and waves together, the waves being a Gaussian kernel over what can be counted,
+through random features (Rahimi and Recht 2007). Trees: extremely randomised, over what can be counted, what words alone say and the task
+kind that they suggest. docs/quality.md has what else was tried.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,10 @@ __all__ = ["Read", "Reader", "read"]
 _FOLDS = 5
 _WORDS_RIDGE = 5.0
 _KINDS_RIDGE = 1.0
-_WAVES_RIDGE = 2.0
-_WAVES = 500
+_WAVES_RIDGE = 3.0
+_WAVES = 1000
+_ROUNDS = 3
+"""Of fitting words and waves in turn, each to what the other leaves."""
 _WIDTH = 0.005
 _TREES = 120
 _LEAST_ROWS = 20
@@ -80,28 +83,51 @@ class _Waves:
 
 
 @dataclass(frozen=True, slots=True)
+class _Lines:
+    """Words and waves fitted together: their sum."""
+
+    words: _Linear
+    waves: _Linear
+
+    @classmethod
+    def fit(cls, rows: "csr_matrix", waves: Floats, targets: Floats) -> "_Lines":
+        """Return the ridge over both, each in turn fitted to what the other leaves."""
+        solve = _dense_ridge(waves, _WAVES_RIDGE)
+        line = solve(targets)
+        words = _sparse_ridge(rows, targets - line.of(waves), _WORDS_RIDGE)
+        for _ in range(_ROUNDS):
+            line = solve(targets - words.of(rows))
+            words = _sparse_ridge(rows, targets - line.of(waves), _WORDS_RIDGE)
+        return cls(words, line)
+
+    def of(self, rows: "csr_matrix", waves: Floats) -> Floats:
+        return self.words.of(rows) + self.waves.of(waves)
+
+
+@dataclass(frozen=True, slots=True)
 class Reader:
     """Fitted readings of a prompt and their mixture."""
 
     wording: Wording
-    words: _Linear
+    alone: _Linear
+    """Words without waves: a reading, and a hint for the trees."""
     kinds: _Kinds | None
     waves: _Waves
-    wave_line: _Linear
+    lines: _Lines
     forest: Forest
     mix: Floats
-    """Weights of words, waves, trees; not negative."""
+    """Weights of words, lines, trees; not negative."""
     mean: Floats
     """The targets' means, from which each reading departs."""
 
     def predict(self, prompts: Sequence[str]) -> Floats:
         """Return prompts x targets."""
         rows, figures = self.wording.rows(prompts), surfaces(prompts)
-        words = self.words.of(rows)
+        words = self.alone.of(rows)
         hints = [words] if self.kinds is None else [words, self.kinds.of(rows)]
         trees = self.forest.predict(np.hstack([*hints, figures]))
-        waves = self.wave_line.of(self.waves.of(figures))
-        return _mixed(np.stack([words, waves, trees]), self.mean, self.mix)
+        lines = self.lines.of(rows, self.waves.of(figures))
+        return _mixed(np.stack([words, lines, trees]), self.mean, self.mix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +150,18 @@ def read(prompts: Sequence[str], targets: Floats, kinds: Sequence[str] = (), *, 
 
     hints = _unseen_hints(rows, filled, kinds, fold)
     grown = grow(np.hstack([hints, figures]), filled, trees=_TREES, least=min(_LEAST_ROWS, max(2, len(prompts) // 40)), seed=seed)
-    by_waves = np.zeros_like(filled)
+    by_lines = np.zeros_like(filled)
     for f in np.unique(fold):
-        by_waves[fold == f] = _ridge(wave_rows[fold != f], filled[fold != f], _WAVES_RIDGE).of(wave_rows[fold == f])
-    readings = np.stack([hints[:, : filled.shape[1]], by_waves, grown.unseen])
+        lines = _Lines.fit(rows[fold != f], wave_rows[fold != f], filled[fold != f])
+        by_lines[fold == f] = lines.of(rows[fold == f], wave_rows[fold == f])
+    readings = np.stack([hints[:, : filled.shape[1]], by_lines, grown.unseen])
     mix = _best_mix(readings, filled if truth is None else truth, mean)
     reader = Reader(
         wording=wording,
-        words=_sparse_ridge(rows, filled, _WORDS_RIDGE),
+        alone=_sparse_ridge(rows, filled, _WORDS_RIDGE),
         kinds=_fit_kinds(rows, filled, kinds) if kinds else None,
         waves=waves,
-        wave_line=_ridge(wave_rows, filled, _WAVES_RIDGE),
+        lines=_Lines.fit(rows, wave_rows, filled),
         forest=grown.forest,
         mix=mix,
         mean=mean,
@@ -188,11 +215,20 @@ def _sparse_ridge(rows: "csr_matrix", targets: Floats, keep: float, steps: int =
     return _Linear(weights, shift)
 
 
-def _ridge(rows: Floats, targets: Floats, keep: float) -> _Linear:
-    middle, shift = rows.mean(axis=0), targets.mean(axis=0)
+def _dense_ridge(rows: Floats, keep: float) -> Callable[[Floats], _Linear]:
+    """Return what fits a ridge line over these rows to any targets; the costly part is done once."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    middle = rows.mean(axis=0)
     centred = rows - middle
-    weights = np.linalg.solve(centred.T @ centred + keep * np.eye(rows.shape[1]), centred.T @ (targets - shift))
-    return _Linear(weights, shift - middle @ weights)
+    factor = cho_factor(centred.T @ centred + keep * np.eye(rows.shape[1]))
+
+    def line(targets: Floats) -> _Linear:
+        shift = targets.mean(axis=0)
+        weights = np.asarray(cho_solve(factor, centred.T @ (targets - shift)), dtype=np.float64)
+        return _Linear(weights, shift - middle @ weights)
+
+    return line
 
 
 def _best_mix(readings: Floats, targets: Floats, mean: Floats) -> Floats:
