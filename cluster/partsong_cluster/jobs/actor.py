@@ -14,12 +14,13 @@ import uuid
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import ray
 from partsong_actors.engine import RayEngine
 from partsong_actors.system import end_system
 
-from partsong.errors import EngineError, MeshError, PartsongError
+from partsong.errors import EngineError, FencedError, MeshError, PartsongError
 from partsong.journal.port import JournalPort
 from partsong.mesh import LoadedMesh, secrets_of
 from partsong.work.clock import Clock
@@ -122,6 +123,8 @@ class _JobActor:
                     summary = await session.work()
                 await session.add(await asyncio.to_thread(write_run_report, Path(scratch)))
             self._end(ended(summary, code_of_summary(summary)))
+        except FencedError as error:
+            _leave_to_successor(error)
         except PartsongError as error:
             self._end(failed(error, code_of_error(error)))
         except Exception as error:  # noqa: BLE001  the actor's outermost line: whoever watches hears of it
@@ -183,8 +186,7 @@ class _JobActor:
     async def _until_fenced(self, tenure: Tenure) -> None:
         """End this process when it has a successor."""
         await tenure.keep()
-        os.write(2, f"{tenure.fenced()}\n".encode())
-        os._exit(1)
+        _leave_to_successor(tenure.fenced())
 
     async def _among_others(self, engine: RayEngine) -> None:
         """Take its part of what its tenant has, and stop the run when the tenant has spent the day's dollars."""
@@ -207,6 +209,12 @@ class _JobActor:
         if sum(sum(of_run.values()) for of_run in spent) >= budget_usd:
             self._telling.say(f"Tenant {self._order.tenancy.name} has spent its ${budget_usd:,.2f} of today (UTC): the run stops.")
             self._stop.ask(Outcome.BUDGET)
+
+
+def _leave_to_successor(error: FencedError) -> NoReturn:
+    """End this process, and tell nobody how the job ended: it goes on elsewhere."""
+    os.write(2, f"{error}\n".encode())
+    os._exit(1)
 
 
 async def alive_nodes() -> Collection[str] | None:
