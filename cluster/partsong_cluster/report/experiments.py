@@ -12,7 +12,7 @@ from partsong.evaluation.standing import Gathering, ShadowRows, Standing
 from partsong.evaluation.trial import Trial
 from partsong.routing.experiments import Experiment, ExperimentField, Shadow
 from partsong.routing.rollout import trial_of
-from partsong_cluster.batch.finished import finished_rows
+from partsong_cluster.batch.finished import finished_rows, manifest_of
 from partsong_cluster.batch.folder import read_snapshot
 
 __all__ = ["experiments_of", "standings_of"]
@@ -21,7 +21,8 @@ _EXPERIMENTS: TypeAdapter[dict[str, Experiment]] = TypeAdapter(dict[str, Experim
 
 
 def experiments_of(folder: Path) -> Mapping[str, Experiment]:
-    """Return the experiments of the mesh that the run was started with."""
+    """Return the experiments of the mesh that the run was started with; RunError where there is no run."""
+    manifest_of(folder)
     return _EXPERIMENTS.validate_python(read_snapshot(folder).get("experiments", {}))
 
 

@@ -3,11 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
-from partsong.contracts import CallRecord, Completion, Failure, FailureCode, Route, Row, RowRecord, Task, Terms, Timing
+from partsong.contracts import Answer, CallRecord, Completion, Failure, FailureCode, Route, Row, RowRecord, Task, Terms, Timing
 from partsong.errors import BudgetError
+from partsong.inline import InlineEngine
+from partsong.journal.sqlite import SqliteStore
+from partsong.mesh import load_text
 from partsong.routing.experiments import Shadow
 from partsong.telemetry import Telemetry
 from partsong.work.shadow import Shadows
@@ -180,3 +184,55 @@ async def test_a_run_without_shadows_is_forgotten_at_once():
 
 def completion(text: str) -> Completion:
     return Completion(text=text, model="m", timing=Timing(total_s=0.0))
+
+
+MESH = """
+version: 1
+models:
+  old: {{adapter: python, target: "workers:old", price: {{input: 0, output: 0}}}}
+  new: {{adapter: python, target: "workers:{new}", price: {{input: 0, output: 0}}}}
+experiments:
+  trial: {{shadow: {{champion: old, challenger: new, usd_per_run: 1, finish_within: {within}}}}}
+routes: [{{use: trial}}]
+"""
+WORKERS = """
+import asyncio
+
+async def old(task):
+    return "old"
+
+async def new(task):
+    await asyncio.sleep(0.05)
+    return "new"
+
+async def hangs(task):
+    await asyncio.sleep(3600)
+"""
+
+
+async def engine_end(folder: Path, new: str, within: str) -> list[RowRecord]:
+    """Answer three rows and end the engine; return the shadows on record."""
+    (folder / "workers.py").write_text(WORKERS)
+    mesh = load_text(MESH.format(new=new, within=within), folder, env={}).mesh
+    async with InlineEngine(mesh, SqliteStore.open(folder / "journal.db"), folder=folder) as engine:
+        for number in range(3):
+            outcome = await engine.answer(Row(run="run", row=number, task=Task.of("hello", id=f"q{number}")))
+            assert isinstance(outcome.reply, Answer)
+            assert outcome.reply.text == "old"
+        engine.over("run")
+    store = SqliteStore.open(folder / "journal.db")
+    try:
+        return [record for _, record in store.rows("run~trial", 0, 10)]
+    finally:
+        store.close()
+
+
+async def test_an_engine_ends_when_the_shadows_of_its_rows_have(tmp_path):
+    records = await engine_end(tmp_path, "new", "20s")
+    assert [record.reply.text for record in records if isinstance(record.reply, Answer)] == ["new"] * 3
+
+
+async def test_an_engine_does_not_wait_for_a_challenger_that_hangs(tmp_path):
+    before = asyncio.all_tasks()
+    assert await engine_end(tmp_path, "hangs", "50ms") == []
+    assert asyncio.all_tasks() == before

@@ -1,0 +1,111 @@
+"""`partsong experiment`: what a user types, sees and gets back."""
+
+import json
+from pathlib import Path
+
+import pytest
+from partsong_cluster.cli import main
+
+MESH = """\
+version: 1
+models:
+  old: {adapter: recorded, file: outcomes.jsonl}
+  new: {adapter: recorded, file: outcomes.jsonl}
+experiments:
+  trial: {split: {champion: old, challenger: new}}   # which?
+routes: [{use: trial}]
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mesh.yaml").write_text(MESH)
+    lines, outcomes = [], []
+    for n in range(120):
+        lines.append({"id": f"q{n}", "prompt": "yes or no?", "expected": "yes"})
+        outcomes += [{"id": f"q{n}", "model": "old", "answer": "yes" if n % 2 else "no"}, {"id": f"q{n}", "model": "new", "answer": "yes"}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "outcomes.jsonl").write_text("".join(json.dumps(one) + "\n" for one in outcomes))
+    return tmp_path
+
+
+@pytest.fixture
+def partsong(capsys: pytest.CaptureFixture[str]):
+    def typed(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return typed
+
+
+@pytest.fixture
+def ran(home, partsong):
+    assert partsong("run", "mesh.yaml", "in.jsonl", "-o", "out", "--engine", "inline", "-q")[0] == 0
+    return home
+
+
+def test_show_says_who_leads_and_json_says_the_same(ran, partsong):
+    code, out, _ = partsong("experiment", "show", "out")
+    assert code == 0
+    assert "The challenger leads" in out
+    code, out, _ = partsong("experiment", "show", "out", "--json")
+    [standing] = json.loads(out)
+    assert (code, standing["name"], standing["leads"], standing["tested"]) == (0, "trial", "challenger", 120)
+    assert standing["words"][0].startswith("The challenger leads")
+    assert {guard["name"]: guard["state"] for guard in standing["guards"]} == {"accuracy_drop": "within", "failure_rise": "within"}
+
+
+def test_promote_keeps_the_evidence_and_the_next_run_obeys(ran, partsong):
+    code, out, _ = partsong("experiment", "promote", "mesh.yaml", "trial", "--run", "out", "--json")
+    decision = json.loads(out)
+    assert (code, decision["arm"], decision["use"], decision["evidence"]["leads"]) == (0, "challenger", "new", "challenger")
+    assert "# which?" in (ran / "mesh.yaml").read_text()
+    assert partsong("run", "mesh.yaml", "in.jsonl", "-o", "later", "--engine", "inline", "-q")[0] == 0
+    routes = {json.loads(line)["partsong"]["route"]["use"] for line in (ran / "later/output.jsonl").read_text().splitlines()}
+    assert routes == {"new"}
+
+
+def test_rollback_undoes_it_and_decisions_lists_both(ran, partsong):
+    partsong("experiment", "promote", "mesh.yaml", "trial", "--reason", "better")
+    code, out, _ = partsong("experiment", "rollback", "mesh.yaml", "trial", "--reason", "complaints")
+    assert code == 0
+    assert "trial: old (champion) answers every row from now on." in out
+    _, out, _ = partsong("experiment", "decisions", "mesh.yaml", "--json")
+    assert [(one["arm"], one["reason"]) for one in json.loads(out)] == [("challenger", "better"), ("champion", "complaints")]
+    _, out, _ = partsong("experiment", "decisions", "mesh.yaml")
+    assert "complaints" in out
+
+
+def test_nothing_decided_and_no_experiments_are_said_to_be_so(home, partsong):
+    assert partsong("experiment", "decisions", "mesh.yaml")[1] == "Nothing was decided yet.\n"
+    (home / "plain.yaml").write_text("version: 1\nmodels:\n  old: {adapter: recorded, file: outcomes.jsonl}\n")
+    partsong("run", "plain.yaml", "in.jsonl", "-o", "plain", "--engine", "inline", "-q")
+    assert partsong("experiment", "show", "plain")[1] == "The mesh of these runs has no `experiments`.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("promote", "mesh.yaml", "trial"), 2, "--reason"),
+        (("promote", "mesh.yaml", "trial", "--reason", "  "), 2, "--reason"),
+        (("promote", "mesh.yaml", "trail", "--reason", "x"), 2, "did you mean 'trial'?"),
+        (("rollback", "nowhere.yaml", "trial", "--reason", "x"), 2, "no-such-file"),
+        (("promote", "mesh.yaml", "trial", "--run", "nowhere"), 6, "no-run"),
+        (("show", "nowhere"), 6, "no-run"),
+        (("show",), 2, "RUN"),
+    ],
+)
+def test_what_is_wrong_is_said_and_changes_nothing(home, partsong, arguments, code, says):
+    found, _, err = partsong("experiment", *arguments)
+    assert (found, says in err) == (code, True), err
+    assert (home / "mesh.yaml").read_text() == MESH
+    assert not (home / "experiments.jsonl").exists()
+
+
+def test_a_name_that_no_run_has_is_an_error(ran, partsong):
+    code, _, err = partsong("experiment", "show", "out", "--name", "trail")
+    assert code == 6
+    assert "no run has an experiment 'trail'" in err
