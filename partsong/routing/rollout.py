@@ -128,11 +128,16 @@ class Rollouts:
         return None if trial is None else self._states[name].saw(trial)
 
 
-def trial_of(experiment: Experiment, record: RowRecord) -> Trial | None:
-    """Return the trial that a row of the experiment is; None when no arm was drawn for it."""
+def trial_of(experiment: Experiment, record: RowRecord, rating: float | None = None) -> Trial | None:
+    """Return the trial that a row of the experiment is; None when no arm was drawn for it.
+
+    `rating` is what users made of the answer, in [0, 1]; a label outranks it.
+    """
     route, task = record.reply.route, record.task
     if route is None or route.arm is None or route.propensity is None or task is None:
         return None
     share = route.propensity if route.arm == "challenger" else 1.0 - route.propensity
     key = "" if experiment.key == "id" else experiment.key_of(task)
-    return Trial.of(route.arm, share, record.reply, marked(record), complexity_of(task), key)
+    labelled = marked(record)
+    right = rating >= 0.5 if labelled is None and rating is not None else labelled
+    return Trial.of(route.arm, share, record.reply, right, complexity_of(task), key)

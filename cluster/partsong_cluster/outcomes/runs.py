@@ -22,7 +22,7 @@ from partsong.work.asked import Fingerprint
 from partsong_cluster.batch.finished import finished_rows, manifest_of, store_of
 from partsong_cluster.batch.folder import read_snapshot
 
-__all__ = ["Reading", "models_of", "outcomes_of_runs", "worked_rows"]
+__all__ = ["Reading", "mean_ratings", "models_of", "outcomes_of_runs", "worked_rows"]
 
 _MODELS: TypeAdapter[dict[str, ModelSpec]] = TypeAdapter(dict[str, ModelField])
 _ROWS_AT_ONCE = 256
@@ -109,7 +109,7 @@ def _hear(
     failures = {call.ask_hash: call for call in store.failed_calls(run, min(numbers), max(numbers))}
     asked = [{name: _plain_asks(task, one) for name, one in prints.items()} for _, task in records]
     completions = store.cached([ask for row in asked for asks in row.values() for ask in asks])
-    ratings = _by_row(store.ratings(run, min(numbers), max(numbers)))
+    ratings = mean_ratings(store.ratings(run, min(numbers), max(numbers)))
     for (record, task), row in zip(records, asked, strict=True):
         fresh = reading.worked(record, task)
         worked = found.setdefault((record.custom_id, task.text, repr(fresh.expected)), fresh)
@@ -121,7 +121,7 @@ def _hear(
                 worked.replies[name] = reply
 
 
-def _by_row(ratings: Sequence[Feedback]) -> Mapping[int, float]:
+def mean_ratings(ratings: Sequence[Feedback]) -> Mapping[int, float]:
     """Return the mean score of each row that has any."""
     scores: dict[int, list[float]] = {}
     for one in ratings:

@@ -1,6 +1,7 @@
 """Experiments: what those of one or more runs have come to, read back from the runs' folders."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from partsong.evaluation.standing import Gathering, ShadowRows, Standing
 from partsong.evaluation.trial import Trial
 from partsong.routing.experiments import Experiment, ExperimentField, Shadow
 from partsong.routing.rollout import trial_of
-from partsong_cluster.batch.finished import finished_rows, manifest_of
+from partsong_cluster.batch.finished import finished_rows, manifest_of, store_of
 from partsong_cluster.batch.folder import read_snapshot
+from partsong_cluster.outcomes.runs import mean_ratings
 
 __all__ = ["experiments_of", "standings_of"]
 
 _EXPERIMENTS: TypeAdapter[dict[str, Experiment]] = TypeAdapter(dict[str, ExperimentField])
+_LAST_ROW = 2**53
 
 
 def experiments_of(folder: Path) -> Mapping[str, Experiment]:
@@ -72,10 +75,10 @@ class _Read:
         if isinstance(experiment, Shadow):
             self._add_shadowed(folder, experiment)
             return
-        finished, trials = _Finished(), dict[int, Trial]()
+        finished, trials, ratings = _Finished(), dict[int, Trial](), _ratings(folder)
         for record in finished_rows(folder):
             finished.add(record.row)
-            if (trial := _trial(self.name, experiment, record)) is not None:
+            if (trial := _trial(self.name, experiment, record, ratings.get(record.row))) is not None:
                 trials[record.row] = trial
                 self.gathering.count(record, trial)
         for row in sorted(trials):
@@ -125,6 +128,11 @@ class _Finished:
         return (self._rows + b"\0").index(0)
 
 
-def _trial(name: str, experiment: Experiment, record: RowRecord) -> Trial | None:
+def _ratings(folder: Path) -> Mapping[int, float]:
+    with closing(store_of(folder)) as store:
+        return mean_ratings(store.ratings(manifest_of(folder).run, 0, _LAST_ROW))
+
+
+def _trial(name: str, experiment: Experiment, record: RowRecord, rating: float | None = None) -> Trial | None:
     route = record.reply.route
-    return trial_of(experiment, record) if route is not None and route.experiment == name else None
+    return trial_of(experiment, record, rating) if route is not None and route.experiment == name else None

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from batch_bench import Bench
 from partsong_cluster.batch.run import Limits
+from partsong_cluster.feedback import Verdict, rate
 from partsong_cluster.report import write_run_report
 from partsong_cluster.report.experiments import standings_of
 from partsong_cluster.report.standing_words import standing_words
@@ -177,3 +178,18 @@ async def test_what_is_decided_is_said_and_not_tested(tmp_path):
     decided = SPLIT.replace("challenger: maxi", "challenger: maxi, decided: challenger")
     [standing] = standings_of([await run(Bench(tmp_path), decided, 20)])
     assert list(standing_words(standing)) == ["It is decided: the challenger answers every row."]
+
+
+async def test_what_users_made_of_answers_counts_where_no_label_does(tmp_path):
+    out = await run(Bench(tmp_path), SPLIT, 30, expected=None)
+    rate(out, [Verdict(f"q{row}", 0.0) for row in range(10)])
+    [standing] = standings_of([out])
+    assert standing.tested == 10
+    assert (standing.champion.right, standing.challenger.right) == (0, 0)
+
+
+async def test_a_label_outranks_what_users_say(tmp_path):
+    out = await run(Bench(tmp_path), SPLIT, 30)
+    before = standings_of([out])
+    rate(out, [Verdict(f"q{row}", 0.0) for row in range(10)])
+    assert standings_of([out]) == before
