@@ -27,6 +27,9 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="keep the hosts' disks here")
     parser.add_argument("--json", type=Path, help="write what came of it here, too")
     options = parser.parse_args()
+    chosen = [fault for fault in FAULTS if any(part in fault.name for part in options.only)]
+    if not chosen:
+        parser.error("no fault is called so; there are: " + "; ".join(fault.name for fault in FAULTS))
     if reason := why_not():
         print(f"chaos-cluster: {reason}", file=sys.stderr)
         return 2
@@ -36,7 +39,7 @@ def main() -> int:
             answers = undisturbed(folder / "undisturbed", options.rows, server.url)
         print(HEAD, flush=True)
         told: list[dict[str, Any]] = []
-        for fault in (fault for fault in FAULTS if any(part in fault.name for part in options.only)):
+        for fault in chosen:
             for seed in range(options.seeds):
                 place = folder / f"{fault.name}-{seed}".replace(" ", "-")
                 trial = Trial(place, options.rows, fault, seed, answers, options.latency, options.nodes)
