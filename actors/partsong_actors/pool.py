@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import ray
@@ -32,6 +32,7 @@ from partsong.work.metering import Metering
 from partsong.work.tenure import Tenure, TermState
 from partsong.work.watched import watch_tenure
 from partsong_actors.beside import beside
+from partsong_actors.drains import Drain, Drains
 from partsong_actors.journal import JournalClient
 from partsong_actors.memory_watch import end_without_memory
 from partsong_actors.news import STAFF, Lease, Member, PoolNews, Recruit, Staffing, Welcome, Wish, WorkerReport
@@ -51,19 +52,6 @@ _DAY_S = 86_400.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Leaving:
-    """A worker that is drained."""
-
-    model: str
-    recruit: Recruit
-    until_s: float
-    """Nothing is in flight there after that."""
-    unheard: set[str]
-    """Callers that may have calls there."""
-    ending: bool = field(default=False)
-
-
 class _ModelPool:
     """Carries out what the pools decide."""
 
@@ -78,12 +66,13 @@ class _ModelPool:
         self._clock = Clock()
         self._pools = {name: _pool_of(spec) for name, spec in mesh.models.items()}
         self._recruits: dict[str, dict[str, Recruit]] = {name: {} for name in mesh.models}
-        self._leaving: dict[str, _Leaving] = {}
+        self._drains = Drains()
         self._failed: dict[str, PartsongError] = {}
         self._members: dict[str, Member] = {}
         self._callers = {*callers, *callers_of(setup)}
         self._journal = JournalClient(setup.around.actor(journal))
         self._all_heard = asyncio.Event()
+        self._remembering = asyncio.Lock()  # what Ray's head keeps last is what is so
         self._reborn: bool = ray.get_runtime_context().was_current_actor_reconstructed
         self._unheard = set(self._callers) if self._reborn else set()
         self._metering = Metering(
@@ -105,12 +94,13 @@ class _ModelPool:
         await self._begun()
         told = await self._with_spent(standings) if self._reborn else standings
         if caller not in self._callers:
-            self._callers.add(caller)
-            remember_callers(self._setup, self._callers)
+            async with self._remembering:
+                await asyncio.to_thread(remember_callers, self._setup, {*self._callers, caller})
+                self._callers.add(caller)
         self._enter(caller, life)
         self._metering.join(caller, born, told, dollars_in_terms=self._reborn)
-        for leaving in self._leaving.values():
-            self._ask_to_leave(caller, leaving)
+        for drain in self._drains.joined(caller):
+            self._ask_to_leave(caller, drain)
         for model, pool in self._pools.items():
             if self._changed:
                 self._tell(caller, self._spec_news(model))
@@ -139,14 +129,14 @@ class _ModelPool:
         if not self._lives(caller, life):
             return
         del self._members[caller]
-        self._callers.discard(caller)
-        remember_callers(self._setup, self._callers)
         self._metering.leave(caller)
         for model, pool in self._pools.items():
             self._carry_out(model, pool.leave(caller))
-        for leaving in self._leaving.values():
-            leaving.unheard.discard(caller)
-            self._end_if_left(leaving)
+        self._drains.gone(caller)
+        self._end_drained()
+        async with self._remembering:
+            self._callers.discard(caller)
+            await asyncio.to_thread(remember_callers, self._setup, frozenset(self._callers))
 
     @ray.method
     async def staff(self, life: str, staffing: Mapping[str, Staffing]) -> None:
@@ -159,13 +149,13 @@ class _ModelPool:
             self._tell(STAFF, PoolNews("", "change", setup=self._setup))
         now_s = self._clock.now_s()
         there = {one.key for told in staffing.values() for one in told.recruits}
-        self._leaving = {key: leaving for key, leaving in self._leaving.items() if key in there}
+        self._drains.keep(there)
         for model, told in staffing.items():
             if model not in self._pools:  # it was taken out of the mesh, by pools that did not live to see its workers end
                 for one in told.recruits:
                     self._tell(STAFF, PoolNews(model, "end", key=one.key))
                 continue
-            known = [replace(one, leaving=True) if one.key in self._leaving else one for one in told.recruits]
+            known = [replace(one, leaving=True) if one.key in self._drains else one for one in told.recruits]
             self._recruits[model] = {one.key: one for one in known}
             ready, leaving = [one for one in known if not one.leaving], [one for one in known if one.leaving]
             self._carry_out(
@@ -205,7 +195,11 @@ class _ModelPool:
     async def change(self, setup: Setup) -> None:
         """Go over to another mesh of the same system: pools grow, drain and replace their workers one by one, and limits hold at once."""
         await self._begun()
-        remember(setup)
+        async with self._remembering:
+            await asyncio.to_thread(remember, setup)
+            self._go_over_to(setup)
+
+    def _go_over_to(self, setup: Setup) -> None:
         mesh, now_s = setup.unpacked(), self._clock.now_s()
         self._setup, self._mesh, self._changed = setup, mesh, True
         self._metering.change(mesh.models, mesh.accounts)
@@ -303,10 +297,7 @@ class _ModelPool:
                 if model in self._failed and not pool.wanted:  # nobody has asked for so long that the next call may try again
                     del self._failed[model]
                     self._tell_callers(PoolNews(model, "again"))
-            for leaving in self._leaving.values():
-                if now_s >= leaving.until_s:
-                    leaving.unheard.clear()
-                self._end_if_left(leaving)
+            self._end_drained()
 
     async def _with_spent(self, standings: Sequence[Standing]) -> Sequence[Standing]:
         """Return them with what the journal says was spent: restarted pools know nothing of callers that died before."""
@@ -322,9 +313,8 @@ class _ModelPool:
             self._tell(STAFF, PoolNews(wish.model, "notice", notice=wish.notice))
             return
         if wish.left:
-            if wish.left in self._leaving:
-                self._leaving[wish.left].unheard.discard(caller)
-                self._end_if_left(self._leaving[wish.left])
+            self._drains.left(caller, wish.left)
+            self._end_drained()
             return
         if (pool := self._pools.get(wish.model)) is None:
             return
@@ -345,7 +335,7 @@ class _ModelPool:
         match report.kind:
             case "ready":
                 assert report.recruit is not None
-                if key in self._leaving:
+                if key in self._drains:
                     return
                 self._recruits[model][key] = report.recruit
                 self._failed.pop(model, None)
@@ -366,7 +356,7 @@ class _ModelPool:
                 self._carry_out(model, pool.worker_leaves([key], now_s))
             case "gone":
                 self._recruits[model].pop(key, None)
-                self._leaving.pop(key, None)
+                self._drains.forget(key)
                 self._carry_out(model, pool.worker_gone(key, now_s))
                 self._tell_callers(self._workers_news(model))
         self._forget_if_removed(model)
@@ -403,21 +393,20 @@ class _ModelPool:
         spec = self._mesh.models.get(model)
         until_s = self._clock.now_s() + (spec.timeout if spec is not None else _DAY_S) + _LEAVES_LATE_S
         callers = {member for member in self._members if member != STAFF}
-        leaving = self._leaving[recruit.key] = _Leaving(model, replace(recruit, leaving=True), until_s, callers)
+        drain = Drain(model, replace(recruit, leaving=True), until_s, callers)
+        self._drains.begin(drain)
         self._tell(STAFF, PoolNews(model, "drain", key=recruit.key))
         self._tell_callers(self._workers_news(model))
         for caller in callers:
-            self._ask_to_leave(caller, leaving)
-        self._end_if_left(leaving)
+            self._ask_to_leave(caller, drain)
+        self._end_drained()
 
-    def _ask_to_leave(self, caller: str, leaving: _Leaving) -> None:
-        leaving.unheard.add(caller)
-        self._tell(caller, PoolNews(leaving.model, "leave", recruits=(leaving.recruit,)))
+    def _ask_to_leave(self, caller: str, drain: Drain) -> None:
+        self._tell(caller, PoolNews(drain.model, "leave", recruits=(drain.recruit,)))
 
-    def _end_if_left(self, leaving: _Leaving) -> None:
-        if not leaving.unheard and not leaving.ending:
-            leaving.ending = True
-            self._tell(STAFF, PoolNews(leaving.model, "end", key=leaving.recruit.key))
+    def _end_drained(self) -> None:
+        for drain in self._drains.over(self._clock.now_s()):
+            self._tell(STAFF, PoolNews(drain.model, "end", key=drain.recruit.key))
 
     def _workers_news(self, model: str) -> PoolNews:
         recruits = self._recruits[model]
