@@ -21,6 +21,7 @@ from partsong.pool.built import built_from
 from partsong.work.notices import Notices, Tell, logged
 from partsong_actors.again import again
 from partsong_actors.beside import beside
+from partsong_actors.listeners import Listeners
 from partsong_actors.membership import Membership
 from partsong_actors.memory_watch import end_without_memory
 from partsong_actors.news import STAFF, PoolNews, Recruit, Staffing, WorkerReport, key_of
@@ -185,7 +186,7 @@ class Staff:
             model, _, number = name.removeprefix(prefix).rpartition("/")
             self._number = max(self._number, int(number))
             try:
-                actor = self._setup.around.actor(name)
+                actor = await asyncio.to_thread(self._setup.around.actor, name)
             except ValueError:
                 continue  # it has just ended
             self._posts[key_of(actor)] = _Post(model, actor, "")
@@ -340,10 +341,6 @@ def _as_own(model: str, error: Exception) -> PartsongError:
     return EngineError("worker-start", f"no worker of {model} could start ({type(cause).__name__})", remedy="see Ray's worker log")
 
 
-_MOST_UNHEARD = 1000
-"""Notices that a listener may be behind; one that has gone away never hears of them."""
-
-
 class _StaffActor:
     """The staff of a lasting system, in a process of its own: it needs nobody who submits, and begins by itself when it is restarted."""
 
@@ -353,7 +350,7 @@ class _StaffActor:
         now, around = present(setup), setup.around
         self._staff = Staff(around.actor(around.pools), now, now.unpacked().models, {}, self._tell)
         self._working = beside(self._staff.work())  # Ray makes an async actor within its running loop
-        self._listeners: dict[str, asyncio.Queue[Notice]] = {}
+        self._listeners = Listeners(time.monotonic)
 
     @ray.method
     async def ready(self) -> None:
@@ -361,14 +358,8 @@ class _StaffActor:
 
     @ray.method
     async def notices(self, listener: str, within_s: float) -> Sequence[Notice]:
-        """Return what a person should be told, as soon as there is anything, else nothing after so long; for each listener by itself."""
-        queue = self._listeners.setdefault(listener, asyncio.Queue(_MOST_UNHEARD))
-        try:
-            async with asyncio.timeout(within_s):
-                first = await queue.get()
-        except TimeoutError:
-            return []
-        return [first, *(queue.get_nowait() for _ in range(queue.qsize()))]
+        """See Listeners.heard."""
+        return await self._listeners.heard(listener, within_s)
 
     @ray.method
     async def close(self) -> None:
@@ -378,11 +369,7 @@ class _StaffActor:
 
     def _tell(self, notice: Notice) -> None:
         logged(notice)
-        for listener, queue in list(self._listeners.items()):
-            if queue.full():
-                del self._listeners[listener]  # it went away
-            else:
-                queue.put_nowait(notice)
+        self._listeners.tell(notice)
 
 
 StaffActor = ray.remote(_StaffActor)
