@@ -141,7 +141,7 @@ def site(_site: Site) -> Site:
     return _site
 
 
-def test_a_job_is_followed_to_its_end_and_its_results_are_fetched(site: Site):
+def test_a_job_is_followed_to_its_end_its_results_are_fetched_and_a_second_watcher_starts_nothing(site: Site):
     run = site.submit(120, "first")
     followed = site.partsong("jobs", "follow", run)
     assert "complete" in followed.stdout
@@ -157,16 +157,11 @@ def test_a_job_is_followed_to_its_end_and_its_results_are_fetched(site: Site):
     listed = json.loads(site.partsong("jobs", "ls", "--json").stdout)
     assert [(job["name"], job["state"]) for job in listed if job["run"] == run] == [("first", "complete")]
     assert f"partsong-{run}" in site.ray("job", "list")
-
-
-def test_a_second_watcher_of_a_job_that_has_ended_tells_the_end_and_starts_nothing(site: Site):
-    run = site.submit(20, "twice")
-    assert "20 answered" in site.partsong("jobs", "follow", run).stdout
     site.server.reset()
-    code = "import sys\nfrom partsong_cluster.jobs.taken_up import again\nfrom partsong_cluster.jobs.cluster import Cluster\n"
+    code = "import sys; from partsong_cluster.jobs.taken_up import again; from partsong_cluster.jobs.cluster import Cluster\n"
     code += f"cluster = Cluster({ADDRESS!r})\nagain(cluster, cluster.job(sys.argv[1]))\n"
     subprocess.run([sys.executable, "-c", code, run], env=site.laptop, check=True, timeout=120)
-    assert "20 answered" in site.partsong("jobs", "follow", run).stdout
+    assert "120 answered" in site.partsong("jobs", "follow", run).stdout
     events = [line for line in site.partsong("jobs", "logs", run).stdout.splitlines() if line.startswith("{")]
     assert [json.loads(line)["kind"] for line in events] == ["end"]
     assert site.server.stats(summary=True)["total"] == 0
