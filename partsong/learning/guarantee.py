@@ -1,12 +1,13 @@
 """Guarantee: the cheapest threshold that keeps a promise, with a probability one can state, whatever the model's confidences are worth.
 
 Learn then test (arXiv 2110.01052): thresholds are tried from the safest down, each against "the loss is above the bound", and the search
-stops at the first that cannot be ruled out. The p-values are those of a betting martingale (arXiv 2010.09686): valid for every n, no bell
-assumed. Conformal risk control (arXiv 2208.02814) bounds the expected loss instead, for losses that fall as the threshold rises.
+stops at the first that cannot be ruled out. The p-values are exact for pairs of right and wrong, whatever n is: no bell assumed. Conformal
+risk control (arXiv 2208.02814) bounds the expected loss instead, for losses that fall as the threshold rises.
 """
 
 from dataclasses import dataclass
-from math import ceil, exp, log
+from functools import lru_cache
+from math import ceil
 from statistics import NormalDist
 
 import numpy as np
@@ -14,6 +15,10 @@ import numpy as np
 from partsong.learning.outcomes import Floats
 
 __all__ = ["Promise", "controlled", "keep_promise", "p_value", "rows_needed"]
+
+_ELSEWHERE = 0.0005
+"""Chance, added to each p-value, that the share of rows on which the two differ lies outside the interval that is searched."""
+_SHARES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +41,52 @@ class Promise:
         return f"these rows cannot support the promise of at most {100 * bound:.1f} points at {level:.0%} confidence{need}"
 
 
-def p_value(losses: Floats, bound: float, low: float = -1.0, high: float = 1.0) -> float:
-    """Return a p-value against "the mean loss is above the bound" for losses between low and high.
+def p_value(losses: Floats, bound: float) -> float:
+    """Return a p-value against "the mean loss is at least `bound`" (above 0) for losses of 1 (worse), 0 and -1 (better).
 
-    The bettor stakes on each loss being below the bound, by what the losses before it suggest, and never all it has; one over the
-    greatest wealth is the p-value (Ville).
+    The rows that count are those on which the two differ. How many there are is not known beforehand, so the p-value is the greatest over
+    an interval of that share (Suissa and Shuster 1991; Berger and Boos 1994).
     """
-    scaled, limit = (losses - low) / (high - low), (bound - low) / (high - low)
-    wealth, most = 0.0, 0.0
-    total, squares, seen = 0.5 * limit + 0.5, 0.25, 1
-    for loss in scaled:
-        mean, spread = total / seen, squares / seen
-        stake = min(max((limit - mean) / (spread + (limit - mean) ** 2), 0.0), 0.75 / max(1.0 - limit, 1e-9))
-        wealth += log(max(1.0 + stake * (limit - float(loss)), 1e-12))
-        most = max(most, wealth)
-        seen += 1
-        total += float(loss)
-        squares += (float(loss) - mean) ** 2
-    return exp(-most)
+    return _exact(len(losses), int(losses.sum()), int(np.abs(losses).sum()), bound)
 
 
-def keep_promise(losses: Floats, bound: float, *, level: float = 0.95, low: float = -1.0, high: float = 1.0) -> Promise:
+@lru_cache(maxsize=4096)
+def _exact(n: int, lead: int, moved: int, bound: float) -> float:
+    if lead >= n * bound:
+        return 1.0
+    low, high = _share(moved, n)
+    shares = np.linspace(max(low, bound), max(high, bound), _SHARES)
+    return min(1.0, _ELSEWHERE + max(_as_good(n, lead, moved, float(share), bound) for share in shares))
+
+
+def _share(moved: int, n: int) -> tuple[float, float]:
+    """Return the interval of Clopper and Pearson."""
+    from scipy.special import betaincinv
+
+    low = float(betaincinv(moved, n - moved + 1, _ELSEWHERE / 2)) if moved else 0.0
+    return low, float(betaincinv(moved + 1, n - moved, 1 - _ELSEWHERE / 2)) if moved < n else 1.0
+
+
+def _as_good(n: int, lead: int, moved: int, share: float, bound: float) -> float:
+    """Return the chance of a result at least as good as this one, were the mean loss `bound` and the two differed on this share of rows.
+
+    Results are ranked by their distance from the bound in standard errors.
+    """
+    from scipy.special import bdtr, gammaln
+
+    reach = 5 * (n * share * (1 - share)) ** 0.5 + 10
+    count = np.arange(max(0, int(n * share - reach)), min(n, int(n * share + reach)) + 1, dtype=np.float64)
+    ways = gammaln(n + 1) - gammaln(count + 1) - gammaln(n - count + 1)
+    chance = np.exp(ways + count * np.log(share) + (n - count) * np.log1p(-min(share, 1 - 1e-12)))
+    far, middle = (n * bound - lead) ** 2 / (moved + 1 - lead**2 / n), n * bound
+    stretch = 1 + far / n
+    inside = np.maximum(middle**2 - stretch * (middle**2 - far * (count + 1)), 0.0)
+    most = np.floor(((middle - np.sqrt(inside)) / stretch + count) / 2 + 1e-9)
+    worse = np.where(most >= 0, bdtr(np.clip(most, 0, count), count.astype(np.int64), min((share + bound) / (2 * share), 1.0)), 0.0)
+    return float(chance @ worse + max(0.0, 1.0 - chance.sum()))
+
+
+def keep_promise(losses: Floats, bound: float, *, level: float = 0.95) -> Promise:
     """Return the last threshold, from the safest (column 0) to the cheapest, at which "mean loss at most `bound`" still stands.
 
     `losses` are rows x thresholds, on rows that neither model nor threshold was fitted on. One error budget serves all thresholds, since
@@ -65,7 +95,7 @@ def keep_promise(losses: Floats, bound: float, *, level: float = 0.95, low: floa
     risk = 1.0 - level
     best, best_p = -1, 1.0
     for column in range(losses.shape[1]):
-        p = p_value(losses[:, column], bound, low, high)
+        p = p_value(losses[:, column], bound)
         if p > risk:
             return Promise(best >= 0, max(best, 0), best_p if best >= 0 else p, rows_needed(losses[:, column], bound, level=level))
         best, best_p = column, p

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from partsong.learning.guarantee import controlled, keep_promise, p_value, rows_needed
 
@@ -37,8 +38,28 @@ def test_a_threshold_as_bad_as_the_bound_is_not_mended_by_more_rows():
 
 def test_the_p_value_is_small_only_when_losses_are_under_the_bound():
     dice = np.random.default_rng(0)
-    assert p_value((dice.random(500) < 0.02).astype(float), 0.1, low=0.0) < 0.01
-    assert p_value((dice.random(500) < 0.2).astype(float), 0.1, low=0.0) > 0.2
+    assert p_value((dice.random(500) < 0.02).astype(float), 0.1) < 0.01
+    assert p_value((dice.random(500) < 0.2).astype(float), 0.1) > 0.2
+
+
+def test_rows_without_a_difference_prove_no_more_than_their_number():
+    """Had one row in a hundred been worse, 250 rows would all be alike with chance 0.99 ** 250."""
+    assert p_value(np.zeros(250), BOUND) == pytest.approx(0.99**250, abs=0.002)
+
+
+@pytest.mark.parametrize(("rows", "apart"), [(120, 0.05), (400, 0.04), (400, 0.2), (2000, 0.1)])
+def test_at_the_bound_a_p_value_is_under_a_level_no_more_often_than_the_level(rows: int, apart: float):
+    dice = np.random.default_rng(rows)
+    worse, better = (apart + BOUND) / 2, (apart - BOUND) / 2
+    draws = dice.multinomial(rows, [worse, better, 1 - apart], size=3000)
+    p = [p_value(np.repeat([1.0, -1.0, 0.0], draw), BOUND) for draw in draws]
+    for level in (0.01, 0.05):
+        assert np.mean(np.array(p) <= level) <= level + 3 * (level / 3000) ** 0.5
+
+
+def test_it_is_nearly_as_telling_as_the_normal_approximation_that_guarantees_nothing():
+    found = [keep_promise(losses(3600, (-0.01,), seed), BOUND, level=0.95).kept for seed in range(60)]
+    assert np.mean(found) > 0.85
 
 
 def test_risk_control_takes_the_cheapest_threshold_under_the_bound():
