@@ -5,6 +5,7 @@ time, and no other experiment's draw tells anything of this one's (Tang et al. 2
 """
 
 from abc import ABC
+from collections.abc import Mapping
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Annotated, ClassVar
@@ -15,7 +16,7 @@ from partsong.contracts import Arm, Duration, Frozen, Name, Route, Task, Usd
 from partsong.contracts.onekey import OneKey
 from partsong.evaluation.guardrails import Guardrails
 
-__all__ = ["EXPERIMENTS", "Experiment", "ExperimentField", "Rollout", "Shadow", "Split", "Stage", "shadow_run"]
+__all__ = ["EXPERIMENTS", "Experiment", "ExperimentField", "Rollout", "Shadow", "Split", "Stage", "recorded_runs", "shadow_run"]
 
 _METADATA = "metadata."
 
@@ -154,6 +155,11 @@ ExperimentField = Annotated[Experiment, OneKey("experiment", EXPERIMENTS)]
 def shadow_run(run: str, experiment: str) -> str:
     """Return the name under which the journal keeps a run's shadow rows: a run of its own, beside the one whose rows they are."""
     return f"{run}~{experiment}"
+
+
+def recorded_runs(run: str, experiments: Mapping[str, Experiment]) -> list[str]:
+    """Return the names under which the journal keeps rows of a run: its own, and its shadows'."""
+    return [run, *(shadow_run(run, name) for name, one in experiments.items() if isinstance(one, Shadow))]
 
 
 def _salt(name: str) -> bytes:

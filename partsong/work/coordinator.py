@@ -35,7 +35,7 @@ class Coordinator:
         self._shop = shop
         self._router = router
         self._under_way = 0
-        self._shadows = Shadows(router.experiments, self._along, shop.journal, self._forget, shop.telemetry)
+        self._shadows = Shadows(router.experiments, self._shadowed, shop.journal, self._forget, shop.telemetry)
 
     @classmethod
     def of(
@@ -56,7 +56,12 @@ class Coordinator:
 
     async def answer(self, row: Row, on_text: Callable[[str], None] | None = None) -> RowOutcome:
         """Answer one row; when this returns its calls and its record are durable."""
-        outcome = await self._along(row, self._router.decide(row.task, row.shares), on_text)
+        attributes: dict[str, Attribute] = {"partsong.run": row.run, "partsong.row": row.row, "partsong.custom_id": row.task.id}
+        self._under_way += 1
+        try:
+            outcome = await self._along("row", attributes, row, self._router.decide(row.task, row.shares), on_text)
+        finally:
+            self._under_way -= 1
         self._shadows.offer(row, outcome.reply.route)
         return outcome
 

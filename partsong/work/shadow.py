@@ -74,6 +74,7 @@ class _Queue:
         self._rows = Counter[str]()
         self._over: set[str] = set()
         self._terms: dict[str, Terms] = {}
+        self._told: set[type[Exception]] = set()
         self.counted = Counter[str]()
         """Rows by what became of them."""
 
@@ -121,8 +122,8 @@ class _Queue:
             await self._shadowed(row)
         except BudgetError:
             return "refused"
-        except Exception:  # noqa: BLE001  the outermost line of a shadow: no row may hear of it
-            _log.exception("%s could not shadow row %s", self._name, row.row)
+        except Exception as error:  # noqa: BLE001  the outermost line of a shadow: no row may hear of it
+            self._tell(row, error)
             return "failed"
         return "answered"
 
@@ -142,6 +143,12 @@ class _Queue:
             budget_usd, weight = self._shadow.usd_per_run, _WEIGHT * live.weight
             self._terms[run] = Terms(weight=weight, budget_usd=budget_usd, spent_usd=spent_usd, today_usd=live.today_usd)
         return self._terms[run]
+
+    def _tell(self, row: Row, error: Exception) -> None:
+        """Log what keeps rows from being shadowed, once for each kind."""
+        if type(error) not in self._told:
+            self._told.add(type(error))
+            _log.error("%s cannot shadow row %s, nor others that fail alike", self._name, row.row, exc_info=error)
 
     def _end_if_over(self, run: str) -> None:
         if run in self._over and not self._rows[run]:

@@ -18,6 +18,7 @@ from partsong.journal.port import JournalPort
 from partsong.journal.salvage import set_aside_if_damaged
 from partsong.journal.store import RunInfo
 from partsong.mesh import LoadedMesh
+from partsong.routing.experiments import recorded_runs
 from partsong.routing.rollout import Rollouts
 from partsong_cluster.batch.attempts import Attempts
 from partsong_cluster.batch.folder import JOURNAL, LEDGER, MANIFEST, SNAPSHOT, Manifest, RunFolder
@@ -96,7 +97,8 @@ class Session:
             await self.attempts.make(self.results.own, manifest.run, told, fresh=self.order.fresh)
             async with self.start_engine() as engine:
                 if forgotten is not None:
-                    await engine.journal.forget(forgotten)
+                    for run in recorded_runs(forgotten, self.loaded.mesh.experiments):
+                        await engine.journal.forget(run)
                 manifest = await self._as_begun(manifest, engine.journal)
                 ledger = Ledger(folder.path / LEDGER)
                 try:
