@@ -78,16 +78,22 @@ class Coordinator:
         for caller in self._shop.callers.values():
             caller.purse.forget(run)
 
-    async def _along(self, row: Row, route: Route | Failure, on_text: Callable[[str], None] | None = None) -> RowOutcome:
-        """Answer the row along the route, and record it.""" 
-        attributes: dict[str, Attribute] = {"partsong.run": row.run, "partsong.row": row.row, "partsong.custom_id": row.task.id}
-        self._under_way += 1
-        try:
-            with self._shop.telemetry.span("row", row.traceparent, attributes) as span:
-                reply = await self._answered(row, route, span, on_text)
-                span.settled(reply)
-        finally:
-            self._under_way -= 1
+    async def _shadowed(self, row: Row, route: Route) -> RowOutcome:
+        """Answer a row's shadow; its trace is no passage of the row's, and does not bear its name."""
+        return await self._along("shadow", {"partsong.run": row.run, "partsong.experiment": route.experiment}, row, route)
+
+    async def _along(
+        self,
+        span_name: str,
+        attributes: dict[str, Attribute],
+        row: Row,
+        route: Route | Failure,
+        on_text: Callable[[str], None] | None = None,
+    ) -> RowOutcome:
+        """Answer the row along the route, and record it."""
+        with self._shop.telemetry.span(span_name, row.traceparent, attributes) as span:
+            reply = await self._answered(row, route, span, on_text)
+            span.settled(reply)
         return RowOutcome.model_construct(row=row.row, custom_id=row.task.id, reply=reply)
 
     async def _answered(self, row: Row, route: Route | Failure, span: Span, on_text: Callable[[str], None] | None) -> Reply:

@@ -44,6 +44,7 @@ One trace a row.
 | --- | --- | --- |
 | `submit` | driver | A row handed to a coordinator; Ray engine only. |
 | `row` | coordinator | Everything until its record is durable. |
+| `shadow` | coordinator | The same of a row's shadow, in a trace of its own. |
 | `plan NAME` | coordinator | A plan of the mesh file at work. |
 | `merge RULE` | coordinator | Candidates becoming one answer, the judge's or writer's calls beneath. |
 | `synthesize` | synthesizer | The merge itself; Ray engine only. |
