@@ -1,7 +1,8 @@
 """Grown: a small decision tree fitted to outcomes, in the conditions that a person would write (CART on what each model is worth)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,8 @@ __all__ = ["Grown", "Leaf", "Worth", "grown", "usual_value_usd"]
 
 _FEWEST = 20
 """Rows of a leaf at least; of fewer the better model is chance."""
+_PRIOR_ROWS = 5
+"""What all rows say of a model counts as so many rows of each leaf."""
 _FOLDS = 5
 _TIMES_THE_PRICE = 20.0
 
@@ -65,23 +68,28 @@ def usual_value_usd(outcomes: Outcomes) -> float:
 def grown(tasks: Sequence[Task], outcomes: Outcomes, *, value_usd: float, depth: int = 3, hidden: frozenset[str] = frozenset()) -> Grown:
     """Return a tree of at most this depth that sends each row to the model worth most there: a right answer's value less the price.
 
-    `tasks` are the outcomes' rows. InputError when there are too few rows to part.
+    The depth is the least that is worth about most on rows unseen: a single leaf where no tree is surely worth more than one model for
+    all. `tasks` are the outcomes' rows. InputError when there are too few to part.
     """
     fewest = max(_FEWEST, len(tasks) // 50)
     if len(tasks) < 2 * fewest:
         what = f"{len(tasks)} rows are too few for a tree: each leaf wants {fewest}"
         raise InputError("too-few-outcomes", what, remedy=f"label at least {2 * fewest} rows")
-    columns = list(outcomes.priced) or list(range(len(outcomes.models)))
+    priced = list(outcomes.priced) or list(range(len(outcomes.models)))
     table = _Table(
-        names=tuple(outcomes.models[m] for m in columns),
-        right=_filled(outcomes.right[:, columns]),
-        cost=np.nan_to_num(outcomes.cost_usd[:, columns]),
+        names=tuple(outcomes.models[m] for m in priced),
+        right=_filled(outcomes.right[:, priced]),
+        cost=np.nan_to_num(outcomes.cost_usd[:, priced]),
         value_usd=value_usd,
     )
     seen = traits(tasks, fewest, hidden)
-    columns_seen = np.array([trait.values for trait in seen], dtype=np.float64).reshape(len(seen), len(tasks)).T
-    judged, single = _judged(columns_seen, table, folds(outcomes.prompts, _FOLDS, salt="tree"), depth, fewest)
-    return _Growing(seen, columns_seen, table).whole(depth, fewest, judged, single)
+    columns = np.array([trait.values for trait in seen], dtype=np.float64).reshape(len(seen), len(tasks)).T
+    rows = _Rows(columns, table, folds(outcomes.prompts, _FOLDS, salt="tree"), fewest)
+    judged, single = _judged(rows, depth)
+    leaves: dict[tuple[str, ...], Leaf] = {}
+    best = rows.fitted(rows.best_depth(depth))
+    tree = _Saying(seen, rows, best).tree(0, np.arange(len(tasks)), (), leaves)
+    return Grown(tree, leaves, judged, single)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,66 +111,111 @@ class _Table:
         return Worth(self.names[model], float(self.right[:, model].mean()), float(self.cost[:, model].mean()))
 
     def best(self) -> int:
+        """Return the model worth most on all rows."""
         return int(self.worth.mean(axis=0).argmax())
 
 
 @dataclass(frozen=True, slots=True)
-class _Growing:
-    seen: Sequence[Trait]
+class _Rows:
+    """Rows to grow trees on."""
+
     columns: Floats
     table: _Table
+    fold: Ints
+    fewest: int
 
-    def whole(self, depth: int, fewest: int, judged: Worth, single: Worth) -> Grown:
-        """Fit to all rows, and say it in conditions."""
-        leaves: dict[tuple[str, ...], Leaf] = {}
-        fitted = _fitted(self.columns, self.table, depth, fewest)
-        tree = self._said(None if fitted is None else fitted.tree_, 0, np.arange(len(self.columns)), (), leaves)
-        return Grown(tree, leaves, judged, single)
+    def some(self, which: Ints) -> "_Rows":
+        return _Rows(self.columns[which], self.table.rows(which), self.fold[which], self.fewest)
 
-    def _said(self, fitted: Any, node: int, rows: Ints, place: tuple[str, ...], leaves: dict[tuple[str, ...], Leaf]) -> Tree:
-        """Return the node as a tree; a branch both of whose ends use the same model is one leaf."""
-        if fitted is not None and fitted.children_left[node] >= 0:
-            column, threshold = int(fitted.feature[node]), float(fitted.threshold[node])
-            over = self.columns[rows, column] > threshold
-            then = self._said(fitted, int(fitted.children_right[node]), rows[over], (*place, "then"), leaves)
-            other = self._said(fitted, int(fitted.children_left[node]), rows[~over], (*place, "else"), leaves)
-            if then.use is None or then.use != other.use:
-                return Tree(condition=self.seen[column].above(threshold), then=then, otherwise=other)
-            del leaves[*place, "then"], leaves[*place, "else"]
-        here = self.table.rows(rows)
-        chosen = here.best()
-        rivals = [m for m in range(len(here.names)) if m != chosen]
-        rival = max(rivals, key=lambda m: float(here.right[:, m].mean()), default=chosen)
-        leaves[place] = Leaf(len(rows), here.of(chosen), here.of(rival))
-        return Tree(use=here.names[chosen])
+    def best_depth(self, most: int) -> int:
+        """Return the least depth within a standard error of the one worth most on rows unseen (Breiman's rule); 0: one model for all."""
+        worths = [self._worths(depth) for depth in range(most + 1)]
+        best = max(worths, key=lambda worth: float(worth.mean()))
+        lost = [best - worth for worth in worths]
+        return next(depth for depth, less in enumerate(lost) if less.mean() <= less.std() / sqrt(len(less)))
+
+    def fitted(self, depth: int) -> "_Fitted":
+        """Fit; the tree looks at how models differ on a row, not at how hard the row is for all."""
+        from sklearn.tree import DecisionTreeRegressor
+
+        worth = self.table.worth
+        usual = worth.mean(axis=0)
+        if not depth or not self.columns.shape[1]:
+            return _Fitted(None, {0: int(usual.argmax())})
+        model = DecisionTreeRegressor(max_depth=depth, min_samples_leaf=self.fewest, random_state=0)
+        model.fit(self.columns, worth - worth.mean(axis=1, keepdims=True))
+        leaf = model.apply(self.columns)
+        rows = {int(at): leaf == at for at in np.unique(leaf)}
+        kept = {at: (worth[here].sum(axis=0) + _PRIOR_ROWS * usual) / (here.sum() + _PRIOR_ROWS) for at, here in rows.items()}
+        return _Fitted(model, {at: int(means.argmax()) for at, means in kept.items()})
+
+    def unseen(self, choose: Callable[["_Rows"], "_Fitted"]) -> Ints:
+        """Return the model that each row is sent to by what the other parts taught."""
+        chosen = np.zeros(len(self.columns), dtype=np.int64)
+        for f in np.unique(self.fold):
+            taught, held = np.flatnonzero(self.fold != f).astype(np.int64), np.flatnonzero(self.fold == f)
+            chosen[held] = choose(self.some(taught)).chosen(self.columns[held])
+        return chosen
+
+    def _worths(self, depth: int) -> Floats:
+        chosen = self.unseen(lambda taught: taught.fitted(depth))
+        return np.asarray(self.table.worth[np.arange(len(chosen)), chosen], dtype=np.float64)
 
 
-def _judged(columns: Floats, table: _Table, fold: Ints, depth: int, fewest: int) -> tuple[Worth, Worth]:
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A fitted tree, and the model that each of its leaves uses."""
+
+    model: "DecisionTreeRegressor | None"
+    use: dict[int, int]
+    """What a leaf's few rows say is mixed with what all rows say."""
+
+    def chosen(self, columns: Floats) -> Ints:
+        if self.model is None:
+            return np.full(len(columns), self.use[0], dtype=np.int64)
+        return np.array([self.use[int(at)] for at in self.model.apply(columns)], dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Saying:
+    """Says a fitted tree in conditions."""
+
+    seen: Sequence[Trait]
+    rows: _Rows
+    fitted: _Fitted
+
+    def tree(self, node: int, here: Ints, place: tuple[str, ...], leaves: dict[tuple[str, ...], Leaf]) -> Tree:
+        """Return the node as a tree, its leaves noted; a branch both of whose ends use the same model is one leaf."""
+        nodes: Any = None if self.fitted.model is None else self.fitted.model.tree_
+        if nodes is None or nodes.children_left[node] < 0:
+            return self._leaf(self.fitted.use[node], here, place, leaves)
+        column = int(nodes.feature[node])
+        over = self.rows.columns[here, column] > nodes.threshold[node]
+        then = self.tree(int(nodes.children_right[node]), here[over], (*place, "then"), leaves)
+        other = self.tree(int(nodes.children_left[node]), here[~over], (*place, "else"), leaves)
+        if then.use is None or then.use != other.use:
+            return Tree(condition=self.seen[column].above(float(nodes.threshold[node])), then=then, otherwise=other)
+        del leaves[*place, "then"], leaves[*place, "else"]
+        return self._leaf(self.rows.table.names.index(then.use), here, place, leaves)
+
+    def _leaf(self, chosen: int, here: Ints, place: tuple[str, ...], leaves: dict[tuple[str, ...], Leaf]) -> Tree:
+        table = self.rows.table.rows(here)
+        rivals = [m for m in range(len(table.names)) if m != chosen]
+        rival = max(rivals, key=lambda m: float(table.right[:, m].mean()), default=chosen)
+        leaves[place] = Leaf(len(here), table.of(chosen), table.of(rival))
+        return Tree(use=table.names[chosen])
+
+
+def _judged(rows: _Rows, depth: int) -> tuple[Worth, Worth]:
     """Return what trees give on parts they have not seen, and what the model gives there that was best for all of the others."""
-    rows = np.arange(len(columns))
-    by_tree, alone = np.zeros(len(columns), dtype=np.int64), np.zeros(len(columns), dtype=np.int64)
-    for f in np.unique(fold):
-        taught, held = rows[fold != f], rows[fold == f]
-        fitted = _fitted(columns[taught], table.rows(taught), depth, fewest)
-        alone[held] = table.rows(taught).best()
-        by_tree[held] = alone[held] if fitted is None else fitted.predict(columns[held]).reshape(len(held), -1).argmax(axis=1)
-    return _given("the tree", table, by_tree), _given(table.names[table.best()], table, alone)
+    by_tree = rows.unseen(lambda taught: taught.fitted(taught.best_depth(depth)))
+    alone = rows.unseen(lambda taught: taught.fitted(0))
+    return _given("the tree", rows.table, by_tree), _given(rows.table.names[rows.table.best()], rows.table, alone)
 
 
 def _given(use: str, table: _Table, chosen: Ints) -> Worth:
     rows = np.arange(len(chosen))
     return Worth(use, float(table.right[rows, chosen].mean()), float(table.cost[rows, chosen].mean()))
-
-
-def _fitted(columns: Floats, table: _Table, depth: int, fewest: int) -> "DecisionTreeRegressor | None":
-    """Return the fitted tree; it looks at how models differ on a row, not at how hard the row is for all."""
-    from sklearn.tree import DecisionTreeRegressor
-
-    if not columns.shape[1] or len(table.names) < 2:
-        return None
-    worth = table.worth
-    model = DecisionTreeRegressor(max_depth=depth, min_samples_leaf=fewest, random_state=0)
-    return model.fit(columns, worth - worth.mean(axis=1, keepdims=True))
 
 
 def _filled(right: Floats) -> Floats:

@@ -55,4 +55,6 @@ def facts_of(grown: Grown, source: Source) -> dict[str, Any]:
 
 def _said(grown: Grown, source: Source) -> Iterator[str]:
     yield f"Grown from {source.rows:,} rows ({source.verdicts}) on {source.date}; a right answer counted ${source.value_usd:.3g}."
+    if grown.tree.use is not None:
+        yield "No tree is surely worth more here than one model for all rows."
     yield f"On rows not grown from: {in_words(grown.judged)}; one model for all, {in_words(grown.single)}."
