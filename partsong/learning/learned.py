@@ -15,7 +15,7 @@ from partsong.learning.judged import Figure, Kept, judged
 from partsong.learning.kind_weights import KindWeights, kind_weights
 from partsong.learning.matrix import Cell, Gap, capability_matrix, gaps
 from partsong.learning.outcomes import Floats, Outcomes, sound
-from partsong.learning.policies import Policies, fit_policies
+from partsong.learning.policies import Policies, costs_something, fit_policies
 from partsong.learning.settings import Settings, advised
 from partsong.learning.trusted import Trusted, fit_trusted
 from partsong.learning.usage import ModelUsage, usage_of
@@ -81,6 +81,8 @@ def fit_learned(
         warnings.append(f"{len(outcomes)} rows are too few to keep some back: nothing here says what the policies are worth on others")
     if not outcomes.priced:
         warnings.append("no model's price is known: no policy can weigh cost")
+    elif not costs_something(outcomes):
+        warnings.append("the most accurate model costs nothing: there is nothing to save, and no ensemble is learned")
     cells = capability_matrix(outcomes)
     weights, discounted = kind_weights(outcomes, cells)
     return Learned(

@@ -1,14 +1,15 @@
 """Capability matrix: models x task kinds, each cell an accuracy with interval, cost and count; small counts shrink to the model's mean."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from partsong.contracts import PartType
 from partsong.learning.outcomes import Floats, Outcomes
 
-__all__ = ["Cell", "Gap", "capability_matrix", "gaps"]
+__all__ = ["Cell", "Gap", "capability_matrix", "gaps", "reading_gaps"]
 
 _MOST_PRIOR = 50.0
 """Rows that a model's mean is worth at most for a kind that was hardly tried: kinds do differ, also where these rows show no sign of it."""
@@ -30,6 +31,8 @@ class Cell:
     """The 95 % credible interval."""
     cost_usd: float
     """Mean cost of a call; NaN when the price is not known."""
+    latency_s: float
+    """Median of a call; NaN when none was timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Gap:
     """What the models leave open."""
 
     kind: str
-    reason: Literal["nobody-good", "only-one", "hardly-tried"]
+    reason: Literal["nobody-good", "only-one", "hardly-tried", "only-one-reads"]
     words: str
 
 
@@ -46,18 +49,23 @@ def capability_matrix(outcomes: Outcomes) -> list[Cell]:
     kinds = np.array(outcomes.kinds or ("all",) * len(outcomes))
     names = sorted(set(kinds.tolist()))
     cells = []
+    latency = np.full(outcomes.right.shape, np.nan) if outcomes.latency_s is None else outcomes.latency_s
     for m, model in enumerate(outcomes.models):
         known = ~np.isnan(outcomes.right[:, m])
         right = np.array([outcomes.right[known & (kinds == k), m].sum() for k in names])
         count = np.array([(known & (kinds == k)).sum() for k in names], dtype=np.float64)
         strength, mean = _prior(right, count)
         for k, name in enumerate(names):
-            cost = outcomes.cost_usd[kinds == name, m]
-            usd = float(np.nanmean(cost)) if (~np.isnan(cost)).any() else float("nan")
+            usd, took_s = _known(outcomes.cost_usd[kinds == name, m], np.mean), _known(latency[kinds == name, m], np.median)
             a, b = right[k] + strength * mean, count[k] - right[k] + strength * (1 - mean)
             low, high = _credible(a, b)
-            cells.append(Cell(model, name, int(count[k]), float(a / (a + b)), low, high, usd))
+            cells.append(Cell(model, name, int(count[k]), float(a / (a + b)), low, high, usd, took_s))
     return cells
+
+
+def _known(values: Floats, of: Callable[[Floats], Any]) -> float:
+    known = values[~np.isnan(values)]
+    return float(of(known)) if known.size else float("nan")
 
 
 def _prior(right: Floats, count: Floats) -> tuple[float, float]:
@@ -95,3 +103,13 @@ def gaps(cells: Sequence[Cell], good: float = 0.7) -> list[Gap]:
         elif len(able) == 1 and len(row) > 1:
             found.append(Gap(kind, "only-one", f"only {able[0].model} is above {good:.0%} on {kind}"))
     return found
+
+
+def reading_gaps(accepts: Mapping[str, Sequence[PartType]]) -> list[Gap]:
+    """Return the kinds of content, text and code aside, that one model alone reads of those whose cards are given."""
+    readers = {part: [model for model, parts in accepts.items() if part in parts] for parts in accepts.values() for part in parts}
+    alone = {part: models[0] for part, models in readers.items() if len(models) == 1 and len(accepts) > 1}
+    return [Gap(part, "only-one-reads", f"only {model} reads {_READ[part]}") for part, model in sorted(alone.items()) if part in _READ]
+
+
+_READ: Mapping[PartType, str] = {"image": "images", "audio": "sound", "file": "files"}

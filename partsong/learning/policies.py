@@ -9,7 +9,7 @@ from partsong.learning.gate import Gate, Need, fit_gate, fit_need
 from partsong.learning.outcomes import Floats, Outcomes
 from partsong.learning.weights import log_odds
 
-__all__ = ["Policies", "best_model", "fit_policies", "pair_of"]
+__all__ = ["Policies", "best_model", "costs_something", "fit_policies", "pair_of"]
 
 _CHEAP = 0.15
 """A weak model costs at most this share of the strong one."""
@@ -27,7 +27,7 @@ class Policies:
     half: float
     """The need above which half of the questions lie: a route asks the strong model from there on."""
     frugal: dict[Goal, Frugal]
-    """Empty when no answer was kept, or no price is known."""
+    """Empty when no answer was kept, no price is known, or the best model costs nothing."""
 
 
 def fit_policies(outcomes: Outcomes, *, beside: Floats | None = None) -> Policies:
@@ -37,11 +37,16 @@ def fit_policies(outcomes: Outcomes, *, beside: Floats | None = None) -> Policie
     need = fit_need(outcomes, weak, strong, beside=beside)
     best = best_model(outcomes)
     frugal: dict[Goal, Frugal] = {}
-    if outcomes.priced and any(answer is not None for row in outcomes.answers for answer in row):
+    if costs_something(outcomes) and any(answer is not None for row in outcomes.answers for answer in row):
         vote = vote_accuracy(outcomes, log_odds(outcomes.accuracy))
         frugal = fit_frugal(outcomes, unseen, {Goal.BEST: float(outcomes.accuracy[best]), Goal.COST: 1.0, Goal.VOTE: vote})
     half = float(np.median(need.score(outcomes.prompts)))
     return Policies(outcomes.models, outcomes.models[best], gate, need, half, frugal)
+
+
+def costs_something(outcomes: Outcomes) -> bool:
+    """Return whether there is anything to save: the best model of known price costs something."""
+    return bool(outcomes.priced) and float(outcomes.mean_cost_usd[best_model(outcomes)]) > 0.0
 
 
 def best_model(outcomes: Outcomes) -> int:

@@ -16,6 +16,8 @@ from partsong_cluster.cli.eval import EXAMPLES as EVAL_EXAMPLES
 from partsong_cluster.cli.eval import evaluate_mesh
 from partsong_cluster.cli.feedback import EXAMPLES as FEEDBACK_EXAMPLES
 from partsong_cluster.cli.feedback import feedback
+from partsong_cluster.cli.matrix import EXAMPLES as MATRIX_EXAMPLES
+from partsong_cluster.cli.matrix import matrix
 from partsong_cluster.cli.replay import EXAMPLES as REPLAY_EXAMPLES
 from partsong_cluster.cli.replay import replay
 from partsong_cluster.cli.run import EXAMPLES as RUN_EXAMPLES
@@ -67,6 +69,7 @@ app.command(short_help="Check a machine or a cluster; say what to do.", epilog=D
 app.command(short_help="Watch a running cluster.", epilog=TOP_EXAMPLES)(top)
 app.command(short_help="See on real models what combining them brings.", epilog=DEMO_EXAMPLES)(demo)
 app.command(short_help="Say what an answer was worth.", epilog=FEEDBACK_EXAMPLES)(feedback)
+app.command(short_help="Show what each model is good at.", epilog=MATRIX_EXAMPLES)(matrix)
 app.add_typer(learn.app)
 app.add_typer(config.app)
 app.add_typer(deploy.app)

@@ -21,7 +21,7 @@ from partsong_cluster.terminal import in_json
 if TYPE_CHECKING:
     from partsong_cluster.outcomes.runs import Reading
 
-__all__ = ["Kind", "app"]
+__all__ = ["Kind", "app", "reading_of"]
 
 _EXAMPLES = (
     "Examples:  partsong learn mesh.yaml out-vote -o learned  |  partsong learn mesh.yaml out-* --kind subject --max-loss 0.5 --json"
@@ -88,7 +88,7 @@ def fit(
     tell = Console(stderr=True, highlight=False)
     with tell.status("reading runs") as status:
         models = mesh_models(mesh, allowed_by(allow))
-        found = outcomes_of_runs(runs, _reading(expected, grade, kind), models)
+        found = outcomes_of_runs(runs, reading_of(expected, grade, kind), models)
         status.update(f"learning from {len(found.outcomes):,} rows and {len(found.outcomes.models)} models")
         settings = Settings(max_loss / 100, budget, value_of_correct)
         day, fields = datetime.now(UTC).date().isoformat(), _kind_fields(kind)
@@ -134,7 +134,7 @@ def tree(
         what = f"{output} is there already"
         raise InputError("file-exists", what, at=Place(str(output)), remedy="name another with -o, or write over it with --force")
     with Console(stderr=True, highlight=False).status("reading runs"):
-        found = outcomes_of_runs(runs, _reading(expected, grade, None), mesh_models(mesh, allowed_by(allow)))
+        found = outcomes_of_runs(runs, reading_of(expected, grade, None), mesh_models(mesh, allowed_by(allow)))
         value_usd = value_of_correct or usual_value_usd(found.outcomes)
         hidden = frozenset({expected, EXPECTED, "grader"})
         result = grown([row.task for row in found.rows], found.outcomes, value_usd=value_usd, depth=depth, hidden=hidden)
@@ -148,7 +148,8 @@ def tree(
         typer.echo(f"warning: {warning}", err=True)
 
 
-def _reading(expected: str, grade: str | None, kind: str | None) -> "Reading":
+def reading_of(expected: str, grade: str | None, kind: str | None) -> "Reading":
+    """Return how runs are read, by the three options."""
     from partsong_cluster.outcomes.runs import Reading
 
     return Reading(expected, grader_named(grade), _kind_fields(kind))

@@ -2,19 +2,24 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 from partsong.contracts import BillLine, RowRecord
 from partsong.evaluation.grading import Grader
 from partsong.evaluation.marked import EXPECTED, grader_of, marked
-from partsong_cluster.batch.finished import finished_rows, manifest_of, plans_of
+from partsong_cluster.batch.finished import finished_rows, manifest_of, plans_of, store_of
 from partsong_cluster.batch.folder import read_snapshot
 from partsong_cluster.report.billed import as_billed
 from partsong_cluster.report.contents import CostUnit, Section
 from partsong_cluster.report.gather import PlanRun, section_of
 
 __all__ = ["Marker", "sections_of_runs"]
+
+_LAST_ROW = 2**62
+_RIGHT_FROM = 0.5
 
 
 class Marker:
@@ -25,10 +30,20 @@ class Marker:
         self.expected = expected
         self.over_all = over_all
         self._kinds: dict[str, Counter[str]] = {}
+        self._ratings: dict[tuple[str, int], list[float]] = {}
+
+    def hear(self, folder: Path) -> None:
+        """Take in what users said of the run's answers: it stands where a row has no label."""
+        with closing(store_of(folder)) as store:
+            for one in store.ratings(manifest_of(folder).run, 0, _LAST_ROW):
+                self._ratings.setdefault((one.run, one.row), []).append(one.score)
 
     def __call__(self, record: RowRecord) -> bool | None:
-        """See marked."""
+        """See marked; None only where no user said anything either."""
         right = marked(record, self.expected, self.over_all)
+        if right is None and (scores := self._ratings.get((record.run, record.row))):
+            self._kinds.setdefault(record.run, Counter())["feedback"] += 1
+            return fmean(scores) >= _RIGHT_FROM
         if right is not None and (grader := self.over_all or grader_of(record)) is not None:
             self._kinds.setdefault(record.run, Counter())[grader.kind] += 1
         return right
@@ -44,6 +59,8 @@ def sections_of_runs(folders: Sequence[Path], mark: Marker) -> list[tuple[Sectio
     folders = list(dict.fromkeys(folders))
     for folder in folders:
         by_input.setdefault(manifest_of(folder).input_hash, []).append(folder)
+    for folder in folders:
+        mark.hear(folder)
     names = dict(zip(folders, _names(folders), strict=True))
     return [(_section([(names[folder], folder) for folder in same], mark), same) for same in by_input.values()]
 

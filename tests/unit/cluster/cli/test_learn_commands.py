@@ -1,0 +1,193 @@
+"""`partsong learn`, `matrix` and `feedback` on recorded runs; nothing is asked."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from partsong_cluster import Verdict, rate
+from partsong_cluster.cli import main
+
+from partsong.errors import InputError
+from partsong.learning.saved import load_learned
+
+MESH = """\
+version: 1
+models:
+  good: {adapter: python, target: "voices:good", price: {input: 0, output: 1000}, accepts: [text, image]}
+  fair: {adapter: python, target: "voices:fair", price: {input: 0, output: 100}}
+  free: {adapter: python, target: "voices:free"}
+plans:
+  duet: {ensemble: {members: [good, fair, free], merge: majority, early: false}}
+routes: [{use: duet}]
+"""
+VOICES = """\
+from partsong import Completion
+from partsong.contracts import Timing
+
+def said(right, cost_usd):
+    return Completion(text="yes" if right else "no", model="m", cost_usd=cost_usd, timing=Timing(total_s=0.25))
+
+def good(task): return said(int(task.id) % 10 != 0, 0.001)
+def fair(task): return said(int(task.id) % 2, 0.0001)
+def free(task): return said(int(task.id) % 3, 0.0)
+"""
+ROWS = 45
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Partsong = Callable[..., Done]
+
+
+@pytest.fixture
+def partsong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Partsong:
+    monkeypatch.chdir(tmp_path)
+    Path("mesh.yaml").write_text(MESH)
+    Path("voices.py").write_text(VOICES)
+
+    def partsong(*arguments: str) -> Done:
+        capsys.readouterr()
+        code = 0
+        try:
+            main(arguments)
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+        return Done(code, *capsys.readouterr())
+
+    return partsong
+
+
+def ran(partsong: Partsong, folder: str = "out", rows: int = ROWS, **metadata: object) -> str:
+    """Let the plan answer so many rows; each asks all three models."""
+    lines = ({"id": str(n), "prompt": f"is {n} odd or even, and why?", **metadata} for n in range(rows))
+    Path(f"{folder}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert partsong("run", "mesh.yaml", f"{folder}.jsonl", "-o", folder, "--engine", "inline", "-q").code == 0
+    return folder
+
+
+def test_learning_from_a_run_writes_what_a_mesh_can_name(partsong: Partsong):
+    done = partsong("learn", "mesh.yaml", ran(partsong, expected="yes", kind="parity"), "-o", "learned", "--json")
+    told = json.loads(done.out)
+    assert (done.code, told["rows"], told["source"], told["best_single"]) == (0, ROWS, "labels", "good")
+    assert told["kinds"] == ["parity"]
+    assert told["figures"] == []
+    assert any("too few to keep some back" in warning for warning in told["warnings"])
+    assert load_learned(Path("learned")).policies.frugal
+    Path("learned.yaml").write_text(MESH.replace("routes:", "  thrifty: {frugal: best}\nlearned: learned/\nroutes:"))
+    assert partsong("ask", "learned.yaml", "is 3 odd?", "--use", "thrifty").out.strip() == "yes"
+
+
+def test_of_models_that_cost_nothing_no_ensemble_is_learned_and_that_is_said(partsong: Partsong):
+    Path("voices.py").write_text(VOICES.replace("0.001", "0.0"))
+    told = json.loads(partsong("learn", "mesh.yaml", ran(partsong, expected="yes"), "--json").out)
+    assert any("costs nothing" in warning for warning in told["warnings"])
+
+
+def test_a_mesh_that_already_names_what_is_not_learned_yet_can_learn_and_is_told_in_words(partsong: Partsong):
+    run = ran(partsong, expected="yes")
+    Path("ahead.yaml").write_text(MESH.replace("routes:", "  thrifty: {frugal: best}\nlearned: learned/\nroutes:"))
+    done = partsong("learn", "ahead.yaml", run)
+    assert done.code == 0
+    assert "Learned from 45 rows and 3 models; what is right: by labels" in done.out
+    assert "learned: learned" in done.out
+
+
+@pytest.mark.parametrize(
+    ("rows", "metadata", "code"),
+    [(3, {"expected": "yes"}, "too-few-outcomes"), (ROWS, {"expected": "maybe"}, "one-class")],
+)
+def test_rows_that_nothing_can_be_learned_from_are_refused(partsong: Partsong, rows: int, metadata: dict, code: str):
+    done = partsong("learn", "mesh.yaml", ran(partsong, rows=rows, **metadata))
+    assert done.code == 2
+    assert code in done.err
+    assert not Path("learned").exists()
+
+
+def test_runs_whose_models_are_asked_otherwise_by_the_mesh_hold_nothing_for_it(partsong: Partsong):
+    run = ran(partsong, expected="yes")
+    Path("other.yaml").write_text(MESH.replace("voices:", "voices:other_"))
+    assert "no-outcomes" in partsong("learn", "other.yaml", run).err
+
+
+def test_a_grader_of_ones_own_says_what_is_right(partsong: Partsong):
+    Path("grading.py").write_text("def right(text, reference):\n    return text == 'no'\n")
+    run = ran(partsong, expected="whatever")
+    told = json.loads(partsong("matrix", run, "--grade", "python:grading:right", "--json").out)
+    good = next(cell for cell in told["cells"] if cell["model"] == "good")
+    assert good["accuracy"] < 0.2
+    Path("broken.py").write_text("def right(text, reference):\n    return text / 2\n")
+    assert "grader-failed" in partsong("matrix", run, "--grade", "python:broken:right").err
+
+
+def test_the_matrix_names_models_kinds_and_gaps(partsong: Partsong):
+    run = ran(partsong, expected="yes", kind="parity")
+    told = json.loads(partsong("matrix", run, "--json").out)
+    assert {(cell["model"], cell["kind"], cell["n"]) for cell in told["cells"]} == {(m, "parity", ROWS) for m in ("good", "fair", "free")}
+    assert {gap["words"] for gap in told["gaps"]} == {"only good is above 70% on parity", "only good reads images"}
+    shown = partsong("matrix", run).out
+    assert "Gap: only good reads images." in shown
+    assert partsong("matrix", run, "--csv", "-o", "matrix.csv").code == 0
+    lines = list(csv.DictReader(io.StringIO(Path("matrix.csv").read_text())))
+    assert [line["model"] for line in lines] == ["good", "fair", "free"]
+    assert [line["cost_usd"] != "" for line in lines] == [True, True, False]
+
+
+def test_a_matrix_of_rows_without_labels_says_that_it_is_an_estimate(partsong: Partsong):
+    assert "EVERY ACCURACY HERE IS AN ESTIMATE" in " ".join(partsong("matrix", ran(partsong)).out.split())
+
+
+def test_feedback_stands_in_for_labels_in_matrix_and_compare(partsong: Partsong):
+    run = ran(partsong)
+    assert partsong("feedback", run, "3", "--right", "--by", "ann").out == "kept 1 verdict\n"
+    Path("said.jsonl").write_text('{"row": "4", "right": false}\n\n{"row": 6, "score": 0.2, "by": "bo", "comment": "no"}\n')
+    assert json.loads(partsong("feedback", run, "--file", "said.jsonl", "--json").out) == {"kept": 2}
+    told = json.loads(partsong("matrix", run, "--json").out)
+    assert told["source"] == "feedback"
+    assert {cell["n"] for cell in told["cells"]} <= {1, 2, 3}
+    [line] = json.loads(partsong("compare", run, "--json").out)
+    assert (line["graded"], line["right"], line["graded_by"]) == (3, 1, ["feedback"])
+
+
+def test_the_latest_word_of_a_person_on_a_row_counts(partsong: Partsong):
+    run = Path(ran(partsong, rows=3))
+    rate(run, [Verdict("1", 1.0, by="ann")])
+    rate(run, [Verdict("1", 0.0, by="ann"), Verdict("1", 0.0, by="bo")])
+    [line] = json.loads(partsong("compare", str(run), "--json").out)
+    assert (line["graded"], line["right"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("out", "no-such", "--right"), "no-such-row"),
+        (("out", "1"), "--right"),
+        (("out", "1", "--right", "--score", "0.5"), "--right"),
+        (("out", "--right"), "ROW"),
+        (("out", "1", "--score", "7"), "--score"),
+        (("out", "1", "--right", "--comment", "x" * 10_001), "bad-feedback"),
+        (("out", "--file", "missing.jsonl"), "feedback-unreadable"),
+        (("out", "--file", "bad.jsonl"), "bad.jsonl:2"),
+        (("nowhere", "1", "--right"), "no-run"),
+    ],
+)
+def test_feedback_that_makes_no_sense_is_refused(partsong: Partsong, arguments: tuple[str, ...], said: str):
+    ran(partsong, rows=2)
+    Path("bad.jsonl").write_text('{"row": "1", "right": true}\n{"row": "1", "right": "yes"}\n')
+    done = partsong("feedback", *arguments)
+    assert done.code in (2, 6)
+    assert said in done.err
+
+
+def test_of_feedback_with_an_unknown_row_nothing_is_kept(partsong: Partsong):
+    run = Path(ran(partsong, rows=2))
+    with pytest.raises(InputError, match="no-such-row"):
+        rate(run, [Verdict("1", 1.0), Verdict("9", 1.0)])
+    assert json.loads(partsong("compare", str(run), "--json").out)[0]["graded"] == 0
