@@ -44,7 +44,7 @@ def main() -> int:
                 place = folder / f"{fault.name}-{seed}".replace(" ", "-")
                 trial = Trial(place, options.rows, fault, seed, answers, options.latency, options.nodes)
                 outcome = _outcome(trial)
-                print(line(fault.name, seed, outcome), flush=True)
+                print(line(fault.name, seed, outcome), *(outcome.paid if outcome else ()), sep="\n  paid again: ", flush=True)
                 told.append(_as_dict(fault, seed, outcome))
                 if options.json is not None:
                     options.json.write_text(json.dumps(told, indent=2) + "\n")

@@ -52,6 +52,8 @@ class Outcome:
     """Answers unlike those that nothing disturbed."""
     paid_again: int
     """Calls made again that nothing excuses: see `chaos_cluster.paid`."""
+    paid: list[str]
+    """Each of them, in seconds from the strike on."""
     asked_again: int
     """All calls that reached the provider more than once: those in flight at the fault, and not yet in the journal."""
     struck: str
@@ -112,6 +114,7 @@ class Trial:
                 client.kill()
                 client.wait()
             return self._reckoned(
+                struck_s,
                 Reach(struck_s, over_s + _AFTERMATH_S, CALLS_IN_FLIGHT) if self.fault.takes_calls else None,
                 struck=struck,
                 lasted_s=over_s - struck_s,
@@ -129,9 +132,10 @@ class Trial:
             time.sleep(1)
         return shown
 
-    def _reckoned(self, reach: Reach | None, **seen_of_it: Any) -> Outcome:
+    def _reckoned(self, struck_s: float, reach: Reach | None, **seen_of_it: Any) -> Outcome:
         arrivals = self._world.upstream.server.arrivals()
         asked = Counter(one.prompt for one in arrivals)
+        paid = paid_again(arrivals, held_since(self._world.postgres.url), reach)
         succeeded, failed = self._lines("output.jsonl"), self._lines("errors.jsonl")
         found = Counter(line["custom_id"] for line in succeeded + failed)
         answered = {line["custom_id"]: line["response"]["body"]["choices"][0]["message"]["content"] for line in succeeded}
@@ -141,7 +145,8 @@ class Trial:
             twice=found.total() - len(found),
             failed=len(failed),
             other=sum(text != self.answers[custom_id] for custom_id, text in answered.items()),
-            paid_again=paid_again(arrivals, held_since(self._world.postgres.url), reach),
+            paid_again=len(paid),
+            paid=[one.told(struck_s) for one in paid],
             asked_again=asked.total() - len(asked),
             **seen_of_it,
         )
