@@ -95,6 +95,7 @@ def test_hosts_share_neither_files_nor_processes(pair):
     assert left.run("hostname").stdout == "left\n"
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(180)
 def test_ray_notices_a_node_that_dies_and_takes_it_back_and_outlives_its_head(network, tmp_path):
     with Cluster(network, tmp_path, nodes=3) as cluster:

@@ -45,6 +45,7 @@ def answers(tmp_path_factory, server):
     return answers_in(scene.out)
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(150)
 def test_one_node_gives_the_answers_of_one_process(tmp_path, server, answers):
     scene = Scene(tmp_path, ROWS, server.url).written()
@@ -52,6 +53,7 @@ def test_one_node_gives_the_answers_of_one_process(tmp_path, server, answers):
     assert answers_in(scene.out) == answers
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(150)
 def test_three_nodes_give_the_answers_of_one_process(tmp_path, server, answers, cluster, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
