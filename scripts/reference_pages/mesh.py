@@ -15,12 +15,15 @@ from partsong.contracts import ModelSpec
 from partsong.contracts.onekey import OneKey
 from partsong.evaluation.reading import KINDS
 from partsong.merging import MERGE_RULES
+from partsong.mesh.learned import LearnedSpec
 from partsong.mesh.schema import Mesh, StoreSpec
 from partsong.plans import PLANS
 from partsong.plans.trust import TRUST_RULES
 from partsong.prompts import PromptTemplate
 from partsong.routing.experiments import EXPERIMENTS
+from partsong.routing.gate import GateSpec
 from partsong.routing.rules import Condition, RouteRule
+from partsong.routing.tree import Tree
 from partsong.telemetry.spec import TelemetrySpec
 from partsong.units import duration_s, size_bytes
 
@@ -71,6 +74,8 @@ def _sections(shown: set[type[BaseModel]]) -> Iterator[str]:
     yield "## Routes\n"
     yield from piece(shown, "### `routes`", RouteRule, lead="A list; the first rule that matches takes the row.")
     yield from piece(shown, "### `when`", Condition)
+    yield from piece(shown, "### `tree`", Tree)
+    yield from piece(shown, "### `gate`", GateSpec)
     yield from piece(shown, "## `store`", StoreSpec)
     yield from piece(shown, "## `telemetry`", TelemetrySpec)
 
@@ -114,7 +119,7 @@ def piece(
 
 def _own_pieces(fields: list[tuple[str, FieldInfo]]) -> list[type[BaseModel]]:
     """Return the classes in these fields that have no section of their own."""
-    sectioned = {Mesh, ModelSpec, RouteRule, Condition, StoreSpec, TelemetrySpec, PromptTemplate}
+    sectioned = {Mesh, ModelSpec, RouteRule, Condition, StoreSpec, TelemetrySpec, PromptTemplate, LearnedSpec, Tree, GateSpec}
     found = dict.fromkeys(made for _, info in fields for made in _classes(info.annotation, info.metadata))
     return [made for made in found if made not in sectioned]
 
@@ -204,10 +209,14 @@ def _plain(annotation: Any, metadata: list[Any]) -> str:
         return "[model](#models)"
     if annotation is PromptTemplate:
         return "prompt"
+    if annotation is LearnedSpec:
+        return "a folder's name"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         own = {
             RouteRule: "[rule](#routes-1)",
             Condition: "[condition](#when)",
+            Tree: "[tree](#tree)",
+            GateSpec: "[gate](#gate)",
             StoreSpec: "[store](#store)",
             TelemetrySpec: "[telemetry](#telemetry)",
         }
