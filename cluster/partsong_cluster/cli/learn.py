@@ -1,6 +1,8 @@
 """`partsong learn MESH RUN... -o learned/`: learn from what was recorded whom to ask, when to stop and what that is worth."""
 
+import asyncio
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,17 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.status import Status
 from typer.core import TyperGroup
 
 from partsong.contracts.task import KIND_FIELDS
 from partsong.errors import InputError, Place
 from partsong.evaluation.marked import EXPECTED
 from partsong.learning.knowledge import learn_installed
+from partsong.mesh import LoadedMesh
 from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.cli.compare import Expected, Grade, grader_named
 from partsong_cluster.terminal import in_json
 
 if TYPE_CHECKING:
+    from partsong.learning.tabled import Worked
     from partsong_cluster.outcomes.runs import Reading
 
 __all__ = ["Kind", "app", "reading_of"]
@@ -70,25 +75,33 @@ def fit(
     expected: Expected = "expected",
     grade: Grade = None,
     kind: Kind = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="A model of MESH that judges rows without label or feedback; it is asked, and costs.", metavar="MODEL"),
+    ] = None,
+    judge_budget: Annotated[float | None, typer.Option(min=0.0, help="Stop before the judge has cost more.", metavar="USD")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")] = False,
     allow: Allow = None,
 ) -> None:
     """Learn from runs whom to ask, when to stop and what that is worth, and write it as a folder that a mesh file names as `learned`.
 
     A third of the rows is kept back to judge: figures and promise are of rows that nothing was learned from. What is right is told by the
-    rows' labels (metadata `expected`), by feedback, or else by the models' agreement, which is said. No model is asked.
+    rows' labels (metadata `expected`), by feedback, by a --judge (each pair of a row's answers in both orders, the three that most models
+    gave; long answers win no advantage), or else by the models' agreement, which is said. Without --judge no model is asked.
     """
     with learn_installed():  # NumPy and what stands on it: other commands do not wait for it
         from partsong.learning.learned import fit_learned
         from partsong.learning.saved import header, save_learned
         from partsong.learning.settings import Settings
         from partsong_cluster.cli.show_learned import learned_shown
-        from partsong_cluster.outcomes.models import mesh_models
+        from partsong_cluster.outcomes.models import mesh_to_learn
         from partsong_cluster.outcomes.runs import outcomes_of_runs
     tell = Console(stderr=True, highlight=False)
     with tell.status("reading runs") as status:
-        models = mesh_models(mesh, allowed_by(allow))
-        found = outcomes_of_runs(runs, reading_of(expected, grade, kind), models)
+        loaded = mesh_to_learn(mesh, allowed_by(allow))
+        models = loaded.mesh.models
+        judging = _judging(judge, loaded, output, judge_budget, status)
+        found = outcomes_of_runs(runs, reading_of(expected, grade, kind), models, judging)
         status.update(f"learning from {len(found.outcomes):,} rows and {len(found.outcomes.models)} models")
         settings = Settings(max_loss / 100, budget, value_of_correct)
         day, fields = datetime.now(UTC).date().isoformat(), _kind_fields(kind)
@@ -146,6 +159,18 @@ def tree(
         typer.echo(in_terminal(result, source, output))
     for warning in found.warnings:
         typer.echo(f"warning: {warning}", err=True)
+
+
+def _judging(
+    judge: str | None, loaded: LoadedMesh, output: Path, budget_usd: float | None, status: Status
+) -> Callable[[Sequence["Worked"]], Sequence[str]]:
+    """Return what gives rows a judge's verdicts; nothing does without one."""
+    if judge is None:
+        return lambda _: ()
+    from partsong_cluster.outcomes.judge import Judge
+
+    judging = Judge(judge, loaded, output / "judge", budget_usd)
+    return lambda rows: asyncio.run(judging.judge(rows, lambda done, of: status.update(f"{judge} judges: {done:,} of {of:,} questions")))
 
 
 def reading_of(expected: str, grade: str | None, kind: str | None) -> "Reading":

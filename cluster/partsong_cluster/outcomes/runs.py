@@ -1,8 +1,8 @@
 """Runs: their rows with every model's own reply to the plain task, whichever plan asked it; rows of several runs are joined."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
@@ -45,10 +45,15 @@ class Reading:
         return Worked(record.custom_id, task, task.kind_by(self.kind_fields), expected_of(record, self.expected), grader)
 
 
-def outcomes_of_runs(folders: Sequence[Path], reading: Reading, models: Mapping[str, ModelSpec] | None = None) -> Tabled:
+def outcomes_of_runs(
+    folders: Sequence[Path],
+    reading: Reading,
+    models: Mapping[str, ModelSpec] | None = None,
+    judge: Callable[[Sequence[Worked]], Sequence[str]] = lambda _: (),
+) -> Tabled:
     """Return the outcomes of the runs' models, or of these: what else a model of the same name was is not theirs.
 
-    InputError when no row holds a reply.
+    InputError when no row holds a reply. `judge` gives rows verdicts where nobody else did, and says what to know of them.
     """
     specs = models_of(folders) if models is None else models
     rows = list(worked_rows(folders, reading, specs))
@@ -57,7 +62,9 @@ def outcomes_of_runs(folders: Sequence[Path], reading: Reading, models: Mapping[
         what = "the runs hold no reply of a model to a row's plain task" + ("" if models is None else " as this mesh would ask it")
         remedy = "run each model over the rows (--model NAME), or a plan that asks them all"
         raise InputError("no-outcomes", what, at=Place(str(folders[0])), remedy=remedy)
-    return tabled(rows, heard, [name for name in heard if specs[name].price is not None])
+    remarks = judge(rows)
+    found = tabled(rows, heard, [name for name in heard if specs[name].price is not None])
+    return replace(found, warnings=(*found.warnings, *remarks))
 
 
 def models_of(folders: Sequence[Path]) -> Mapping[str, ModelSpec]:

@@ -100,6 +100,43 @@ def test_a_mesh_that_already_names_what_is_not_learned_yet_can_learn_and_is_told
     assert "learned: learned" in done.out
 
 
+JUDGE = """
+from pathlib import Path
+from partsong import Completion
+from partsong.contracts import Timing
+
+def judge(task):
+    with Path("judged.txt").open("a") as judged:
+        judged.write("x")
+    first = task.text.split("[Answer A]")[1].split("[Answer B]")[0].strip()
+    return Completion(text="A" if first == "yes" else "B", model="m", cost_usd=0.01, timing=Timing(total_s=0.1))
+"""
+JUDGED_MESH = MESH.replace("plans:", '  judge: {adapter: python, target: "judging:judge", price: {input: 1, output: 1}}\nplans:')
+
+
+def test_a_judge_says_what_is_right_where_no_label_does_and_is_not_paid_twice(partsong: Partsong):
+    run = ran(partsong)
+    Path("judging.py").write_text(JUDGE)
+    Path("judged.yaml").write_text(JUDGED_MESH)
+    learn = ("learn", "judged.yaml", run, "--judge", "judge", "--json")
+    told = json.loads(partsong(*learn).out)
+    assert (told["source"], told["best_single"]) == ("judge", "good")
+    assert any("relative" in warning for warning in told["warnings"])
+    asked = len(Path("judged.txt").read_text())
+    assert asked % 2 == 0
+    assert partsong(*learn).code == 0
+    assert len(Path("judged.txt").read_text()) == asked
+
+
+def test_a_judge_that_is_no_model_or_would_cost_too_much_stops_the_command(partsong: Partsong):
+    run = ran(partsong)
+    Path("judging.py").write_text(JUDGE)
+    Path("judged.yaml").write_text(JUDGED_MESH)
+    assert "unknown-name" in partsong("learn", "mesh.yaml", run, "--judge", "judge").err
+    assert partsong("learn", "judged.yaml", run, "--judge", "judge", "--judge-budget", "0").code == 4
+    assert not Path("learned/learned.msgpack").exists()
+
+
 @pytest.mark.parametrize(
     ("rows", "metadata", "code"),
     [(3, {"expected": "yes"}, "too-few-outcomes"), (ROWS, {"expected": "maybe"}, "one-class")],
