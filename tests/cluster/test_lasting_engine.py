@@ -201,7 +201,10 @@ async def test_a_coordinator_with_a_later_holder_ends_itself_and_its_rows_go_on(
         await until(lambda: is_another(name, pid))
 
 
-@pytest.mark.parametrize("kind", ["coordinator-0", "journal-0", "pools", "staff", "synthesizer-0"])
+AT_LENGTH = [pytest.param(kind, marks=pytest.mark.chaos) for kind in ("coordinator-0", "staff", "synthesizer-0")]
+
+
+@pytest.mark.parametrize("kind", ["journal-0", "pools", *AT_LENGTH])
 async def test_a_killed_process_costs_time_and_no_call_that_the_journal_holds(opened, system, server, run, kind):
     name = f"{system.name}/{kind}"
     async with opened() as engine:
