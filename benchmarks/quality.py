@@ -23,7 +23,7 @@ import numpy as np
 from partsong.learning.calibration import expected_calibration_error
 from partsong.learning.curves import apgr, calls_for
 from partsong.learning.folds import folds, same_text
-from partsong.learning.frugal import Goal, at_every_level, vote_accuracy
+from partsong.learning.frugal import Goal, at_every_rung, vote_accuracy
 from partsong.learning.guarantee import keep_promise
 from partsong.learning.outcomes import Floats, Ints, Outcomes, shared_questions, sound
 from partsong.learning.policies import Policies, fit_policies
@@ -316,9 +316,9 @@ def crossed(part: Recorded, everything: Sequence[Recorded], count: int) -> tuple
 
 
 def _levels(learned: Fitted, test: Recorded) -> tuple[Floats, Floats, Floats]:
-    """Return loss against the best single model and cost, at each level from the safest, and that model's cost; column 0 is it alone."""
+    """Return loss against the best single model and cost, at each rung from the safest, and that model's cost; column 0 is it alone."""
     policy, o = learned.policies.frugal[Goal.BEST], test.outcomes
-    right, cost = at_every_level(policy, o, learned.policies.gate.p_right(o.prompts))
+    right, cost = at_every_rung(policy, o, learned.policies.gate.p_right(o.prompts))
     best = o.models.index(learned.policies.best)
     losses = np.hstack([np.zeros((len(o), 1)), o.right[:, [best]] - right])
     return losses, np.hstack([o.cost_usd[:, [best]], cost]), o.cost_usd[:, best]
@@ -339,11 +339,12 @@ def promise_over_splits(losses: Floats, cost: Floats, single: Floats, bound: flo
     for _ in range(splits):
         order = dice.permutation(len(losses))
         here, there = np.array_split(order, 2)
-        promise = keep_promise(losses[here], bound, level=0.99)
-        held.append(losses[there, promise.index].mean() <= bound)
-        kept.append(promise.index > 0)
-        spent.append(cost[there, promise.index].mean() / single[there].mean())
-    words = keep_promise(losses, bound, level=0.99)
+        promise = keep_promise(losses[here, 1:], bound, level=0.99)
+        rung = promise.index + 1 if promise.kept else 0
+        held.append(losses[there, rung].mean() <= bound)
+        kept.append(promise.kept)
+        spent.append(cost[there, rung].mean() / single[there].mean())
+    words = keep_promise(losses[:, 1:], bound, level=0.99)
     shares = {"held": float(np.mean(held)), "found_cheaper": float(np.mean(kept)), "of_best": float(np.mean(spent))}
     return {"bound": bound, "splits": splits, **shares, "more_rows": words.more_rows}
 

@@ -1,7 +1,8 @@
-"""Frugal ensemble: ask the model that promises most per dollar, stop when the answer is sure or cannot change.
+"""Frugal ensemble: ask models in a learned order, stop when the answer is sure or cannot change.
 
-It unites cascade (FrugalGPT, arXiv 2305.05176) and weighted vote: a posterior over the candidate answers, an order of models in which each
-next one gains most for its price, and one level of confidence at which to stop. Order and level are chosen on outcomes, for a goal.
+It unites cascade (FrugalGPT, arXiv 2305.05176) and weighted vote: a posterior over the candidate answers, an order in which each next
+model gained most for its price, and one level of confidence at which to stop. Order and level are chosen on outcomes, for a goal. An order
+that is worked out anew for each prompt (most information per dollar) did worse: docs/quality.md.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,9 +18,9 @@ from partsong.learning.inquiry import Heard, Inquiry, Voice
 from partsong.learning.outcomes import Floats, Ints, Outcomes
 from partsong.learning.posterior import Ballots, Posterior, ballots, fit_posterior
 
-__all__ = ["LEVELS", "Decision", "Frugal", "Goal", "Option", "at_every_level", "choose", "fit_frugal", "vote_accuracy"]
+__all__ = ["Decision", "Frugal", "Goal", "Option", "at_every_rung", "choose", "fit_frugal", "vote_accuracy"]
 
-LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9, 0.92, 0.94, 0.955, 0.97, 0.98, 0.988, 0.994, 0.998)
+_LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9, 0.92, 0.94, 0.955, 0.97, 0.98, 0.988, 0.994, 0.998)
 """How sure one may have to be before one stops asking."""
 _TRADES = (0.5, 0.2, 0.08, 0.03, 0.012, 0.003)
 """Accuracy that the best single model's price must buy, from miserly to lavish."""
@@ -35,6 +36,8 @@ _FORGIVEN = 0.01
 _PRICE = {Goal.BEST: 0.08, Goal.COST: 0.01, Goal.VOTE: 0.03}
 """Accuracy that the best single model's cost (for `vote`: the vote's) must buy among the options that reach a goal. The cheapest of them
 would be the one that was luckiest on these rows: with a price, gsm gains 0.35 points at a third less cost."""
+_LADDER = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
+"""Prices of accuracy, as above, for the options that a promise is tried with, from the safest to the cheapest."""
 _MANY = 2000
 
 
@@ -65,6 +68,8 @@ class Frugal:
     posterior: Posterior
     option: Option
     honest: Platt | Isotonic
+    ladder: tuple[Option, ...]
+    """Options from the safest to the cheapest, to keep a promise by; neighbours may be alike."""
 
     def inquiry(self, votes: Floats, nothing: float) -> Inquiry:
         """Return whom it asks on one prompt, and when to stop; `votes` and `nothing` are the posterior's worths there."""
@@ -196,7 +201,7 @@ def _at_levels(order: tuple[int, ...], walk: _Walk) -> list[Option]:
     """Follow an order with each level; accuracy is partly counted, partly expected."""
     rows = np.arange(len(walk.sure))
     found = []
-    for level in LEVELS:
+    for level in _LEVELS:
         at = walk.stops(level)
         accuracy = _COUNTED * walk.right[rows, at].mean() + (1 - _COUNTED) * walk.sure[rows, at].mean()
         found.append(Option(order, level, float(accuracy), float(walk.cost[rows, at].mean())))
@@ -264,16 +269,23 @@ def fit_frugal(outcomes: Outcomes, p_right: Floats, goals: dict[Goal, float], *,
     best = max(columns, key=lambda m: outcomes.accuracy[m])
     best_usd, vote_usd = float(outcomes.mean_cost_usd[best]), float(np.nansum(outcomes.mean_cost_usd))
     picked = {g: choose(found, g, aim=aim, best_usd=best_usd, vote_usd=vote_usd) for g, aim in goals.items()}
-    return {g: Frugal(posterior, option, _honest(option, parts)) for g, option in picked.items()}
+    rungs = _ladder(found, best_usd)
+    return {g: Frugal(posterior, option, _honest(option, parts), rungs) for g, option in picked.items()}
 
 
-def at_every_level(policy: Frugal, outcomes: Outcomes, p_right: Floats) -> tuple[Floats, Floats]:
-    """Return right and cost, rows x levels from the safest to the cheapest, had the policy stopped at each level: to keep a promise by."""
-    columns = [outcomes.models.index(m) for m in policy.posterior.models]
-    walk = _table(outcomes, policy.posterior, p_right, columns).walk(policy.option.order)
+def _ladder(found: Sequence[Option], best_usd: float) -> tuple[Option, ...]:
+    cheaper = [o for o in found if o.cost_usd < best_usd] or found
+    return tuple(max(cheaper, key=lambda o: o.accuracy - price * o.cost_usd / (best_usd or 1.0)) for price in _LADDER)
+
+
+def at_every_rung(policy: Frugal, outcomes: Outcomes, p_right: Floats) -> tuple[Floats, Floats]:
+    """Return right and cost, rows x options of the policy's ladder: to keep a promise by."""
+    table = _table(outcomes, policy.posterior, p_right, [outcomes.models.index(m) for m in policy.posterior.models])
     rows = np.arange(len(outcomes))
-    stops = [walk.stops(level) for level in sorted(LEVELS, reverse=True)]
-    return np.stack([walk.right[rows, at] for at in stops], axis=1), np.stack([walk.cost[rows, at] for at in stops], axis=1)
+    walks = [table.walk(option.order) for option in policy.ladder]
+    stops = [walk.stops(option.level) for walk, option in zip(walks, policy.ladder, strict=True)]
+    right, cost = ([getattr(walk, what)[rows, at] for walk, at in zip(walks, stops, strict=True)] for what in ("right", "cost"))
+    return np.stack(right, axis=1), np.stack(cost, axis=1)
 
 
 def _by_others(outcomes: Outcomes, p_right: Floats, columns: Sequence[int], seed: int) -> list[_Table]:

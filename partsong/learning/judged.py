@@ -11,7 +11,7 @@ import numpy as np
 from partsong.evaluation.intervals import wilson
 from partsong.learning.calibration import expected_calibration_error
 from partsong.learning.folds import folds
-from partsong.learning.frugal import LEVELS, Frugal, Goal, at_every_level, vote_accuracy
+from partsong.learning.frugal import Frugal, Goal, at_every_rung, vote_accuracy
 from partsong.learning.gate import Gate
 from partsong.learning.guarantee import Promise, keep_promise
 from partsong.learning.outcomes import Bools, Floats, Outcomes
@@ -134,7 +134,7 @@ def _figure(policy: str, right: Floats, cost: Floats, sure: Floats | None, asked
 
 
 def promised(fitted: Policies, held: Outcomes, max_loss: float) -> Kept | None:
-    """Return what can be promised of the ensemble that aims at the best single model, tried from the safest level down.
+    """Return what can be promised of the ensemble that aims at the best single model, tried from the safest of its options down.
 
     None when there is no such ensemble. `max_loss`: how much less often than the best single model it may be right.
     """
@@ -142,10 +142,10 @@ def promised(fitted: Policies, held: Outcomes, max_loss: float) -> Kept | None:
     known = ~np.isnan(held.right[:, best])
     if policy is None or not known.any():
         return None
-    right, cost = at_every_level(policy, held, fitted.gate.p_right(held.prompts))
+    right, cost = at_every_rung(policy, held, fitted.gate.p_right(held.prompts))
     promise = keep_promise((held.right[:, [best]] - right)[known], max_loss, level=_LEVEL)
     cheaper = promise.kept and bool(cost[:, promise.index].mean() < held.cost_usd[:, best].mean())
-    tested = replace(policy, option=replace(policy.option, level=sorted(LEVELS, reverse=True)[promise.index])) if cheaper else None
+    tested = replace(policy, option=policy.ladder[promise.index]) if cheaper else None
     return Kept(promise, _words(promise, max_loss, cheaper=cheaper), int(known.sum()), fitted.gate if cheaper else None, tested)
 
 

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.learning.made import made
 
-from partsong.learning.frugal import Goal, fit_frugal, vote_accuracy
+from partsong.learning.frugal import Goal, Option, choose, fit_frugal, vote_accuracy
 from partsong.learning.gate import fit_gate
 from partsong.learning.outcomes import Outcomes
 from partsong.learning.posterior import ballots, fit_posterior
@@ -106,3 +106,22 @@ def test_a_vote_by_log_odds_lets_one_strong_model_outweigh_two_weak_ones():
     assert log_odds(np.array([0.99]))[0] > 2 * log_odds(np.array([0.6]))[0]
     table = Outcomes(("a", "b", "c"), ("q",), np.array([[1.0, 0.0, 0.0]]), (("x", "y", "y"),), np.ones((1, 3)))
     assert vote_accuracy(table, log_odds(np.array([0.99, 0.6, 0.6]))) == 1.0
+
+
+DEAR, FAIR, CHEAP = Option((0, 1), 0.9, 0.951, 0.95), Option((1, 2), 0.9, 0.945, 0.3), Option((2,), 0.9, 0.9, 0.05)
+
+
+def test_an_option_a_hair_less_accurate_is_taken_when_it_costs_a_third():
+    assert choose([DEAR, FAIR, CHEAP], Goal.BEST, aim=0.95, best_usd=1.0, vote_usd=10.0) == FAIR
+
+
+def test_when_the_vote_costs_ten_times_as_much_the_last_bit_of_accuracy_is_bought():
+    assert choose([DEAR, FAIR, CHEAP], Goal.VOTE, aim=0.94, best_usd=1.0, vote_usd=10.0) == DEAR
+
+
+def test_what_costs_more_than_the_best_single_model_is_not_taken_for_its_cost():
+    assert choose([DEAR, FAIR, CHEAP], Goal.COST, aim=1.0, best_usd=0.5, vote_usd=10.0) == FAIR
+
+
+def test_an_aim_that_nothing_reaches_gets_the_most_accurate():
+    assert choose([DEAR, FAIR, CHEAP], Goal.VOTE, aim=0.99, best_usd=1.0, vote_usd=10.0) == DEAR
