@@ -11,6 +11,7 @@ from partsong.contracts import Completion, Failure, Task
 from partsong.evaluation.grading import Grader
 from partsong.evaluation.reading import Kind, Text
 from partsong.learning.crowd import agree
+from partsong.learning.folds import same_text
 from partsong.learning.outcomes import Floats, Outcomes
 from partsong.learning.posterior import ballots
 
@@ -80,7 +81,7 @@ def tabled(rows: Sequence[Worked], models: Sequence[str], priced: Sequence[str])
     table = replace(table, latency_s=_latency(rows, models), stated=_stated(rows, models))
     if not sources:
         return _by_agreement(table, rows)
-    return Tabled(table, ", ".join(name for name, _ in sources.most_common()), tuple(_odd(len(rows), sources, disputed)), tuple(rows))
+    return Tabled(table, ", ".join(name for name, _ in sources.most_common()), tuple(_odd(rows, sources, disputed)), tuple(rows))
 
 
 def answer_of(row: Worked, reply: Completion | Failure | None) -> str | None:
@@ -167,13 +168,25 @@ def _by_agreement(table: Outcomes, rows: Sequence[Worked]) -> Tabled:
     return Tabled(replace(table, right=right), "agreement", (said,), tuple(rows))
 
 
-def _odd(rows: int, sources: Counter[str], disputed: int) -> list[str]:
+def _odd(rows: Sequence[Worked], sources: Counter[str], disputed: int) -> list[str]:
     found = []
-    silent = rows - sources.total()
+    silent = len(rows) - sources.total()
     if silent:
-        found.append(f"{silent:,} of {rows:,} rows have no label, feedback or verdict; they teach nothing of who is right")
+        found.append(f"{silent:,} of {len(rows):,} rows have no label, feedback or verdict; they teach nothing of who is right")
+    torn = _torn(rows)
+    if torn:
+        found.append(f"{torn:,} questions stand there with labels that contradict each other: no model can be right on all of them")
     if disputed:
         found.append(f"{disputed:,} labels contradict users' feedback; the labels count")
     if sources["judge"]:
         found.append("a judge's verdicts say which answer is better than others, not that it is right: accuracies are relative")
     return found
+
+
+def _torn(rows: Sequence[Worked]) -> int:
+    """Return how many questions have several labels."""
+    labels: dict[str, set[str]] = {}
+    for row in rows:
+        if row.expected is not None:
+            labels.setdefault(same_text(row.prompt), set()).add(repr(row.expected))
+    return sum(len(found) > 1 for found in labels.values())

@@ -58,6 +58,12 @@ def test_a_label_outranks_feedback_and_the_contradiction_is_told():
     assert any("contradict" in warning for warning in found.warnings)
 
 
+def test_one_question_with_two_labels_is_told():
+    first, second = row(1, expected="x", a=said("x")), row(1, expected="y", a=said("x"))
+    assert any("1 questions stand there with labels that contradict" in warning for warning in tabled([first, second], ["a"], []).warnings)
+    assert not any("contradict" in warning for warning in tabled([first, first], ["a"], []).warnings)
+
+
 def test_without_any_word_on_what_is_right_agreement_stands_in_and_that_is_said_loudly():
     rows = [row(n, a=said("x"), b=said("x"), c=said("x" if n % 3 else "y")) for n in range(30)]
     found = tabled(rows, ["a", "b", "c"], [])
