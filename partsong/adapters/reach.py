@@ -6,6 +6,7 @@ to whoever can send it a request.
 
 import ipaddress
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from partsong.contracts.allowed import Allowed
@@ -43,18 +44,22 @@ def is_link_local(host: str) -> bool:
     return name in _NAMES or _is_refused(name) or _is_refused(_dotted(name))
 
 
-def socket_factory(allowed: Allowed) -> Any:
+def socket_factory(allowed: Allowed) -> Callable[[tuple[Any, ...]], socket.socket]:
     """Return what aiohttp makes sockets with: LinkLocalError for an address that is refused, whatever name or redirect led to it.
 
     It is asked with the very address that is connected to, so that a name which resolves otherwise a moment later changes nothing.
     """
-    return None if allowed.link_local else _socket
+    return _any_socket if allowed.link_local else _socket
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:
-    family, kind, protocol, _, where = address
-    if _is_refused(str(where[0])):
+    if _is_refused(str(address[4][0])):
         raise LinkLocalError("a link-local address")
+    return _any_socket(address)
+
+
+def _any_socket(address: tuple[Any, ...]) -> socket.socket:
+    family, kind, protocol, _, _ = address
     return socket.socket(family=family, type=kind, proto=protocol)
 
 

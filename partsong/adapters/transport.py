@@ -8,8 +8,9 @@ alone mean "never sent".
 import asyncio
 import os
 import select
+import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from types import TracebackType
 from typing import Any
@@ -28,6 +29,10 @@ __all__ = ["AiohttpTransport", "CertificateError", "RefusedAddressError", "Reply
 _READ_BYTES = 2**18
 _NOT_OURS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 """Headers of the bytes on the wire: what is handed on is decoded."""
+
+_UNHEARD_S = 10.0
+"""How long what was sent may stay unacknowledged before the kernel drops it and its connection (Linux). Else a request that was given up
+while the network was cut reaches the provider when it is mended, a minute later, and is paid for, though another was made in its place."""
 
 
 class CertificateError(httpx.ConnectError):
@@ -59,7 +64,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Make the session, on the event loop that will use it; connects to nothing."""
         self._session = aiohttp.ClientSession(
             connector=_Connector(
-                limit=0, limit_per_host=0, ttl_dns_cache=60, keepalive_timeout=30.0, socket_factory=socket_factory(self._allowed)
+                limit=0, limit_per_host=0, ttl_dns_cache=60, keepalive_timeout=30.0, socket_factory=_sockets(self._allowed)
             ),
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -98,6 +103,19 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         headers = [(name, value) for name, value in reply.headers.items() if name.lower() not in _NOT_OURS]
         body = _Body(reply, self._reply_cap_bytes, self._stall_timeout_s, request)
         return httpx.Response(reply.status, headers=headers, stream=body, request=request)
+
+
+def _sockets(allowed: Allowed) -> Callable[[tuple[Any, ...]], socket.socket]:
+    """Return what makes the sockets that may be connected, which let go of what nobody hears."""
+    made = socket_factory(allowed)
+
+    def letting_go(address: tuple[Any, ...]) -> socket.socket:
+        one = made(address)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(_UNHEARD_S * 1000))
+        return one
+
+    return letting_go
 
 
 class _Connector(aiohttp.TCPConnector):

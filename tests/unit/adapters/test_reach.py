@@ -8,7 +8,7 @@ import pytest
 
 from partsong.adapters.adapter import Surroundings
 from partsong.adapters.openai import OpenAIAdapter, OpenAISpec
-from partsong.adapters.reach import socket_factory
+from partsong.adapters.reach import LinkLocalError, socket_factory
 from partsong.adapters.transport import AiohttpTransport, RefusedAddressError
 from partsong.contracts import FailureCode, Task
 from partsong.contracts.allowed import Allowed
@@ -77,8 +77,10 @@ async def test_of_several_addresses_only_the_others_are_tried(names):
 
 
 def test_allowed_it_is_connected_to():
-    assert socket_factory(Allowed(link_local=True)) is None  # aiohttp's own: nothing is refused
-    assert socket_factory(Allowed(outside_files=True)) is not None
+    address = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("169.254.169.254", 80))
+    socket_factory(Allowed(link_local=True))(address).close()
+    with pytest.raises(LinkLocalError):
+        socket_factory(Allowed(outside_files=True))(address)
 
 
 async def test_a_models_calls_fail_for_good_and_say_what_to_do():
