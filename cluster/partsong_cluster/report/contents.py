@@ -8,7 +8,22 @@ from partsong.evaluation.proof import Proof
 from partsong.evaluation.summary import PlanSummary
 from partsong.telemetry.tree import RowTrace
 
-__all__ = ["CostUnit", "Fact", "FailureExample", "Live", "ModelLine", "PlanLine", "Proved", "Report", "SampleRow", "Section", "Shown"]
+__all__ = [
+    "Capability",
+    "CapabilityCell",
+    "CapabilityRow",
+    "CostUnit",
+    "Fact",
+    "FailureExample",
+    "Live",
+    "ModelLine",
+    "PlanLine",
+    "Proved",
+    "Report",
+    "SampleRow",
+    "Section",
+    "Shown",
+]
 
 CostUnit = Literal["usd", "cpu_s"]
 """What cost is counted in: US dollars, or processor seconds of this machine."""
@@ -120,6 +135,36 @@ class Proved(Frozen):
     """What keeps it from being stronger."""
 
 
+class CapabilityCell(Frozen):
+    """One model on one kind of task."""
+
+    right: Probability
+    """Share right, shrunk towards the model's mean where rows are few."""
+    low: Probability
+    high: Probability
+    """95 % interval."""
+    n: int
+
+
+class CapabilityRow(Frozen):
+    """One kind of task."""
+
+    kind: str
+    cells: tuple[CapabilityCell, ...]
+    """By model, in the table's order."""
+
+
+class Capability(Frozen):
+    """What each model is good at."""
+
+    models: tuple[str, ...]
+    rows: tuple[CapabilityRow, ...]
+    found_in_words: bool
+    """Whether kinds were found in the prompts' words, since the rows name none."""
+    gaps: tuple[str, ...] = ()
+    """What no model does well, in words."""
+
+
 class Live(Frozen):
     """One request of several parts, and how it was worked."""
 
@@ -136,6 +181,7 @@ class Report(Frozen):
     lead: str
     sections: tuple[Section, ...]
     proofs: tuple[Proved, ...] = ()
+    capability: Capability | None = None
     live: Live | None = None
     left_out: tuple[str, ...] = ()
     """What is not in it, and why."""

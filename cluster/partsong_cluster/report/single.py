@@ -7,6 +7,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from partsong_cluster.batch.finished import finished_rows, manifest_of
+from partsong_cluster.report.capability import capability_of
 from partsong_cluster.report.contents import CostUnit, Fact, ModelLine, Report
 from partsong_cluster.report.experiments import standings_of
 from partsong_cluster.report.gather import PlanRun, section_of
@@ -37,7 +38,10 @@ def write_run_report(folder: Path) -> Path:
         notes=[f"{one.name}: {' '.join(standing_words(one))}" for one in standings_of([folder])],
     )
     lead = _lead(summary)
-    return write_report(folder, Report(title=f"Run {folder.name}", lead=lead, sections=(section,), facts=_facts(summary)))
+    report = Report(
+        title=f"Run {folder.name}", lead=lead, sections=(section,), capability=capability_of(folder, summary), facts=_facts(summary)
+    )
+    return write_report(folder, report)
 
 
 def _name(use: str | None, routes: Mapping[str, Any]) -> str:

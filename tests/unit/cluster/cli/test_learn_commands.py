@@ -177,6 +177,14 @@ def test_the_matrix_names_models_kinds_and_gaps(partsong: Partsong):
     assert [line["cost_usd"] != "" for line in lines] == [True, True, False]
 
 
+def test_a_runs_report_says_what_its_models_are_good_at_where_its_rows_tell(partsong: Partsong):
+    ran(partsong, "told", expected="yes")
+    ran(partsong, "untold")
+    assert "What each model is good at" in Path("told/report.html").read_text()
+    assert "Only good reads images." in Path("told/report.html").read_text()
+    assert "What each model is good at" not in Path("untold/report.html").read_text()
+
+
 def test_a_matrix_of_rows_without_labels_says_that_it_is_an_estimate(partsong: Partsong):
     assert "EVERY ACCURACY HERE IS AN ESTIMATE" in " ".join(partsong("matrix", ran(partsong)).out.split())
 
