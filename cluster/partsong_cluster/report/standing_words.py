@@ -26,7 +26,8 @@ def _sentences(standing: Standing) -> Iterator[str]:
     yield _lead(standing)
     if standing.difference is not None:
         yield _verdict(standing)
-    yield _price(standing.champion, standing.challenger)
+    if standing.champion.rows and standing.challenger.rows:
+        yield _price(standing.champion, standing.challenger)
     yield from (f"Guardrail: {guard}." for guard in standing.guards)
     if standing.sample_ratio_p is not None and standing.is_split_as_told:
         yield _split(standing)

@@ -103,6 +103,12 @@ async def test_rows_behind_one_that_is_not_finished_wait_for_it(tmp_path):
     assert "1 finished row wait" in " ".join(standing_words(standing))
 
 
+def test_an_arm_without_rows_is_compared_with_nothing():
+    words = " ".join(standing_words(Gathering("mini", "maxi", Guardrails()).standing("trial", "split", None)))
+    assert "1,000 rows cost" not in words
+    assert "Nothing is said about which is right more often" in words
+
+
 def test_a_split_that_lost_rows_of_one_arm_is_not_to_be_believed():
     gathering = Gathering("mini", "maxi", Guardrails())
     for number in range(40):
