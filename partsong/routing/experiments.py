@@ -100,7 +100,7 @@ class Shadow(Experiment):
     at_once: PositiveInt = 4
     """Rows that a coordinator shadows at the same time."""
     waiting: PositiveInt = 256
-    """Rows that may wait for that in each coordinator; past it they are dropped, and counted."""
+    """Rows that may wait for that in each coordinator, all that they ask in memory; past it they are dropped, and counted."""
     finish_within: Duration = 10.0
     """How long the engine's end waits for them."""
 
