@@ -97,7 +97,7 @@ def fit(
         from partsong_cluster.outcomes.models import mesh_to_learn
         from partsong_cluster.outcomes.runs import outcomes_of_runs
     tell = Console(stderr=True, highlight=False)
-    with tell.status("reading runs") as status:
+    with learn_installed(), tell.status("reading runs") as status:
         loaded = mesh_to_learn(mesh, allowed_by(allow))
         models = loaded.mesh.models
         judging = _judging(judge, loaded, output, judge_budget, status)
@@ -146,7 +146,7 @@ def tree(
     if output.exists() and not force:
         what = f"{output} is there already"
         raise InputError("file-exists", what, at=Place(str(output)), remedy="name another with -o, or write over it with --force")
-    with Console(stderr=True, highlight=False).status("reading runs"):
+    with learn_installed(), Console(stderr=True, highlight=False).status("reading runs"):
         found = outcomes_of_runs(runs, reading_of(expected, grade, None), mesh_models(mesh, allowed_by(allow)))
         value_usd = value_of_correct or usual_value_usd(found.outcomes)
         hidden = frozenset({expected, EXPECTED, "grader"})

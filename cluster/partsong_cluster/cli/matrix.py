@@ -44,7 +44,7 @@ def matrix(
         raise typer.BadParameter("either --json or --csv", param_hint="--csv")
     with learn_installed():
         from partsong_cluster.outcomes.matrix import matrix_of_runs
-    with Console(stderr=True, highlight=False).status("reading runs"):
+    with learn_installed(), Console(stderr=True, highlight=False).status("reading runs"):
         found = matrix_of_runs(runs, reading_of(expected, grade, kind))
     if as_json:
         _put(in_json(json.dumps(_facts(found), indent=2)) + "\n", output)

@@ -25,7 +25,8 @@ def capability_of(folder: Path, summary: Mapping[str, Any]) -> Capability | None
         with learn_installed():
             from partsong_cluster.outcomes.matrix import matrix_of_runs
             from partsong_cluster.outcomes.runs import Reading
-        found = matrix_of_runs([folder], Reading())
+
+            found = matrix_of_runs([folder], Reading())
     except PartsongError:  # not installed, or no model's own replies: the report does without
         return None
     models = tuple(usage.model for usage in found.usage if usage.calls >= _FEWEST)
