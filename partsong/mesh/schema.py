@@ -169,6 +169,11 @@ class Mesh(Frozen):
         """Return the mesh without what was learned: it may be megabytes, and workers have no use for it."""
         return self if self.learned is None else self.model_copy(update={"learned": None})
 
+    def facts(self, *, exclude_defaults: bool = False) -> dict[str, Any]:
+        """Return it as plain values for people and for comparing, of what was learned its folder and fingerprint."""
+        plain = self.lean().model_dump(mode="json", by_alias=True, exclude_defaults=exclude_defaults)
+        return plain if self.learned is None else plain | {"learned": self.learned.facts()}
+
     @classmethod
     def unpack(cls, packed: bytes, import_function: Callable[[str], Any] | None = None) -> "Mesh":
         """Return the mesh that `pack` wrote; `import_function` finds the Python functions that plans name, as in load_mesh."""

@@ -19,14 +19,9 @@ _QUERY_SECRET = re.compile(r"(?i)([?&](?:[a-z_-]*key|[a-z_-]*token|password|secr
 
 def shown(loaded: LoadedMesh, *, defaults: bool = False) -> dict[str, Any]:
     """Return what the composed files say, or with `defaults` all that the mesh then is; secrets are references or masked."""
-    masked = _masked(_whole(loaded.mesh) if defaults else loaded.written.plain())
+    masked = _masked(loaded.mesh.facts() if defaults else loaded.written.plain())
     assert isinstance(masked, dict), "a mesh is a mapping"
     return masked
-
-
-def _whole(mesh: Mesh) -> dict[str, Any]:
-    plain = mesh.lean().model_dump(mode="json", by_alias=True)
-    return plain if mesh.learned is None else plain | {"learned": mesh.learned.facts()}
 
 
 def as_yaml(plain: dict[str, Any]) -> str:

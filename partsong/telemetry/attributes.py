@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 
-from partsong.contracts import Answer, Call, Completion, Failure, Part, Task, TextPart, ToolCall
+from partsong.contracts import Answer, Call, Completion, Failure, Part, Task, TextPart, TierOutcome, ToolCall
 from partsong.contracts.task import CodePart
 
 __all__ = [
@@ -88,6 +88,7 @@ def settled_attributes(answer: Answer, *, content: bool) -> dict[str, Attribute 
         "partsong.confidence": answer.confidence,
         "partsong.stopped": answer.stopped or None,
         "partsong.escalations": answer.escalations if answer.tiers else None,
+        "partsong.tiers": tuple(_tier(tier, content=content) for tier in answer.tiers) or None,
         "partsong.route": f"{answer.route.use}: {answer.route.in_words}" if answer.route else None,
         "partsong.cost_usd": answer.cost_usd if answer.bill else None,
         "partsong.answer": answer.text[:_CONTENT_LIMIT_CHARS] if content else None,
@@ -102,6 +103,12 @@ def failure_attributes(failure: Failure) -> dict[str, Attribute | None]:
         "partsong.retryable": failure.retryable,
         "partsong.cost_usd": failure.cost_usd or None,
     }
+
+
+def _tier(tier: TierOutcome, *, content: bool) -> str:
+    """Return what one tier or step came to; its reason may quote an answer."""
+    confidence = "-" if tier.confidence is None else f"{tier.confidence:.2f}"
+    return f"{tier.source} {confidence}: {tier.reason}" if content else f"{tier.source} {confidence}"
 
 
 def _input_messages(task: Task) -> str:

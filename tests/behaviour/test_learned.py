@@ -70,7 +70,7 @@ async def told(engine, task):
     """Return what does not depend on time of a row's answer."""
     reply = (await engine.answer(Row(run="learned", row=next(rows), task=task))).reply
     assert isinstance(reply, Answer), reply
-    calls = [(line.model, line.step, line.outcome) for line in reply.bill]
+    calls = sorted((line.step, line.model, line.outcome) for line in reply.bill)  # members of a vote end in any order
     return reply.model_copy(update={"bill": (), "latency_s": 0.0, "trace_id": ""}), calls
 
 
@@ -83,7 +83,7 @@ async def test_every_row_is_answered_alike_inline_and_here(engines):
 async def test_a_frugal_plan_tells_each_step(engines):
     answer, calls = await told(engines[1], TASKS[0])
     assert answer.text == "right"
-    assert [tier.source for tier in answer.tiers] == [model for model, _, _ in calls]
+    assert sorted(tier.source for tier in answer.tiers) == [model for _, model, _ in calls]
     assert ["failed: worker-error" in tier.reason for tier in answer.tiers if tier.source == "m3"] == [True]
 
 

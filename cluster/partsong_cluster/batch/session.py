@@ -1,6 +1,7 @@
 """Session: one stretch of work at a run: the folder claimed, the run begun or found again, the engine started, rows worked, summed up."""
 
 import asyncio
+import json
 import time
 import uuid
 from collections.abc import Callable
@@ -213,7 +214,7 @@ class Session:
             started_s=time.time(),
             partsong=version("partsong"),
         )
-        snapshot = self.loaded.mesh.model_dump_json(by_alias=True, exclude_defaults=True, indent=2) + "\n"
+        snapshot = json.dumps(self.loaded.mesh.facts(exclude_defaults=True), indent=2) + "\n"
         before = found_manifest(folder, fresh=self.order.fresh)
         if before is not None and not self.order.fresh:
             return self._continued(folder, before, now, snapshot), None

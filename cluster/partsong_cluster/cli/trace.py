@@ -121,6 +121,8 @@ def _facts(node: SpanNode) -> Text:
     attempts = told.get("partsong.attempts")
     if isinstance(attempts, int) and attempts > 1:
         facts.append(f"{attempts} attempts")
+    tiers = told.get("partsong.tiers")
+    facts += [" → ".join(map(str, tiers))] if isinstance(tiers, list) and node.name != "row" else []
     facts += [str(told[key]) for key in ("partsong.route", "partsong.stopped") if told.get(key)]
     if told.get("partsong.cancelled"):
         facts.append("cancelled")

@@ -71,8 +71,9 @@ def _wanted(decided: object) -> str:
 
 def _unchanged(folder: Path, mesh: Mesh) -> frozenset[str]:
     """Return the models and plans that answered in the run as they would now."""
-    then, now = read_snapshot(folder), mesh.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    kinds = ((entries, then.get(kind, {})) for kind in ("models", "plans") for entries in (now.get(kind, {}),))
+    then, now = read_snapshot(folder), mesh.facts(exclude_defaults=True)
+    as_learned = then.get("learned") == now.get("learned")  # else plans may go another way than they did, unlike models
+    kinds = ((now.get(kind, {}), then.get(kind, {})) for kind in (("models", "plans") if as_learned else ("models",)))
     return frozenset(name for entries, before in kinds for name, entry in entries.items() if _same(entry, before.get(name)))
 
 

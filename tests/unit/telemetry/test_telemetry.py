@@ -264,6 +264,7 @@ def test_a_row_says_its_route_bill_and_escalations(tmp_path: Path) -> None:
         "partsong.source": "b",
         "partsong.stopped": "last tier",
         "partsong.escalations": 1,
+        "partsong.tiers": ("a -", "b -"),
         "partsong.route": "faq: default",
         "partsong.cost_usd": 0.5,
     }
