@@ -114,14 +114,16 @@ class _Table:
     def walk(self, order: Sequence[int]) -> _Walk:
         """Follow an order to its end on all rows."""
         rows = np.arange(len(self.cost))
-        scores = np.full(self.cast.right.shape, -np.inf)
+        choice = self.cast.choice[:, list(order)]
+        slot = (choice[:, :, None] == choice[:, None, :]).argmax(axis=2)  # who said the same first
+        true = np.take_along_axis(self.cast.right, np.maximum(choice, 0), axis=1)
+        scores = np.full(choice.shape, -np.inf)
         left = self.votes[:, list(order)].sum(axis=1)
         steps: list[tuple[Floats, Floats, Floats]] = []
-        for m in order:
-            choice = self.cast.choice[:, m]
-            said = np.flatnonzero(choice >= 0)
-            old = scores[said, choice[said]]
-            scores[said, choice[said]] = np.where(np.isinf(old), 0.0, old) + self.votes[said, m]
+        for step, m in enumerate(order):
+            said = np.flatnonzero(choice[:, step] >= 0)
+            old = scores[said, slot[said, step]]
+            scores[said, slot[said, step]] = np.where(np.isinf(old), 0.0, old) + self.votes[said, m]
             left = left - self.votes[:, m]
             top = scores.argmax(axis=1)
             best = scores[rows, top]
@@ -131,7 +133,7 @@ class _Table:
             rivals[rows, top] = -np.inf
             second = rivals.max(axis=1)
             lead = best - np.where(np.isinf(second), 0.0, second)
-            steps.append((sure, np.where(np.isinf(best), 0.0, self.cast.right[rows, top]), (lead > left).astype(np.float64)))
+            steps.append((sure, np.where(np.isinf(best), 0.0, true[rows, top]), (lead > left).astype(np.float64)))
         surer, right, decided = (np.stack([step[i] for step in steps], axis=1) for i in (0, 1, 2))
         return _Walk(surer, right, decided, np.cumsum(self.cost[:, list(order)], axis=1))
 
