@@ -284,9 +284,8 @@ def at_every_rung(policy: Frugal, outcomes: Outcomes, p_right: Floats) -> tuple[
     """Return right and cost, rows x options of the policy's ladder: to keep a promise by."""
     table = _table(outcomes, policy.posterior, p_right, [outcomes.models.index(m) for m in policy.posterior.models])
     rows = np.arange(len(outcomes))
-    walks = [table.walk(option.order) for option in policy.ladder]
-    stops = [walk.stops(option.level) for walk, option in zip(walks, policy.ladder, strict=True)]
-    right, cost = ([getattr(walk, what)[rows, at] for walk, at in zip(walks, stops, strict=True)] for what in ("right", "cost"))
+    walks = [(walk := table.walk(option.order), walk.stops(option.level)) for option in policy.ladder]
+    right, cost = ([walk.right[rows, at] for walk, at in walks], [walk.cost[rows, at] for walk, at in walks])
     return np.stack(right, axis=1), np.stack(cost, axis=1)
 
 

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.learning.made import made
 
-from partsong.learning.frugal import Goal, Option, choose, fit_frugal, vote_accuracy
+from partsong.learning.frugal import Goal, Option, at_every_rung, choose, fit_frugal, vote_accuracy
 from partsong.learning.gate import fit_gate
 from partsong.learning.outcomes import Outcomes
 from partsong.learning.posterior import ballots, fit_posterior
@@ -125,3 +128,13 @@ def test_what_costs_more_than_the_best_single_model_is_not_taken_for_its_cost():
 
 def test_an_aim_that_nothing_reaches_gets_the_most_accurate():
     assert choose([DEAR, FAIR, CHEAP], Goal.VOTE, aim=0.99, best_usd=1.0, vote_usd=10.0) == DEAR
+
+
+def test_a_promise_is_tried_from_dear_to_cheap_with_what_the_policy_would_do_row_by_row():
+    table = made(200, seed=7)
+    right, cost = at_every_rung(POLICY, table, flat(table))
+    means = [option.cost_usd for option in POLICY.ladder]
+    assert means == sorted(means, reverse=True)
+    for rung, option in enumerate(POLICY.ladder):
+        accuracy, usd = played(table, replace(POLICY, option=option), flat(table))
+        assert (right[:, rung].mean(), cost[:, rung].mean()) == pytest.approx((accuracy, usd))
