@@ -20,7 +20,7 @@ from partsong.routing.experiments import ExperimentField
 from partsong.routing.gate import GateSpec
 from partsong.routing.router import Decider, LanguageOf, Router
 from partsong.routing.rules import RouteRule
-from partsong.routing.tree import TreeField
+from partsong.routing.tree import Tree
 from partsong.specialists.language import language_detector
 from partsong.telemetry.spec import TelemetrySpec
 
@@ -113,7 +113,7 @@ class Mesh(Frozen):
     """Champions and challengers by name, in one set of names with models and plans; routes and rows may name them, plans may not."""
     routes: tuple[RouteRule, ...] = ()
     """Which model, plan or experiment a row goes to: the first rule that matches."""
-    tree: TreeField | None = None
+    tree: Tree | None = None
     """A decision tree for rows that no rule with `when` takes; `partsong learn tree` writes one."""
     gate: GateSpec | None = None
     """Where rows go that neither a rule with `when` nor the tree takes, by what was learned."""

@@ -1,19 +1,17 @@
 """Tree: a decision tree of conditions that a person can read and edit; its leaves name models and plans."""
 
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Optional
+from typing import Any, Optional
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from partsong.contracts import Frozen, Name, Route, Task
 from partsong.errors import MeshError
 from partsong.routing.rules import Condition
 
-__all__ = ["Tree", "TreeField"]
-
-
-def _leaf(value: Any) -> Any:
-    return {"use": value} if isinstance(value, str) else value
+__all__ = ["Tree"]
 
 
 class Tree(Frozen):
@@ -23,12 +21,21 @@ class Tree(Frozen):
 
     condition: Condition | None = Field(default=None, alias="if")
     """What a task must be like to go on at `then`."""
-    then: Annotated[Optional["Tree"], BeforeValidator(_leaf)] = None
+    then: Optional["Tree"] = None
     """Where tasks go on for which it holds."""
-    otherwise: Annotated[Optional["Tree"], BeforeValidator(_leaf)] = Field(default=None, alias="else")
+    otherwise: Optional["Tree"] = Field(default=None, alias="else")
     """Where the others go on; None leaves them to the gate or the default."""
     use: Name | None = None
     """The model, plan or experiment that answers."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"use": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
 
     @model_validator(mode="after")
     def _branch_or_leaf(self) -> "Tree":
@@ -63,7 +70,3 @@ class Tree(Frozen):
             way.append(str(at.condition) if holds else f"not ({at.condition})")
             at = at.then if holds else at.otherwise
         return None if at is None or at.use is None else Route(use=at.use, reason=f"tree: {', '.join(way) or 'whatever it is'}")
-
-
-TreeField = Annotated[Tree, BeforeValidator(_leaf)]
-"""A tree as the mesh file writes it."""

@@ -30,6 +30,7 @@ plans:
 routes:
   - {when: {contains: image, language: [de, en], urgency: high, schema: true}, use: a}
   - {use: vote}
+tree: {if: {more_numbers_than: 3}, then: vote, else: {if: {code: true}, then: {use: climb}}}
 telemetry: {rotate: {size: 64MB}}
 """
 

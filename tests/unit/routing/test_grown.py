@@ -4,7 +4,6 @@ from random import Random
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
 from partsong.contracts import Task
@@ -12,7 +11,7 @@ from partsong.errors import InputError
 from partsong.learning.outcomes import Outcomes
 from partsong.routing.grown import grown, usual_value_usd
 from partsong.routing.traits import traits
-from partsong.routing.tree import Tree, TreeField
+from partsong.routing.tree import Tree
 from partsong.routing.tree_text import tree_text
 
 MODELS = ("mini", "large")
@@ -67,7 +66,7 @@ def test_what_is_written_is_the_same_tree_in_the_mesh_files_words():
     found = fitted()
     text = tree_text(found)
     assert "rows: large right on" in text
-    read = TypeAdapter(TreeField).validate_python(YAML(typ="safe").load(text)["tree"])
+    read = Tree.model_validate(YAML(typ="safe").load(text)["tree"])
     assert read == found.tree
 
 

@@ -3,14 +3,14 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from partsong.contracts import Constraints, Task
 from partsong.errors import MeshError
 from partsong.routing.counted import numbers, sentences
 from partsong.routing.router import Router
 from partsong.routing.rules import RouteRule
-from partsong.routing.tree import Tree, TreeField
+from partsong.routing.tree import Tree
 
 TREE = {
     "if": {"longer_than": 50},
@@ -21,7 +21,7 @@ LONG = "Tell me at length what you think of all of this, please, and why."
 
 
 def tree(written: object = TREE) -> Tree:
-    return TypeAdapter(TreeField).validate_python(written)
+    return Tree.model_validate(written)
 
 
 def routed(text: str, written: object = TREE, **fields: object):
@@ -73,8 +73,7 @@ def test_what_is_neither_branch_nor_leaf_is_refused(written: object):
 
 
 def test_it_is_written_and_read_back():
-    adapter = TypeAdapter(TreeField)
-    assert adapter.validate_json(adapter.dump_json(tree(), by_alias=True)) == tree()
+    assert Tree.model_validate_json(tree().model_dump_json(by_alias=True)) == tree()
     assert [place for place, _ in tree().walk()] == [(), ("then",), ("then", "then"), ("then", "else"), ("else",), ("else", "then")]
 
 
