@@ -128,7 +128,12 @@ def _over(base: Piece, own: Piece, path: tuple[str, ...] = ()) -> Piece:
 
 
 def _replaces(below: Piece, own: Piece, path: tuple[str, ...]) -> bool:
-    """Return whether the own mapping takes the base's place whole: a plan, an experiment, a model of another adapter, a key's reference."""
+    """Return whether the own mapping takes the base's place whole.
+
+    The tree does, a plan, an experiment, a model of another adapter, a key's reference.
+    """
+    if path[0] == "tree":
+        return True
     if path[0] in ("plans", "experiments"):
         return len(path) == 2
     if path[0] != "models" or len(path) < 2:

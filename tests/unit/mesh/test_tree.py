@@ -43,3 +43,10 @@ def test_what_is_wrong_in_a_branch_is_told_at_its_place(folder):
     assert folder.spots(found.errors) == [("unknown-key", "7:8", "tree.if.more_numbres_than")]
     found = folder.check(MESH.replace("  then: {use: large}\n", ""))
     assert folder.spots(found.errors) == [("wrong-value", "6:1", "tree")]
+
+
+def test_a_tree_replaces_the_one_of_the_file_that_is_extended(folder):
+    folder.write("base.yaml", MESH)
+    mesh = folder.check("version: 1\nextends: base.yaml\ntree: {use: large}\n").mesh
+    assert mesh is not None
+    assert mesh.router().decide(Task.of("1 2 3 4")).use == mesh.router().decide(Task.of("none")).use == "large"
