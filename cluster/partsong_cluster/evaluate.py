@@ -33,7 +33,7 @@ _LEAST_COVERED = 0.8
 """A model whose recorded calls cover less of the mesh's rows is left out: all ways are compared on the same rows, and few would be left."""
 _SAMPLED, _LEVELLED = "eval-samples", "eval-level"
 """Plans that are tried and that no mesh file has."""
-_LEVELS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998)
+_LEVELS = (0.6, 0.8, 0.9, 0.97, 0.995)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def _kept(singles: Mapping[str, _Way], mesh: _Way, doubts: list[str]) -> dict[st
         if share >= _LEAST_COVERED:
             kept[model] = way
         else:
-            doubts.append(f"{model} is left out: recorded calls cover {share:.0%} of the rows; record it alone to have it compared")
+            doubts.append(f"{model} is left out: recorded calls cover {share:.0%} of the rows; record it alone to have it compared.")
     if not kept:
         remedy = "run each model alone over these rows (`partsong run MESH INPUT -o DIR --model NAME`), and name those runs too"
         raise InputError("no-baseline", "of no single model are enough calls recorded to compare the mesh with", remedy=remedy)
@@ -170,7 +170,7 @@ def _samples(
             found.setdefault(model, {})[count] = way.lane(rows)
         if model not in found:
             ways = f"a plan {{ensemble: {{members: [{model}, {model}, {model}], early: false}}}}"
-            doubts.append(f"self-consistency is not compared: no further samples of {model} were recorded; {ways} records them")
+            doubts.append(f"Self-consistency is not compared: no further samples of {model} were recorded; {ways} records them.")
     return found
 
 

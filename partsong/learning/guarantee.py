@@ -7,7 +7,7 @@ risk control (arXiv 2208.02814) bounds the expected loss instead, for losses tha
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil
+from math import ceil, log
 from statistics import NormalDist
 
 import numpy as np
@@ -109,7 +109,8 @@ def rows_needed(losses: Floats, bound: float, *, level: float = 0.95, power: flo
         return 0
     z = NormalDist().inv_cdf(level) + NormalDist().inv_cdf(power)
     spread = max(float(losses.std()), 1.0 / len(losses))
-    return max(1, ceil((z * spread / gap) ** 2 * 1.3) - len(losses))
+    without_a_loss = log(1.0 - level) / log(1.0 - bound)  # fewer rows show nothing, though none of them were a loss
+    return max(1, ceil(max((z * spread / gap) ** 2 * 1.3, without_a_loss)) - len(losses))
 
 
 def controlled(losses: Floats, bound: float, most: float = 1.0) -> int | None:

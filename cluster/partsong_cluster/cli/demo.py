@@ -61,6 +61,7 @@ def _report(result: DemoResult, order: DemoOrder, took_s: float) -> Report:
         lead="Labelled rows, answered by single models and by ways of combining them: how often each is right, what it costs, how long "
         "it takes.",
         sections=tuple(result.sections),
+        proofs=tuple(result.proofs),
         live=result.live,
         left_out=tuple(result.left_out),
         facts=tuple(_facts(result, order, took_s)),

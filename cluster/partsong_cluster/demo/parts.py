@@ -7,7 +7,7 @@ from typing import Literal
 
 from partsong_cluster.report import CostUnit
 
-__all__ = ["WEIGHTS", "ModelSet", "Part", "Way", "local_part", "recorded_part"]
+__all__ = ["WEIGHTS", "Lessons", "ModelSet", "Part", "Way", "local_part", "recorded_part"]
 
 ModelSet = Literal["small", "default", "full"]
 """Which language models part 1 takes: 98 MB, 590 MB or 1.7 GB of weights."""
@@ -33,6 +33,23 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
+class Lessons:
+    """Rows that a part learns from before it is worked, none of which it is judged on."""
+
+    mesh: Path
+    """The part's mesh and what was learned."""
+    input: Path
+    way: Way
+    """Asks every model of the part's own mesh."""
+    ways: Sequence[Way]
+    """What can be done with it."""
+    proved: Way
+    """Which of them is set beside what the same dollars buy without it."""
+    promised: Way
+    """One more, where what was learned can make a promise."""
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """Rows, a mesh, and the ways tried."""
 
@@ -46,12 +63,15 @@ class Part:
     strong: str
     concurrency: int
     """Rows in flight."""
+    says: Sequence[str] = ()
+    """What is told besides what the figures say."""
     notes: Sequence[str] = ()
     rows: int | None = None
     """Only so many, from the start; None takes all."""
     shows_latency: bool = True
     live: Path | None = None
     """One request of several parts, asked on the same mesh."""
+    lessons: Lessons | None = None
 
 
 _LOCAL = {
@@ -79,7 +99,11 @@ _RECORDED_NOTE = (
     "Recorded answers of 2024 (ZeroEval), at list prices of that time, tokens estimated from characters; sources stand in "
     "demo/data/ATTRIBUTION.md. Latency was not recorded."
 )
-_WEIGHTS_NOTE = "The weights of the weighted vote are the models' accuracies on 151 further questions."
+_WEIGHTS_NOTE = "The weights of the weighted vote are the models' accuracies on the lessons."
+_LEARNED_NOTE = (
+    "routed, frugal and thorough go by what was learned from the models' answers to the lessons: 151 other questions of the same kind, "
+    "none of which is among those shown here."
+)
 
 
 _WITHOUT_MODELS = 115
@@ -118,8 +142,23 @@ _COMMERCIAL = {
 }
 
 
-def recorded_part() -> Part:
-    """Return part 3."""
+_FRUGAL = Way("frugal", "learned: asks on until sure, the cheapest that should reach the best single model", "frugal")
+_LESSONS = Lessons(
+    mesh=_HERE / "learned.yaml",
+    input=_HERE / "data" / "lessons.jsonl.gz",
+    way=Way("lessons", "asks all eight", "vote"),
+    ways=(
+        Way("routed", "learned: each question to the one model that promises most for its price"),
+        _FRUGAL,
+        Way("thorough", "learned: asks on until sure, the cheapest that should reach the vote of all", "thorough"),
+    ),
+    proved=_FRUGAL,
+    promised=Way("promised", "learned: asks on until it is as sure as the tested promise wants", "promised"),
+)
+
+
+def recorded_part(*, learns: bool = True) -> Part:
+    """Return part 3, with or without what can be learned."""
     singles = tuple(Way(name, full, name, single=True) for name, full in _COMMERCIAL.items())
     combined = (
         Way("vote", "all eight, one vote each", "vote"),
@@ -131,6 +170,7 @@ def recorded_part() -> Part:
         name="recorded",
         title="Eight commercial models, recorded",
         about="300 questions of CRUXEval: what does this Python function return?",
+        lessons=_LESSONS if learns else None,
         mesh=_HERE / "recorded.yaml",
         input=_HERE / "data" / "questions.jsonl.gz",
         ways=(*singles, *combined),
@@ -138,5 +178,5 @@ def recorded_part() -> Part:
         shows_latency=False,
         strong="gpt-4o",
         concurrency=32,
-        notes=(_RECORDED_NOTE, _WEIGHTS_NOTE, _FLATTERY_NOTE),
+        notes=(_RECORDED_NOTE, _WEIGHTS_NOTE, *((_LEARNED_NOTE,) if learns else ()), _FLATTERY_NOTE),
     )

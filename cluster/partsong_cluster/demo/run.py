@@ -1,11 +1,12 @@
 """Run: the demo from weights to report; what is done already is taken from its folder."""
 
+import asyncio
 import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,9 +30,9 @@ from partsong_cluster.batch.places import fingerprint, input_files
 from partsong_cluster.batch.run import Limits, Watcher
 from partsong_cluster.batch.session import RunOrder, Session
 from partsong_cluster.batch.stop import Outcome, Stop
-from partsong_cluster.demo.parts import WEIGHTS, ModelSet, Part, Way, local_part, recorded_part
+from partsong_cluster.demo.parts import WEIGHTS, Lessons, ModelSet, Part, Way, local_part, recorded_part
 from partsong_cluster.engines import EngineKind, ray_engine
-from partsong_cluster.report import Live, PlanRun, Section, section_of
+from partsong_cluster.report import Live, PlanRun, Proved, Section, section_of
 from partsong_cluster.report.billed import as_billed
 
 __all__ = ["DemoOrder", "DemoResult", "ModelSet", "Show", "run_demo"]
@@ -58,6 +59,7 @@ class DemoResult:
     """What the demo came to."""
 
     sections: list[Section] = field(default_factory=list)
+    proofs: list[Proved] = field(default_factory=list)
     live: Live | None = None
     left_out: list[str] = field(default_factory=list)
     worked_ways: int = 0
@@ -85,7 +87,7 @@ class Show(Watcher, Protocol):
 async def run_demo(order: DemoOrder, show: Show, stop: Stop) -> DemoResult:
     """Work what is not there yet and return what all of it came to."""
     result = DemoResult()
-    parts = [*_part_of_this_machine(await _models(order, show, result), result), recorded_part()]
+    parts = [*_part_of_this_machine(await _models(order, show, result), result), recorded_part(learns=_can_learn(result))]
     if order.fresh:
         for part in parts:
             shutil.rmtree(order.folder / part.name, ignore_errors=True)
@@ -108,6 +110,13 @@ def _part_of_this_machine(models: ModelSet | None, result: DemoResult) -> Iterat
     yield local_part(models)
 
 
+def _can_learn(result: DemoResult) -> bool:
+    missing = [package for name, package in (("sklearn", "scikit-learn"), ("scipy", "scipy")) if find_spec(name) is None]
+    if missing:
+        result.left_out.append(f"Part 3, what can be learned: {', '.join(missing)} not installed (pip install 'partsong[learn]').")
+    return not missing
+
+
 async def _models(order: DemoOrder, show: Show, result: DemoResult) -> ModelSet | None:
     """Return the largest set of models, up to the one asked for, that is or can be brought here."""
     if find_spec("xllamacpp") is None:
@@ -125,8 +134,6 @@ async def _models(order: DemoOrder, show: Show, result: DemoResult) -> ModelSet 
 
 
 async def _fetch(names: Sequence[str], order: DemoOrder, show: Show) -> None:
-    import asyncio
-
     from partsong.adapters.weights import pull
 
     folder = cache_folder(os.environ)
@@ -184,7 +191,9 @@ class _Work:
 
     async def done(self) -> None:
         """Work the ways that are not done yet, then read all of them."""
-        loaded = load_mesh(self.part.mesh, env={})
+        loaded = await self._taught(self.part.lessons) if self.part.lessons is not None else load_mesh(self.part.mesh, env={})
+        if self.stop.why is not None:
+            return
         waiting = [way for way in self.part.ways if not self._is_done(way, loaded)]
         self.result.worked_ways += len(waiting)
         self.result.reused_ways += len(self.part.ways) - len(waiting)
@@ -193,6 +202,43 @@ class _Work:
             await self._work(loaded, waiting, wants_live=wants_live)
         if self.stop.why is None:
             self._read(loaded)
+        if self.part.lessons is not None and self.stop.why is None:
+            await self._prove(loaded, self.part.lessons)
+
+    async def _taught(self, lessons: Lessons) -> LoadedMesh:
+        """Have the lessons answered, learn from them, and return the mesh that goes by what was learned."""
+        from partsong_cluster.demo.taught import can_promise, learn, learned_mesh, promise_note
+
+        base, lesson = load_mesh(self.part.mesh, env={}), replace(self, part=replace(self.part, input=lessons.input))
+        folder, known = self._folder / lessons.way.name, self._folder / "learned"
+        if not lesson._is_done(lessons.way, base):
+            shutil.rmtree(known, ignore_errors=True)
+            await lesson._work(base, [lessons.way], wants_live=False)
+            if self.stop.why is not None:
+                return base
+        if not known.exists():
+            self.show.say("Learning from the answers; this takes some seconds.")
+            await asyncio.to_thread(learn, folder, known)
+        loaded, learned = learned_mesh(lessons, known)
+        ways = (*self.part.ways, *lessons.ways, *((lessons.promised,) if can_promise(learned) else ()))
+        self.part = replace(self.part, mesh=lessons.mesh, ways=ways, says=(promise_note(learned, lessons.promised.name),))
+        return loaded
+
+    async def _prove(self, loaded: LoadedMesh, lessons: Lessons) -> None:
+        """Set what was learned beside what the same dollars buy without it; once for each mesh."""
+        kept = self._folder / f"proof-{loaded.hash[:12]}.json"
+        if not kept.exists():
+            self.show.say("Replaying what the same money buys without it.")
+            replace_file(kept, (await asyncio.to_thread(self._proved, loaded, lessons.proved)).model_dump_json().encode())
+        self.result.proofs.append(Proved.model_validate_json(kept.read_bytes()))
+
+    def _proved(self, loaded: LoadedMesh, way: Way) -> Proved:
+        from partsong_cluster.evaluate import evaluate
+        from partsong_cluster.report.runs import Marker
+
+        found = evaluate([self._folder / one.name for one in self.part.ways], loaded, way.name, way.use, Marker(), lambda _: None)
+        about = f"What the money that {way.name} takes buys without it, on the same questions, none of which anything was learned from."
+        return Proved(title="Is it worth its money?", about=about, proof=found.proof, doubts=found.doubts)
 
     @property
     def _folder(self) -> Path:
@@ -263,6 +309,7 @@ class _Work:
                 strong=self.part.strong,
                 traces=self._traces,
                 shows_latency=self.part.shows_latency,
+                says=self.part.says,
                 notes=self.part.notes,
             )
         )

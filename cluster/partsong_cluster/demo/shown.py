@@ -16,6 +16,7 @@ from partsong_cluster.demo.parts import Part, Way
 from partsong_cluster.demo.run import DemoResult, Show
 from partsong_cluster.report import Live
 from partsong_cluster.report.headline import headline
+from partsong_cluster.report.proof_words import proof_words
 from partsong_cluster.report.table import section_table
 from partsong_cluster.report.words import counted, seconds
 
@@ -82,6 +83,10 @@ def _parts(result: DemoResult, report: Path, took_s: float) -> Iterator[Renderab
         yield Text()
         for sentence in headline(section):
             yield Padding(Text(sentence), (0, 0, 0, 2))
+    for proved in result.proofs:
+        yield Text()
+        yield Text(proved.title, "bold")
+        yield from (Padding(Text(sentence), (0, 0, 0, 2)) for sentence in proof_words(proved.proof))
     if result.live is not None:
         yield from _live(result.live)
     for line in result.left_out:

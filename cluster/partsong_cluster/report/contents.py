@@ -122,6 +122,8 @@ class Section(Frozen):
     models: tuple[ModelLine, ...] = ()
     """Of a single run: who was asked."""
     samples: tuple[SampleRow, ...] = ()
+    says: tuple[str, ...] = ()
+    """What the headline tells besides what the figures say."""
     notes: tuple[str, ...] = ()
 
 

@@ -59,6 +59,7 @@ def section_of(
     strong: str = "",
     traces: Path | None = None,
     shows_latency: bool = True,
+    says: Sequence[str] = (),
     notes: Sequence[str] = (),
     models: Sequence[ModelLine] = (),
     samples: int = _SAMPLES,
@@ -80,6 +81,7 @@ def section_of(
         failed=tuple(example for one in read.values() for example in one.failed.values()),
         models=tuple(models),
         samples=tuple(_sampled(runs, chosen, traces, grade)),
+        says=tuple(says),
         notes=tuple(notes),
     )
 

@@ -20,7 +20,7 @@ def headline(section: Section) -> Sequence[str]:
     if not any(line.summary.graded for line in section.lines):
         return list(_ungraded(section))
     told = [_alone(section.lines[0], section.unit)] if len(section.lines) == 1 else _compared(section)
-    return [*_doubts(section), *told]
+    return [*_doubts(section), *told, *section.says]
 
 
 def front_names(section: Section) -> frozenset[str]:

@@ -32,6 +32,10 @@ def test_few_rows_support_no_promise_and_say_how_many_would():
     assert "more labelled rows" in promise.words(BOUND, 0.95)
 
 
+def test_a_few_rows_without_a_loss_need_as_many_more_as_would_show_it():
+    assert rows_needed(np.zeros(45), 0.01) == 299 - 45
+
+
 def test_a_threshold_as_bad_as_the_bound_is_not_mended_by_more_rows():
     assert rows_needed(np.full(100, 0.02), BOUND) == 0
 

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from partsong.contracts import Answer
 from partsong.evaluation.grading import Grader, GraderField, graded
+from partsong.learning.folds import same_text
 from partsong.mesh import load_mesh
 
 DATA = local_part("default").input.parent
@@ -24,7 +25,7 @@ def rows(path: Path) -> list[dict]:
         return [json.loads(line) for line in lines]
 
 
-@pytest.mark.parametrize(("name", "least"), [("mixed.jsonl", 150), ("questions.jsonl.gz", 300)])
+@pytest.mark.parametrize(("name", "least"), [("mixed.jsonl", 150), ("questions.jsonl.gz", 300), ("lessons.jsonl.gz", 150)])
 def test_every_row_is_a_task_whose_own_answer_is_right(name, least):
     found = rows(DATA / name)
     assert len({row["id"] for row in found}) == len(found) >= least
@@ -50,11 +51,16 @@ def test_the_rows_at_the_start_need_no_language_model():
 
 def test_every_recorded_model_answered_every_question():
     outcomes = rows(DATA / "outcomes.jsonl.gz")
-    asked = {row["id"] for row in rows(DATA / "questions.jsonl.gz")}
+    asked = {row["id"] for name in ("questions.jsonl.gz", "lessons.jsonl.gz") for row in rows(DATA / name)}
     mesh = load_mesh(recorded_part().mesh, env={}).mesh
     answered = {(outcome["model"], outcome["id"]) for outcome in outcomes}
     assert answered == {(spec.model, question) for spec in mesh.models.values() for question in asked}
     assert len(mesh.models) >= 8
+
+
+def test_no_lesson_is_among_the_questions_that_are_judged():
+    judged, learned = ({same_text(row["prompt"]) for row in rows(DATA / name)} for name in ("questions.jsonl.gz", "lessons.jsonl.gz"))
+    assert not judged & learned
 
 
 @pytest.mark.parametrize("models", SETS)

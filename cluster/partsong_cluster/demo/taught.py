@@ -1,0 +1,51 @@
+"""Taught: a part's lessons become what its mesh goes by, and the mesh with it."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from partsong.contracts.allowed import Allowed
+from partsong.contracts.task import KIND_FIELDS
+from partsong.learning.learned import Learned, fit_learned
+from partsong.learning.saved import load_learned, save_learned
+from partsong.learning.settings import Settings
+from partsong.mesh import LoadedMesh, load_text
+from partsong_cluster.demo.parts import Lessons
+from partsong_cluster.outcomes.runs import Reading, outcomes_of_runs
+
+__all__ = ["learn", "learned_mesh", "promise_note"]
+
+_NAMED = "learned: learned\n"
+"""Stands in the mesh file, and is replaced by the demo's own folder."""
+
+
+def learn(run: Path, folder: Path) -> None:
+    """Learn all that the run can teach, and keep it in the folder."""
+    found = outcomes_of_runs([run], Reading())
+    day = datetime.now(UTC).date().isoformat()
+    save_learned(fit_learned(found.outcomes, Settings(), date=day, source=found.source, kind_fields=KIND_FIELDS), folder)
+
+
+def learned_mesh(lessons: Lessons, folder: Path) -> tuple[LoadedMesh, Learned]:
+    """Return the mesh that goes by what lies in the folder, and that itself."""
+    learned = load_learned(folder)
+    text = lessons.mesh.read_text(encoding="utf-8").replace(_NAMED, f"learned: {json.dumps(str(folder.resolve()))}\n")
+    if can_promise(learned):
+        text += f"  {lessons.promised.name}: {{frugal: {{goal: promised, kind: exact}}}}\n"
+    return load_text(text, lessons.mesh.parent, env={}, allowed=Allowed(outside_files=True)), learned
+
+
+def can_promise(learned: Learned) -> bool:
+    """Return whether a policy cheaper than the best single model kept a promise when it was tested."""
+    return learned.kept is not None and learned.kept.policy is not None
+
+
+def promise_note(learned: Learned, way: str) -> str:
+    """Say what is promised of rows to come, and by how many rows."""
+    kept = learned.kept
+    if kept is None:
+        return "Nothing can be promised: too few rows could be kept back to test a promise on."
+    tested = f"tested on {kept.rows:,} of the lessons that nothing had been learned from"
+    if kept.policy is None:
+        return f"No promise: {kept.words} ({tested})."
+    return f'The promise of "{way}": beside the best single model it is {kept.words}, at less cost ({tested}).'
