@@ -1,10 +1,13 @@
 """Builders for reports: rows, ways and sections with numbers that a test can reckon by hand."""
 
 from collections.abc import Sequence
+from random import Random
 
-from partsong_cluster.report import PlanRun, Report, Section, section_of
+from partsong_cluster.report import PlanRun, Proved, Report, Section, section_of
 
 from partsong.contracts import Answer, BillLine, Candidate, Failure, FailureCode, Route, RowRecord, Task, TierOutcome
+from partsong.evaluation.lane import Lane
+from partsong.evaluation.proof import Rivals, prove
 
 HOSTILE = '<script>document.title = "taken over"</script><img src=x onerror="document.title=\'taken over\'">'
 
@@ -45,6 +48,15 @@ def report(*sections: Section, **fields: object) -> Report:
     return Report(title="A report", lead="what it is", sections=sections, **fields)  # type: ignore[arg-type]
 
 
+def proved() -> Proved:
+    """A mesh of two models that is right on every fourth row more than the mix of them at its cost, with a doubt that is a script."""
+    solo = Lane([float(row % 4 > 1) for row in range(200)], [0.001] * 200)
+    other = Lane([float(row % 4 > 0) for row in range(200)], [0.01] * 200)
+    duet = Lane([1.0] * 200, [0.005] * 200)
+    proof = prove("duet", duet, Rivals({"solo": solo, "other": other}), [row % 5 for row in range(200)], Random(1).random)
+    return Proved(title="A proof", about="about it", proof=proof, doubts=(HOSTILE,))
+
+
 def hostile_report(text: str = HOSTILE) -> Report:
     """A report with the text wherever input or models can put one."""
     bad: Sequence[RowRecord] = [record(row, text, prompt=f"{text}\n{text}\n{text}", expected=text) for row in range(4)]
@@ -53,4 +65,4 @@ def hostile_report(text: str = HOSTILE) -> Report:
     return report(section_of(text, text, "usd", [run, other], notes=(text,)), left_out=(text,))
 
 
-__all__ = ["HOSTILE", "hostile_report", "record", "report", "section", "way"]
+__all__ = ["HOSTILE", "hostile_report", "proved", "record", "report", "section", "way"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from partsong_cluster.report import Report, page
 from playwright.sync_api import Browser, Page, sync_playwright
-from report_builders import hostile_report, report, section, way
+from report_builders import hostile_report, proved, report, section, way
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 ARGS = [
@@ -89,6 +89,18 @@ def test_an_answer_opens_to_its_path_and_bill(browser, tmp_path):
     way_of_it.locator("summary").click()
     assert way_of_it.get_by_text("logprob 0.90 >= 0.85").is_visible()
     assert way_of_it.get_by_text("answered").is_visible()
+
+
+def test_a_proof_draws_its_curves_within_the_plot_and_says_its_verdict_first(browser, tmp_path):
+    opened = Opened(browser, tmp_path, report(proofs=(proved(),)))
+    plot, curve = opened.page.locator("svg.plot").bounding_box(), opened.page.locator("svg.plot .curve.mix").bounding_box()
+    assert plot is not None
+    assert curve is not None
+    assert plot["x"] <= curve["x"] < curve["x"] + curve["width"] <= plot["x"] + plot["width"]
+    assert plot["y"] <= curve["y"] < curve["y"] + curve["height"] <= plot["y"] + plot["height"]
+    assert opened.page.locator(".says p").first.inner_text().startswith("Combining pays: duet is right more often")
+    assert opened.page.get_by_text("<script>").is_visible()
+    assert (opened.asked, opened.errors) == ([opened.own], [])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
