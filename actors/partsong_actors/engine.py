@@ -117,8 +117,9 @@ class RayEngine:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._leave()
-        if not self._system.lasting:
+        if self._system.lasting:
+            await self._leave()
+        else:
             await self._close()
 
     async def end(self) -> None:
@@ -266,13 +267,17 @@ class RayEngine:
         asking = [coordinator.close() for coordinator in self._coordinators.all] if self._coordinators else []
         try:
             async with asyncio.timeout(self._system.health.closes_within_s):
+                # while workers can still be started: the shadows of answered rows may wait for some
                 await asyncio.gather(*asking, return_exceptions=True)
+                await self._leave()
                 asked = [actor.close.remote() for actor in (*self._staff.workers, *self._made.synthesizers)]
                 await asyncio.gather(*asked, return_exceptions=True)
                 # the journal, when nobody writes any more
                 await asyncio.gather(*(journal.close.remote() for journal in self._made.journals), return_exceptions=True)
         except TimeoutError:
             pass  # what hangs is ended all the same, and what was acknowledged is on disk
+        finally:
+            await self._leave()
         for actor in [*self._staff.workers, *self._made.all]:
             ray.kill(actor)
 

@@ -101,7 +101,7 @@ class Shadow(Experiment):
     """Rows that a coordinator shadows at the same time."""
     waiting: PositiveInt = 256
     """Rows that may wait for that in each coordinator, all that they ask in memory; past it they are dropped, and counted."""
-    finish_within: Duration = 10.0
+    finish_within: Duration = 20.0
     """How long the engine's end waits for them."""
 
     def samples(self, name: str, task: Task) -> bool:
