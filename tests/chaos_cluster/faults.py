@@ -26,6 +26,9 @@ from chaos_cluster.world import World
 __all__ = ["FAULTS", "Fault"]
 
 _AWAY_S = 60.0
+_HELD_UP_S = 20.0
+"""How long after a cut requests may still arrive that it held up."""
+
 _SHUT_S = 30.0
 _HEAD_OFF_S = 8.0
 
@@ -72,6 +75,7 @@ def _cut_off(world: World, dice: random.Random) -> None:
     host.partition()
     time.sleep(_AWAY_S)
     host.heal()
+    time.sleep(_HELD_UP_S)
 
 
 def _cut_off_with_the_journal(world: World, dice: random.Random) -> None:
