@@ -1,11 +1,11 @@
 """Reader: what a prompt alone tells of any outcome, by three readings that are mixed as they proved themselves.
 
-Words: a ridge over TF-IDF. Lines: one ridge over words and waves together, the waves being a Gaussian kernel over what can be counted,
-through random features (Rahimi and Recht 2007). Trees: extremely randomised, over what can be counted, what words alone say and the task
-kind that they suggest. docs/quality.md has what else was tried.
+Words: a ridge over TF-IDF. Waves and words: a Gaussian kernel over what can be counted, through random features (Rahimi and Recht 2007),
+and a ridge over TF-IDF of what it leaves. Trees: extremely randomised, over what can be counted, what words alone say and the task kind
+that they suggest. docs/quality.md has what else was tried.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,6 @@ _WORDS_RIDGE = 5.0
 _KINDS_RIDGE = 1.0
 _WAVES_RIDGE = 3.0
 _WAVES = 1000
-_ROUNDS = 3
-"""Of fitting words and waves in turn, each to what the other leaves."""
 _WIDTH = 0.005
 _TREES = 120
 _LEAST_ROWS = 20
@@ -84,21 +82,15 @@ class _Waves:
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """Words and waves fitted together: their sum."""
+    """Waves, and words for what they leave. (Both together in one ridge are worth no more.)"""
 
-    words: _Linear
     waves: _Linear
+    words: _Linear
 
     @classmethod
     def fit(cls, rows: "csr_matrix", waves: Floats, targets: Floats) -> "_Lines":
-        """Return the ridge over both, each in turn fitted to what the other leaves."""
-        solve = _dense_ridge(waves, _WAVES_RIDGE)
-        line = solve(targets)
-        words = _sparse_ridge(rows, targets - line.of(waves), _WORDS_RIDGE)
-        for _ in range(_ROUNDS):
-            line = solve(targets - words.of(rows))
-            words = _sparse_ridge(rows, targets - line.of(waves), _WORDS_RIDGE)
-        return cls(words, line)
+        line = _ridge(waves, targets, _WAVES_RIDGE)
+        return cls(line, _sparse_ridge(rows, targets - line.of(waves), _WORDS_RIDGE))
 
     def of(self, rows: "csr_matrix", waves: Floats) -> Floats:
         return self.words.of(rows) + self.waves.of(waves)
@@ -215,20 +207,11 @@ def _sparse_ridge(rows: "csr_matrix", targets: Floats, keep: float, steps: int =
     return _Linear(weights, shift)
 
 
-def _dense_ridge(rows: Floats, keep: float) -> Callable[[Floats], _Linear]:
-    """Return what fits a ridge line over these rows to any targets; the costly part is done once."""
-    from scipy.linalg import cho_factor, cho_solve
-
-    middle = rows.mean(axis=0)
+def _ridge(rows: Floats, targets: Floats, keep: float) -> _Linear:
+    middle, shift = rows.mean(axis=0), targets.mean(axis=0)
     centred = rows - middle
-    factor = cho_factor(centred.T @ centred + keep * np.eye(rows.shape[1]))
-
-    def line(targets: Floats) -> _Linear:
-        shift = targets.mean(axis=0)
-        weights = np.asarray(cho_solve(factor, centred.T @ (targets - shift)), dtype=np.float64)
-        return _Linear(weights, shift - middle @ weights)
-
-    return line
+    weights = np.linalg.solve(centred.T @ centred + keep * np.eye(rows.shape[1]), centred.T @ (targets - shift))
+    return _Linear(weights, shift - middle @ weights)
 
 
 def _best_mix(readings: Floats, targets: Floats, mean: Floats) -> Floats:
