@@ -71,6 +71,7 @@ def models_of(folders: Sequence[Path]) -> Mapping[str, ModelSpec]:
     """Return the models of the meshes that the runs were started with; RunError where two of one name differ in what they answer."""
     found: dict[str, ModelSpec] = {}
     for folder in folders:
+        manifest_of(folder)  # says so where there is no run
         for name, spec in _models_of(folder).items():
             if name in found and Fingerprint(found[name], name).of(_PROBE) != Fingerprint(spec, name).of(_PROBE):
                 what = f"model {name!r} is another one in this run than in {folders[0]}"
@@ -92,10 +93,11 @@ def worked_rows(folders: Sequence[Path], reading: Reading, models: Mapping[str, 
     prints = {name: Fingerprint(spec, name) for name, spec in models.items()}
     found: dict[tuple[str, str, str], Worked] = {}
     for folder in folders:
+        run = manifest_of(folder).run
         with closing(store_of(folder)) as store:
             rows = _readable(folder)
             while records := list(islice(rows, _ROWS_AT_ONCE)):
-                _hear(store, manifest_of(folder).run, records, prints, reading, found)
+                _hear(store, run, records, prints, reading, found)
     return found.values()
 
 

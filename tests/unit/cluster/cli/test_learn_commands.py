@@ -148,6 +148,12 @@ def test_rows_that_nothing_can_be_learned_from_are_refused(partsong: Partsong, r
     assert not Path("learned").exists()
 
 
+@pytest.mark.parametrize("command", [("learn", "mesh.yaml", "nowhere"), ("matrix", "nowhere")])
+def test_a_folder_without_a_run_is_told(partsong: Partsong, command: tuple[str, ...]):
+    done = partsong(*command)
+    assert (done.code, "no-run" in done.err) == (6, True)
+
+
 def test_runs_whose_models_are_asked_otherwise_by_the_mesh_hold_nothing_for_it(partsong: Partsong):
     run = ran(partsong, expected="yes")
     Path("other.yaml").write_text(MESH.replace("voices:", "voices:other_"))
