@@ -227,7 +227,7 @@ def test_a_job_that_crashes_touches_no_other(site: Site):
     assert failed.returncode not in (0, 3), failed.stdout
     told = failed.stdout + failed.stderr
     assert "missing-secret: environment variable NOT_ON_THE_NODES is not set" in told
-    assert f"at node {socket.gethostname()} models.mini.api_key" in told
+    assert f"On node {socket.gethostname()}: environment variable NOT_ON_THE_NODES is not set" in told
     assert "process died" not in told
     followed = site.partsong("jobs", "follow", well)
     assert "200 answered" in followed.stdout

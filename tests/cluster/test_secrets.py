@@ -85,7 +85,7 @@ class _Echoing(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked += 1
         if "slow" in str(body["messages"]):
-            time.sleep(3)
+            self.server.crashed.wait(90)
         encoded = base64.b64encode(f"user:{key}".encode()).decode()
         told = f"key {key} is wrong: {quote(key, safe='')}, {encoded}, Authorization: Bearer {key}"
         match body["model"]:
@@ -118,8 +118,10 @@ class _Echoing(BaseHTTPRequestHandler):
 def provider() -> Iterator[ThreadingHTTPServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Echoing)
     server.asked = 0  # type: ignore[attr-defined]
+    server.crashed = threading.Event()  # type: ignore[attr-defined]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
+    server.crashed.set()  # type: ignore[attr-defined]
     server.shutdown()
     server.server_close()
 
@@ -159,9 +161,9 @@ def started(folder: Path, *options: str) -> "subprocess.Popen[str]":
 
 
 def wait_for_slow_calls(provider: ThreadingHTTPServer, run: "subprocess.Popen[str]") -> None:
-    """Return when the calls that take seconds are under way."""
+    """Return when calls that wait for the crash are under way, and most models have a worker."""
     until_s = time.monotonic() + 90
-    while provider.asked < 8 and run.poll() is None:  # type: ignore[attr-defined]
+    while (provider.asked < 8 or len(workers()) < 5) and run.poll() is None:  # type: ignore[attr-defined]
         assert time.monotonic() < until_s, "the run stands still"
         time.sleep(0.05)
     time.sleep(1)
@@ -180,17 +182,25 @@ def processes(but: int) -> dict[str, bytes]:
     return found
 
 
-def crash_the_workers() -> list[str]:
+def workers() -> list[Path]:
+    """The workers' processes."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(WORKER):
+                found.append(entry)
+    return found
+
+
+def crash_the_workers(provider: ThreadingHTTPServer) -> list[str]:
     """Let every worker die as of a fault in native code, which may leave a dump; return their limits of a dump's size."""
     limits = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(WORKER):
-                limit = next(line for line in (entry / "limits").read_text().splitlines() if line.startswith("Max core file size"))
-                os.kill(int(entry.name), signal.SIGABRT)
-                limits.append(limit.split()[4])
-        except OSError:
-            continue
+    for entry in workers():
+        with suppress(OSError):
+            limit = next(line for line in (entry / "limits").read_text().splitlines() if line.startswith("Max core file size"))
+            os.kill(int(entry.name), signal.SIGABRT)
+            limits.append(limit.split()[4])
+    provider.crashed.set()  # type: ignore[attr-defined]
     return limits
 
 
@@ -233,7 +243,7 @@ def test_a_run_that_fails_and_crashes_writes_no_key_anywhere_and_loads_only_what
     request.addfinalizer(run.kill)
     wait_for_slow_calls(provider, run)
     beside = processes(but=run.pid)
-    core_limits = crash_the_workers()
+    core_limits = crash_the_workers(provider)
     out, err = run.communicate(timeout=180)
     assert run.returncode == 3, err
     assert core_limits.count("1") >= len(core_limits) - 1 > 3  # too small for a dump; only the worker without a key may have more
@@ -271,7 +281,7 @@ def test_a_clusters_own_state_shows_no_key(folder, provider, request):
     request.addfinalizer(run.kill)
     wait_for_slow_calls(provider, run)
     states = {"at work": state_of_the_cluster(), **processes(but=run.pid)}
-    assert crash_the_workers()
+    assert crash_the_workers(provider)
     _, err = run.communicate(timeout=180)
     assert run.returncode == 3, err
     states["afterwards"] = state_of_the_cluster()
