@@ -59,7 +59,7 @@ class Replay:
         try:
             self._make_room(claimed)
             manifest = self._manifest(manifests[0], use)
-            claimed.begin(manifest, mesh.model_dump_json(by_alias=True, exclude_defaults=True, indent=2) + "\n")
+            claimed.begin(manifest, mesh.snapshot())
             await self._rows(mesh, manifest, manifests, folder, told)
         finally:
             claimed.release()

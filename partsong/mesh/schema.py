@@ -174,6 +174,10 @@ class Mesh(Frozen):
         plain = self.lean().model_dump(mode="json", by_alias=True, exclude_defaults=exclude_defaults)
         return plain if self.learned is None else plain | {"learned": self.learned.facts()}
 
+    def snapshot(self) -> str:
+        """Return the facts as a run's folder keeps them: JSON, without defaults."""
+        return json.dumps(self.facts(exclude_defaults=True), indent=2) + "\n"
+
     @classmethod
     def unpack(cls, packed: bytes, import_function: Callable[[str], Any] | None = None) -> "Mesh":
         """Return the mesh that `pack` wrote; `import_function` finds the Python functions that plans name, as in load_mesh."""

@@ -92,7 +92,7 @@ def _story(record: RowRecord, answer: Answer) -> dict[str, Any]:
         "row": record.row,
         "file": record.source,
         "line": record.line,
-        "route": None if answer.route is None else answer.route.model_dump(),
+        "route": None if answer.route is None else answer.route.model_dump(exclude_defaults=True),
         "source": answer.source,
         "value": answer.value,
         "confidence": answer.confidence,

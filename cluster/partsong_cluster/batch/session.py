@@ -1,7 +1,6 @@
 """Session: one stretch of work at a run: the folder claimed, the run begun or found again, the engine started, rows worked, summed up."""
 
 import asyncio
-import json
 import time
 import uuid
 from collections.abc import Callable
@@ -214,7 +213,7 @@ class Session:
             started_s=time.time(),
             partsong=version("partsong"),
         )
-        snapshot = json.dumps(self.loaded.mesh.facts(exclude_defaults=True), indent=2) + "\n"
+        snapshot = self.loaded.mesh.snapshot()
         before = found_manifest(folder, fresh=self.order.fresh)
         if before is not None and not self.order.fresh:
             return self._continued(folder, before, now, snapshot), None
