@@ -3,15 +3,17 @@
 from collections.abc import Callable, Sequence
 from math import isfinite
 
+from pydantic import NonNegativeInt
+
 from partsong.contracts import Frozen, Probability
 from partsong.evaluation.comparison import Comparison
 from partsong.evaluation.figure import Figure, share_of
 from partsong.evaluation.multiple import holm
 from partsong.evaluation.paired import paired_bootstrap
-from partsong.evaluation.power import rows_for
+from partsong.evaluation.power import power_of, rows_for
 from partsong.evaluation.worked import RIGHT, UNGRADED, WRONG, Worked
 
-__all__ = ["Against", "Figures", "against", "figures", "holm_adjusted"]
+__all__ = ["Against", "Figures", "Wanted", "against", "figures", "holm_adjusted"]
 
 
 class Figures(Frozen):
@@ -26,6 +28,17 @@ class Figures(Frozen):
     routing: Figure | None
     """Routing accuracy: of the rows on which the choice among the single models matters, since one is right and another wrong, the share
     that is right, as the best choice in hindsight would have been on all of them. None with fewer than two single models."""
+
+
+class Wanted(Frozen):
+    """What it takes to show a difference that one would act on."""
+
+    difference: Probability
+    """Of the accuracies."""
+    power: Probability
+    """How likely these rows were to show it."""
+    rows_needed: NonNegativeInt
+    """Rows that show it eight times in ten."""
 
 
 class Against(Comparison):
@@ -43,7 +56,17 @@ class Against(Comparison):
     @property
     def rows_needed(self) -> int | None:
         """Rows that would show this difference eight times in ten, if it is what it seems; None when there seems to be none."""
-        return rows_for(self.difference, (self.only_a + self.only_b) / self.rows) if self.rows and self.difference else None
+        return rows_for(self.difference, self.disagreement) if self.rows and self.difference else None
+
+    @property
+    def disagreement(self) -> Probability:
+        """Share of rows on which exactly one of the two is right; half a row is added to either, so that it is never nothing."""
+        return (self.only_a + self.only_b + 1) / (self.rows + 2)
+
+    def wanted(self, difference: float) -> Wanted:
+        """Return what it takes to show this difference between the two, as often as they disagree here."""
+        power = power_of(self.rows, difference, self.disagreement)
+        return Wanted(difference=difference, power=power, rows_needed=rows_for(difference, self.disagreement))
 
 
 def figures(way: Worked, singles: Sequence[Worked], dice: Callable[[], float]) -> Figures | None:

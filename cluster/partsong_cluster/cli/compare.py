@@ -11,7 +11,7 @@ from rich.text import Text
 
 from partsong.adapters.python import imported
 from partsong.contracts.allowed import Allowed
-from partsong.evaluation.baseline import Against, Figures
+from partsong.evaluation.baseline import Against, Figures, Wanted
 from partsong.evaluation.grading import GRADERS, Grader, Python
 from partsong.evaluation.marked import EXPECTED
 from partsong.evaluation.summary import PlanSummary
@@ -44,12 +44,17 @@ class Compared(PlanSummary):
     """What it came to, with intervals."""
     against_best: Against | None
     """How it did on the same rows beside the best single model, which is A; None for that one, or when there is none of the same input."""
+    wanted: Wanted | None
+    """What it takes to show the difference that --wanted names."""
 
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.", metavar="RUN...", show_default=False)],
     expected: Expected = EXPECTED,
     grade: Grade = None,
+    wanted: Annotated[
+        float | None, typer.Option(min=0.01, max=100.0, help="A difference one would act on: say how many rows show it.", metavar="POINTS")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")] = False,
 ) -> None:
     """Put runs side by side. Runs may still be at work: what is finished counts.
@@ -64,12 +69,14 @@ def compare(
     if len(sections) > 1:
         typer.echo("These runs are over different inputs: only those of the same input can be compared row by row.", err=True)
     if as_json:
-        lines = [one for section, folders in sections for one in compared(section, folders, mark)]
+        lines = [one for section, folders in sections for one in compared(section, folders, mark, wanted)]
         typer.echo("[" + ",\n".join(one.model_dump_json(indent=2) for one in lines) + "]")
         return
     console = Console(highlight=False)
     for section, folders in sections:
         console.print(section_shown(section, graded_by=[kind for folder in folders for kind in mark.kinds(folder)]))
+        for line in _wanted_told(section, wanted):
+            console.print(Text(plain(line)))
 
 
 def marker_of(expected: str, grade: str | None) -> Marker:
@@ -94,11 +101,22 @@ def section_shown(section: Section, graded_by: Sequence[str]) -> Group:
     return Group(*_parts(section, graded_by))
 
 
-def compared(section: Section, folders: Sequence[Path], mark: Marker) -> Iterator[Compared]:
-    """Yield each run's line of a section, as JSON tells it."""
+def compared(section: Section, folders: Sequence[Path], mark: Marker, wanted: float | None = None) -> Iterator[Compared]:
+    """Yield each run's line of a section, as JSON tells it; `wanted` is a difference in points that one would act on."""
     for line, folder in zip(section.lines, folders, strict=True):
-        summary, graded_by = dict(line.summary), mark.kinds(folder)
-        yield Compared(**summary, graded_by=graded_by, figures=line.figures, against_best=line.against_best)
+        summary, graded_by, against = dict(line.summary), mark.kinds(folder), line.against_best
+        takes = None if wanted is None or against is None else against.wanted(wanted / 100)
+        yield Compared(**summary, graded_by=graded_by, figures=line.figures, against_best=against, wanted=takes)
+
+
+def _wanted_told(section: Section, wanted: float | None) -> Iterator[str]:
+    for line in section.lines:
+        if wanted is not None and line.against_best is not None:
+            takes = line.against_best.wanted(wanted / 100)
+            rows = (
+                f"these {line.against_best.rows:,} rows show it {takes.power * 100:.0f} times in 100, {takes.rows_needed:,} rows 80 times"
+            )
+            yield f"  If {line.name} differs from the best single model by {wanted:g} points, {rows}."
 
 
 def _parts(section: Section, graded_by: Sequence[str]) -> Iterator[RenderableType]:

@@ -207,7 +207,7 @@ class _Work:
 
     async def _taught(self, lessons: Lessons) -> LoadedMesh:
         """Have the lessons answered, learn from them, and return the mesh that goes by what was learned."""
-        from partsong_cluster.demo.taught import can_promise, learn, learned_mesh, promise_note
+        from partsong_cluster.demo.taught import can_promise, is_learned, learn, learned_mesh, promise_note
 
         base, lesson = load_mesh(self.part.mesh, env={}), replace(self, part=replace(self.part, input=lessons.input))
         folder, known = self._folder / lessons.way.name, self._folder / "learned"
@@ -216,7 +216,7 @@ class _Work:
             await lesson._work(base, [lessons.way], wants_live=False)
             if self.stop.why is not None:
                 return base
-        if not known.exists():
+        if not is_learned(known):
             self.show.say("Learning from the answers; this takes some seconds.")
             await asyncio.to_thread(learn, folder, known)
         loaded, learned = learned_mesh(lessons, known)

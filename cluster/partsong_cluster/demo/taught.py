@@ -6,6 +6,7 @@ from pathlib import Path
 
 from partsong.contracts.allowed import Allowed
 from partsong.contracts.task import KIND_FIELDS
+from partsong.errors import InputError
 from partsong.learning.learned import Learned, fit_learned
 from partsong.learning.saved import load_learned, save_learned
 from partsong.learning.settings import Settings
@@ -13,10 +14,19 @@ from partsong.mesh import LoadedMesh, load_text
 from partsong_cluster.demo.parts import Lessons
 from partsong_cluster.outcomes.runs import Reading, outcomes_of_runs
 
-__all__ = ["learn", "learned_mesh", "promise_note"]
+__all__ = ["can_promise", "is_learned", "learn", "learned_mesh", "promise_note"]
 
 _NAMED = "learned: learned\n"
 """Stands in the mesh file, and is replaced by the demo's own folder."""
+
+
+def is_learned(folder: Path) -> bool:
+    """Return whether the folder holds what this version of Partsong can go by."""
+    try:
+        load_learned(folder)
+    except InputError:
+        return False
+    return True
 
 
 def learn(run: Path, folder: Path) -> None:

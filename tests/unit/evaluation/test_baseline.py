@@ -79,3 +79,11 @@ def test_a_difference_is_adjusted_for_all_that_were_compared():
     assert adjusted[1] is None
     assert adjusted[2].p_holm == 1.0
     assert none.rows_needed is None
+
+
+def test_what_it_takes_to_show_a_wanted_difference_is_told_by_how_often_the_two_disagree():
+    few = Against(both_right=80, only_a=10, only_b=10).wanted(0.05)
+    many = Against(both_right=8000, only_a=1000, only_b=1000).wanted(0.05)
+    assert few.power < 0.3 < 0.99 < many.power
+    assert few.rows_needed == pytest.approx(many.rows_needed, rel=0.1)
+    assert Against(both_right=50).wanted(0.02).rows_needed > 100

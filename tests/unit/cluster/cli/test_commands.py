@@ -317,6 +317,16 @@ def test_compare_grades_by_the_rows_own_grader_unless_told_otherwise_and_names_i
     assert (one["accuracy"], one["graded_by"]) == (0.0, ["exact"])
 
 
+def test_compare_says_how_many_rows_show_a_difference_that_one_would_act_on(home: Home):
+    for folder, model in (("a", "shout"), ("b", "slow")):
+        home.rows(40).partsong("run", "mesh.yaml", "in.jsonl", "-o", folder, "--engine", "inline", "--model", model, "-q")
+    best, other = json.loads(home.partsong("compare", "a", "b", "--grade", "exact", "--wanted", "2", "--json").stdout)
+    assert best["wanted"] is None
+    assert (other["wanted"]["difference"], other["wanted"]["rows_needed"] > 1000) == (0.02, True)
+    told = home.partsong("compare", "a", "b", "--grade", "exact", "--wanted", "2").stdout
+    assert "If b (slow) differs from the best single model by 2 points, these 40 rows show it" in " ".join(told.split())
+
+
 def test_compare_complains_of_an_expected_field_that_no_row_has(home: Home):
     home.rows(2).partsong(*RUN, "-q")
     done = home.partsong("compare", "out", "--expected", "intent")
