@@ -77,7 +77,7 @@ def test_json_says_the_same(run):
         "errors": [
             {
                 "code": "unknown-name",
-                "what": "route 2 uses 'votes', which is no model or plan",
+                "what": "route 2 uses 'votes', which is no model, plan or experiment",
                 "file": "mesh.yaml",
                 "line": 7,
                 "column": 51,
