@@ -68,7 +68,9 @@ class Router:
             return Route(use=name, reason="named by the row")
         near = get_close_matches(name, self.names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self.names)}"
-        return Failure(code=FailureCode.UNKNOWN_NAME, message=f"the row asks for {name!r}, which is no model, plan or experiment; {hint}", where=name)
+        return Failure(
+            code=FailureCode.UNKNOWN_NAME, message=f"the row asks for {name!r}, which is no model, plan or experiment; {hint}", where=name
+        )
 
     def _ruled(self, task: Task) -> Route | None:
         language_of = self.language_of or str  # never asked: see __post_init__
