@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+from partsong.contracts import Failure
 from partsong.errors import InputError
 from partsong.evaluation.grading import Grader
 from partsong.evaluation.lane import Lane, best_elsewhere
@@ -59,6 +60,9 @@ class _Way:
     prompts: dict[int, str] = field(default_factory=dict)
     grader: Grader | None = None
     finished: int = 0
+    failure: str = "it has no row"
+    """Why its last failed row failed."""
+    answered: int = 0
 
     def lane(self, rows: Sequence[int]) -> Lane:
         return Lane([self.right[row] for row in rows], [self.cost_usd[row] for row in rows])
@@ -88,6 +92,10 @@ class _Replays:
             found.finished += 1
             if record.task is None or not covered(record):
                 continue
+            if isinstance(record.reply, Failure):
+                found.failure = record.reply.message
+            else:
+                found.answered += 1
             found.cost_usd[record.row] = sum(line.cost_usd for line in record.reply.bill)
             right = self.mark(record)
             if right is not None:
@@ -125,6 +133,9 @@ def _check_labels(mesh: _Way, name: str) -> None:
     if not mesh.cost_usd:
         remedy = "run the mesh once over these rows, or name further runs that asked the same"
         raise InputError("nothing-covered", f"the recorded runs hold none of the calls that {name} makes", remedy=remedy)
+    if not mesh.answered:
+        remedy = "name one of its plans with --plan, or end its `routes` with {use: NAME}"
+        raise InputError("nothing-answered", f"{name} answers no row: {mesh.failure}", remedy=remedy)
     if not mesh.right:
         remedy = "put the right answer into each row's `expected`, or name the field with --expected"
         raise InputError("no-labels", "no row says what is right, so nothing can be proved", remedy=remedy)

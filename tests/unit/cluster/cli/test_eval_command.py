@@ -156,6 +156,12 @@ def test_a_plan_that_was_never_recorded_is_no_mesh_to_prove(partsong: Partsong):
     assert "nothing-covered" in refusal(partsong, *recorded(partsong, "cheap"), "--plan", "dear")
 
 
+def test_a_mesh_whose_routes_take_no_row_is_told_so(partsong: Partsong):
+    Path("mesh.yaml").write_text(MESH.partition("routes:")[0])
+    told = refusal(partsong, *recorded(partsong, "cheap", "dear"))
+    assert "nothing-answered: mesh answers no row: no route takes this row" in told
+
+
 def test_runs_over_other_rows_are_refused(partsong: Partsong):
     recorded(partsong, "cheap")
     ask(41)
