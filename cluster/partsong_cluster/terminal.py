@@ -3,7 +3,7 @@
 import re
 import sys
 
-__all__ = ["as_read", "as_shown", "in_json", "plain"]
+__all__ = ["as_read", "as_shown", "in_a_cell", "in_json", "plain"]
 
 _STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, ESC among them, without tab and line end
@@ -22,6 +22,11 @@ def plain(text: str) -> str:
 def as_shown(text: str) -> str:
     """Return the text with its lines and tabs; what would steer a terminal is replaced."""
     return _STEERING.sub(_INSTEAD, text.replace("\r\n", "\n"))
+
+
+def in_a_cell(value: object) -> object:
+    """Return the value as a cell of CSV may hold it: a text that a spreadsheet would take for a formula is marked as text (CWE-1236)."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def as_read(text: str) -> str:

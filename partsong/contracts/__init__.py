@@ -1,10 +1,12 @@
 """Contracts: the values that travel between all parts; frozen, documented, units in names."""
 
-from partsong.contracts.allowed import Allowed
+from partsong.contracts.allowed import Allowed, python_is_off
 from partsong.contracts.answer import Answer, Candidate, Reply, TierOutcome
 from partsong.contracts.bill import BillLine
 from partsong.contracts.completion import Completion, FinishReason, Logprobs, Timing, Usage
+from partsong.contracts.epoch import Epoch
 from partsong.contracts.failure import Failure, FailureCode, Sent
+from partsong.contracts.feedback import Feedback
 from partsong.contracts.frozen import Frozen, Name, Probability, Seconds, Usd
 from partsong.contracts.messages import Call, CallRecord, MergeWork, Row, RowOutcome, RowRecord, Terms
 from partsong.contracts.model import (
@@ -54,8 +56,10 @@ __all__ = [
     "Completion",
     "Constraints",
     "Duration",
+    "Epoch",
     "Failure",
     "FailureCode",
+    "Feedback",
     "FilePart",
     "FinishReason",
     "Frozen",
@@ -94,4 +98,5 @@ __all__ = [
     "Usage",
     "Usd",
     "WorkerRange",
+    "python_is_off",
 ]

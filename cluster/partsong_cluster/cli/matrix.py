@@ -16,7 +16,7 @@ from partsong.evaluation.marked import EXPECTED
 from partsong.learning.knowledge import learn_installed
 from partsong_cluster.cli.compare import Expected, Grade
 from partsong_cluster.cli.learn import Kind, reading_of
-from partsong_cluster.terminal import in_json
+from partsong_cluster.terminal import in_a_cell, in_json
 
 if TYPE_CHECKING:
     from partsong_cluster.outcomes.matrix import Matrix
@@ -89,7 +89,7 @@ def _facts(found: "Matrix") -> dict[str, Any]:
 
 def _csv(found: "Matrix") -> str:
     text = io.StringIO()
-    lines = [_known(asdict(cell)) for cell in found.cells]
+    lines = [{name: in_a_cell(value) for name, value in _known(asdict(cell)).items()} for cell in found.cells]
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)

@@ -129,11 +129,17 @@ def test_rows_with_hostile_ids_are_answered_and_never_become_paths_or_controls(f
         assert (code, unsteered(shown)) == (0, True), shown
 
 
-def test_no_output_is_csv_that_a_spreadsheet_would_calculate(folder):
-    """Results are JSON lines and Parquet, which have no formulas."""
-    source = Path(__file__).parents[4] / "cluster" / "partsong_cluster"
-    assert not [path for path in source.rglob("*.py") if "csv.writer" in path.read_text() or "DictWriter" in path.read_text()]
-    assert csv.reader  # read, never written
+def test_no_cell_of_csv_is_a_formula_to_a_spreadsheet(folder):
+    (folder / "rows.jsonl").write_text(
+        "".join(
+            json.dumps({"id": f"{kind}{n}", "prompt": f"{n}", "metadata": {"kind": kind, "expected": "x"}}) + "\n"
+            for kind in ("=1+1", "@x", "sums")
+            for n in range(2)
+        )
+    )
+    subprocess.run([PARTSONG, "run", "mesh.yaml", "rows.jsonl", "-o", "kinds", "--engine", "inline"], cwd=folder, check=True, timeout=60)
+    done = subprocess.run([PARTSONG, "matrix", "kinds", "--csv"], cwd=folder, capture_output=True, check=True, timeout=60, text=True)
+    assert {line["kind"] for line in csv.DictReader(done.stdout.splitlines())} == {"'=1+1", "'@x", "sums"}
 
 
 @pytest.mark.parametrize("text", ["grüße 🙂\n\tzeile\n", "👩\u200d💻 नमस्ते \u00a0", "مرحبا שלום"])
