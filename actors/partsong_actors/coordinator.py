@@ -24,7 +24,7 @@ from partsong_actors.journal import JournalClient
 from partsong_actors.link import Mailbox
 from partsong_actors.memory_watch import end_if_without_memory, end_without_memory
 from partsong_actors.pool_client import PoolClient
-from partsong_actors.present import present
+from partsong_actors.present import present, whole
 from partsong_actors.setup import Setup
 from partsong_actors.synthesizer import SynthesizerClient
 
@@ -68,7 +68,7 @@ class _CoordinatorActor:
 
     def __init__(self, setup: Setup, name: str) -> None:
         end_without_memory()
-        self._setup = setup
+        self._setup = whole(setup)
         self._name = name
         self._made: _AtWork | None = None
         settle()

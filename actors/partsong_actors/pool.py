@@ -203,7 +203,7 @@ class _ModelPool:
         mesh, now_s = setup.unpacked(), self._clock.now_s()
         self._setup, self._mesh, self._changed = setup, mesh, True
         self._metering.change(mesh.models, mesh.accounts)
-        self._tell(STAFF, PoolNews("", "change", setup=setup))
+        self._tell(STAFF, PoolNews("", "change", setup=setup.lean))
         for model, spec in mesh.models.items():
             if model in self._pools:
                 orders = self._pools[model].change(spec.workers, spec.concurrency, spec.scale, built_from(spec), now_s)

@@ -11,7 +11,7 @@ from ray.experimental import internal_kv as head
 
 from partsong_actors.setup import Setup
 
-__all__ = ["callers_of", "forget", "present", "remember", "remember_callers"]
+__all__ = ["callers_of", "entrusted", "forget", "present", "remember", "remember_callers", "whole"]
 
 _NAMESPACE = b"partsong"
 
@@ -26,6 +26,23 @@ def remember(setup: Setup) -> None:
     """Keep what the system is changed to."""
     if setup.system.lasting:
         head._internal_kv_put(_key(setup, "setup"), setup.model_dump_json().encode(), overwrite=True, namespace=_NAMESPACE)
+
+
+def entrusted(setup: Setup) -> Setup:
+    """Return what the actors of a lasting system are made with: the mesh without what was learned, which is left with Ray's head.
+
+    A large argument ends with the process that made the actor, and then no successor of the actor could be started.
+    """
+    if not setup.system.lasting or setup.lean == setup:
+        return setup
+    head._internal_kv_put(_key(setup, f"mesh-{setup.mesh_hash}"), setup.mesh, overwrite=False, namespace=_NAMESPACE)
+    return setup.lean
+
+
+def whole(setup: Setup) -> Setup:
+    """Return what `entrusted` was given."""
+    mesh = _kept(setup, f"mesh-{setup.mesh_hash}") if setup.system.lasting else None
+    return setup if mesh is None else setup.model_copy(update={"mesh": mesh})
 
 
 def callers_of(setup: Setup) -> frozenset[str]:

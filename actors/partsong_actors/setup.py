@@ -216,7 +216,7 @@ class Setup(Frozen):
 
     @property
     def lean(self) -> "Setup":
-        """The same for workers, of whom there are many: without what was learned."""
+        """The same without what was learned, for all but coordinators, who alone have use for it."""
         return self.model_copy(update={"mesh": _lean(self.mesh)})
 
     def unpacked(self, *, importing: bool = False) -> Mesh:

@@ -14,7 +14,7 @@ from partsong_actors.journal import JournalActor, _JournalActor
 from partsong_actors.news import key_of
 from partsong_actors.nodes import Nodes
 from partsong_actors.pool import ModelPool, _ModelPool
-from partsong_actors.present import forget
+from partsong_actors.present import entrusted, forget
 from partsong_actors.setup import NAMESPACE, Health, Setup
 from partsong_actors.staff import StaffActor, _StaffActor
 from partsong_actors.synthesizer import SynthesizerActor, _SynthesizerActor
@@ -45,14 +45,14 @@ class System:
     @classmethod
     def of(cls, setup: Setup) -> "System":
         """Return the system; of one that lasts, what is there already is found, and what is not is made."""
-        spec, around = setup.system, setup.around
-        journals = [JournalActor.options(**spec.options("journal", around.journal(n))).remote(setup) for n in range(spec.journal_shards)]
+        spec, around, lean, setup = setup.system, setup.around, setup.lean, entrusted(setup)
+        journals = [JournalActor.options(**spec.options("journal", around.journal(n))).remote(lean) for n in range(spec.journal_shards)]
         names = [around.coordinator(n) for n in range(spec.coordinators)]
-        pools = ModelPool.options(**spec.options("pools", around.pools)).remote(setup, names, around.journal())
+        pools = ModelPool.options(**spec.options("pools", around.pools)).remote(lean, names, around.journal())
         mergers = [around.synthesizer(n) for n in range(spec.synthesizers)]
-        synthesizers = [SynthesizerActor.options(**spec.options("synthesizer", name)).remote(setup, name) for name in mergers]
+        synthesizers = [SynthesizerActor.options(**spec.options("synthesizer", name)).remote(lean, name) for name in mergers]
         coordinators = [CoordinatorActor.options(**spec.options("coordinator", name)).remote(setup, name) for name in names]
-        staff = StaffActor.options(**spec.options("staff", around.staff)).remote(setup) if spec.lasting else None
+        staff = StaffActor.options(**spec.options("staff", around.staff)).remote(lean) if spec.lasting else None
         return cls(journals, pools, synthesizers, coordinators, staff)
 
     @property

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from knowledge_builders import saved
 from partsong_actors.engine import RayEngine
 from partsong_actors.setup import Health, Placement, SystemSpec
 from partsong_actors.system import end_system, names_of
@@ -300,6 +301,27 @@ async def test_python_code_is_refused_where_it_is_off(opened, system):
 def beside(system: SystemSpec, name: str) -> SystemSpec:
     """Return a system that has room beside the one of most tests."""
     return system.model_copy(update={"name": name, "coordinators": 1, "placed": {**system.placed, "coordinator": CONTROL}})
+
+
+LEARNED = """\
+version: 1
+models: {m0: &shout {adapter: python, target: "workers:shout"}, m1: *shout, m2: *shout, m3: *shout}
+learned: learned/
+gate: {among: [m0, m3], value_of_correct_usd: 0.01}
+store: {url: "sqlite:///learned.db"}
+"""
+
+
+async def test_what_was_learned_outlives_whoever_made_the_system(opened, system, folder, run):
+    saved(folder)
+    spec = beside(system, "learned")
+    async with opened(spec, LEARNED) as maker:
+        assert len(maker.setup.mesh) > 2 * len(maker.setup.lean.mesh)
+    async with opened(spec, LEARNED) as engine:
+        ray.kill(spec.around.actor(spec.around.coordinator(0)), no_restart=False)
+        outcome = await engine.answer(row(0, run))
+        await engine.end()
+    assert outcome.reply.route.reason == "gate"
 
 
 async def test_a_store_that_can_never_be_opened_is_told_of_at_once(opened, system, folder, cluster):
