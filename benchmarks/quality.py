@@ -155,7 +155,7 @@ def fitted(train: Recorded, others: Sequence[Recorded]) -> Fitted:
     """Fit everything on one part, as `partsong learn` does."""
     started = time.process_time()
     warnings = sound(train.outcomes)
-    policies = fit_policies(train.outcomes, beside=beside(train, others))
+    policies, _ = fit_policies(train.outcomes, beside=beside(train, others))
     need = policies.need
     spent = round(time.process_time() - started, 2)
     facts: dict[str, Any] = {"warnings": warnings, "pair": [need.weak, need.strong], "fit_cpu_s": spent}

@@ -13,7 +13,7 @@ from partsong.learning.saved import save_learned
 from partsong.learning.settings import Settings
 from partsong.packing import pack
 
-__all__ = ["EASY", "HARD", "MODELS", "knowledge", "saved"]
+__all__ = ["EASY", "HARD", "MODELS", "knowledge", "saved", "with_newcomer"]
 
 MODELS = ("m0", "m1", "m2", "m3")
 """From the strongest and dearest to the weakest and cheapest."""
@@ -27,6 +27,15 @@ def knowledge() -> Knowledge:
     stated = np.where(table.right == 1.0, 0.95, 0.85)
     latency_s = np.tile(np.array([2.0, 0.5, 0.5, 0.1]), (120, 1))
     return Knowledge(pack(fit_learned(replace(table, stated=stated, latency_s=latency_s), Settings(), date="2026-11-30")))
+
+
+@cache
+def with_newcomer(card: float, probes: int) -> Knowledge:
+    """Return the same where of the strong m0 there is a card, and so many outcomes."""
+    table = made(120)
+    right = table.right.copy()
+    right[probes:, 0] = np.nan
+    return Knowledge(pack(fit_learned(replace(table, right=right), Settings(), date="2026-11-30", cards={"m0": card})))
 
 
 def saved(folder: Path) -> None:

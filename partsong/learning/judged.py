@@ -67,7 +67,7 @@ def judged(outcomes: Outcomes, max_loss: float, beside: Floats | None = None) ->
     if judges.sum() < _FEWEST_JUDGES or not _teaches(outcomes, ~judges):
         return (), None
     taught, held = (outcomes.rows(np.flatnonzero(rows)) for rows in (~judges, judges))
-    fitted = fit_policies(taught, beside=None if beside is None else beside[~judges])
+    fitted, _ = fit_policies(taught, beside=None if beside is None else beside[~judges])
     single, *others = figures_of(fitted, held)
     return (single, *_of_vote(held, taught), *others), promised(fitted, held, max_loss)
 

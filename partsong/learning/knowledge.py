@@ -69,8 +69,8 @@ class Knowledge:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models it knows."""
-        return self.learned.models
+        """The models it can judge, new ones too."""
+        return (*self.learned.models, *(new.model for new in self.learned.newcomers))
 
     @property
     def aims(self) -> tuple[Aim, ...]:
@@ -105,7 +105,8 @@ class Knowledge:
 
     def estimates(self, prompt: str) -> Mapping[str, Estimate]:
         """Return what each model is expected to bring and take on this prompt."""
-        right = self.learned.policies.gate.p_right([prompt])[0].tolist()
+        known = self.learned.policies.gate.p_right([prompt])
+        right = [*known[0].tolist(), *(float(new.p_right(known)[0]) for new in self.learned.newcomers)]
         return {model: replace(self._usage[model], right=p) for model, p in zip(self.models, right, strict=True)}
 
     def measured(self, aim: Aim) -> Estimate | None:
@@ -119,7 +120,7 @@ class Knowledge:
     def weights(self, task: Task) -> Mapping[str, float]:
         """Return what each model's vote is worth on tasks of this kind, in log-odds; over all kinds where that is not known."""
         by_kind = {one.kind: one.weights for one in self.learned.weights}
-        return dict(zip(self.models, by_kind.get(self._kind(task), by_kind["all"]).tolist(), strict=True))
+        return dict(zip(self.learned.models, by_kind.get(self._kind(task), by_kind["all"]).tolist(), strict=True))
 
     def calibrated(self, model: str, stated: float, task: Task) -> float | None:
         """Return how often the model is right when it states this confidence; None where it stated none when it was learned."""

@@ -3,7 +3,7 @@
 What its policies are worth is judged on rows kept back (judged.py); then all is fitted anew on every row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -14,7 +14,8 @@ from partsong.errors import InputError
 from partsong.learning.judged import Figure, Kept, judged
 from partsong.learning.kind_weights import KindWeights, kind_weights
 from partsong.learning.matrix import Cell, Gap, capability_matrix, gaps
-from partsong.learning.outcomes import Floats, Outcomes, sound
+from partsong.learning.newcomer import Newcomer, doubts_of, known_models, newcomers
+from partsong.learning.outcomes import FEWEST_ROWS, Floats, Outcomes, sound
 from partsong.learning.policies import Policies, costs_something, fit_policies
 from partsong.learning.settings import Settings, advised
 from partsong.learning.trusted import Trusted, fit_trusted
@@ -47,6 +48,9 @@ class Learned:
     trusted: tuple[Trusted, ...]
     """Calibrations of stated confidences, by model and kind."""
     usage: tuple[ModelUsage, ...]
+    """Of new models too."""
+    newcomers: tuple[Newcomer, ...]
+    """Models with too few outcomes of their own: the gate may choose them, nothing else is learned of them."""
     figures: tuple[Figure, ...]
     """Empty when too few rows could be kept back."""
     kept: Kept | None
@@ -56,7 +60,7 @@ class Learned:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models it knows."""
+        """The models it knows by their outcomes."""
         return self.policies.models
 
 
@@ -68,43 +72,63 @@ def fit_learned(
     source: str = "labels",
     kind_fields: Sequence[str] = KIND_FIELDS,
     beside: Floats | None = None,
+    cards: Mapping[str, float] | None = None,
 ) -> Learned:
     """Learn all that the outcomes can teach; InputError when no honest number can come of them.
 
-    `kind_fields` are those that the outcomes' kinds come from; `beside`: see fit_need.
+    `kind_fields` are those that the outcomes' kinds come from; `beside`: see fit_need; `cards`: the share right that models' cards let
+    expect, for those with too few outcomes of their own.
     """
-    if len(outcomes.models) < 2:
-        raise InputError("one-model", "there is one model alone: nothing to choose between", remedy="add a run of another model")
-    warnings = sound(outcomes)
-    figures, kept = judged(outcomes, settings.max_loss, beside)
-    if not figures:
-        warnings.append(f"{len(outcomes)} rows are too few to keep some back: nothing here says what the policies are worth on others")
-    if not outcomes.priced:
-        warnings.append("no model's price is known: no policy can weigh cost")
-    elif not costs_something(outcomes):
-        warnings.append("the most accurate model costs nothing: there is nothing to save, and no ensemble is learned")
-    cells = capability_matrix(outcomes)
-    weights, discounted = kind_weights(outcomes, cells)
+    own = known_models(outcomes, cards or {})
+    known = outcomes.columns(own)
+    warnings = _sound(known)
+    figures, kept = judged(known, settings.max_loss, beside)
+    policies, unseen = fit_policies(known, beside=beside)
+    new = newcomers(outcomes, own, unseen, cards or {})
+    met = [*own, *(outcomes.models.index(one.model) for one in new)]
+    cells = capability_matrix(known)
+    weights, discounted = kind_weights(known, cells)
     return Learned(
         date=date,
         fingerprint=fingerprint(outcomes),
         rows=len(outcomes),
         source=source,
         settings=settings,
-        policies=fit_policies(outcomes, beside=beside),
+        policies=policies,
         kinds=tuple(sorted(set(outcomes.kinds))),
         kind_fields=tuple(kind_fields),
         cells=tuple(cells),
         gaps=tuple(gaps(cells)),
         weights=weights,
         discounted=discounted,
-        trusted=fit_trusted(outcomes),
-        usage=usage_of(outcomes),
+        trusted=fit_trusted(known),
+        usage=usage_of(outcomes.columns(met)),
+        newcomers=new,
         figures=figures,
         kept=kept,
         advice=advised(figures, kept, settings),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *_unjudged(known, figures), *doubts_of(outcomes, own, new, cards or {})),
     )
+
+
+def _sound(known: Outcomes) -> list[str]:
+    if not known.models:
+        what = f"no model has {FEWEST_ROWS} labelled outcomes: any figure would be chance"
+        raise InputError("too-few-outcomes", what, remedy=f"label at least {FEWEST_ROWS} rows that two models answered")
+    if len(known.models) == 1:
+        what = f"{known.models[0]} is the only model with {FEWEST_ROWS} labelled outcomes: nothing to choose between"
+        raise InputError("one-model", what, remedy="add a run of another model")
+    return sound(known)
+
+
+def _unjudged(known: Outcomes, figures: Sequence[Figure]) -> Iterator[str]:
+    """Yield what could not be measured or weighed."""
+    if not figures:
+        yield f"{len(known)} rows are too few to keep some back: nothing here says what the policies are worth on others"
+    if not known.priced:
+        yield "no model's price is known: no policy can weigh cost"
+    elif not costs_something(known):
+        yield "the most accurate model costs nothing: there is nothing to save, and no ensemble is learned"
 
 
 def fingerprint(outcomes: Outcomes) -> str:

@@ -73,6 +73,20 @@ class Outcomes:
             None if self.stated is None else self.stated[index],
         )
 
+    def columns(self, which: Sequence[int]) -> "Outcomes":
+        """Return these models alone."""
+        index = list(which)
+        return Outcomes(
+            tuple(self.models[m] for m in index),
+            self.prompts,
+            self.right[:, index],
+            tuple(tuple(row[m] for m in index) for row in self.answers),
+            self.cost_usd[:, index],
+            self.kinds,
+            None if self.latency_s is None else self.latency_s[:, index],
+            None if self.stated is None else self.stated[:, index],
+        )
+
 
 def sound(outcomes: Outcomes) -> list[str]:
     """Return warnings about outcomes one can learn from; raise InputError when no honest number can come of them."""

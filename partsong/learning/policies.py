@@ -30,8 +30,8 @@ class Policies:
     """Empty when no answer was kept, no price is known, or the best model costs nothing."""
 
 
-def fit_policies(outcomes: Outcomes, *, beside: Floats | None = None) -> Policies:
-    """Fit gate, need and frugal policies; `beside`: see fit_need."""
+def fit_policies(outcomes: Outcomes, *, beside: Floats | None = None) -> tuple[Policies, Floats]:
+    """Fit gate, need and frugal policies; return them, and what the gate says of rows unseen (see fit_gate). `beside`: see fit_need."""
     weak, strong = pair_of(outcomes)
     gate, unseen = fit_gate(outcomes)
     need = fit_need(outcomes, weak, strong, beside=beside)
@@ -41,7 +41,7 @@ def fit_policies(outcomes: Outcomes, *, beside: Floats | None = None) -> Policie
         vote = vote_accuracy(outcomes, log_odds(outcomes.accuracy))
         frugal = fit_frugal(outcomes, unseen, {Goal.BEST: float(outcomes.accuracy[best]), Goal.COST: 1.0, Goal.VOTE: vote})
     half = float(np.median(need.score(outcomes.prompts)))
-    return Policies(outcomes.models, outcomes.models[best], gate, need, half, frugal)
+    return Policies(outcomes.models, outcomes.models[best], gate, need, half, frugal), unseen
 
 
 def costs_something(outcomes: Outcomes) -> bool:

@@ -51,6 +51,7 @@ def header(learned: Learned) -> Mapping[str, Any]:
         "rows": learned.rows,
         "source": learned.source,
         "models": list(learned.models),
+        "newcomers": [{"model": new.model, "known": new.words, "expected": new.expected} for new in learned.newcomers],
         "kinds": list(learned.kinds),
         "settings": _facts(learned.settings),
         "best_single": learned.policies.best,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from pydantic import JsonValue
 
-from partsong.contracts import Completion, Failure, Task
+from partsong.contracts import Completion, Failure, Price, Task
 from partsong.evaluation.grading import Grader
 from partsong.evaluation.reading import Kind, Text
 from partsong.learning.crowd import agree
@@ -62,10 +62,10 @@ class Tabled:
     """What it was made of, in its order."""
 
 
-def tabled(rows: Sequence[Worked], models: Sequence[str], priced: Sequence[str]) -> Tabled:
+def tabled(rows: Sequence[Worked], models: Sequence[str], prices: Mapping[str, Price]) -> Tabled:
     """Return the outcomes of these models. A failure is a wrong answer; a reply that is not there is not known.
 
-    A label outranks feedback, feedback a judge. `priced` are the models whose cost is known: nought is a cost, where a price was given.
+    A label outranks feedback, feedback a judge. Models without a price have no cost; nought is one, where a price was given.
     """
     answers = tuple(tuple(answer_of(row, row.replies.get(m)) for m in models) for row in rows)
     right = np.full((len(rows), len(models)), np.nan)
@@ -77,7 +77,7 @@ def tabled(rows: Sequence[Worked], models: Sequence[str], priced: Sequence[str])
         right[i] = [verdicts.get(m, np.nan) for m in models]
         disputed += _disputed(row, verdicts, dict(zip(models, answers[i], strict=True)))
     kinds = tuple(row.kind or "other" for row in rows) if any(row.kind for row in rows) else ()
-    table = Outcomes(tuple(models), tuple(row.prompt for row in rows), right, answers, _cost(rows, models, priced), kinds)
+    table = Outcomes(tuple(models), tuple(row.prompt for row in rows), right, answers, _cost(rows, models, prices), kinds)
     table = replace(table, latency_s=_latency(rows, models), stated=_stated(rows, models))
     if not sources:
         return _by_agreement(table, rows)
@@ -123,13 +123,25 @@ def _disputed(row: Worked, verdicts: Mapping[str, float], answers: Mapping[str, 
     return any(m in verdicts and verdicts[m] != value for m, value in said.items())
 
 
-def _cost(rows: Sequence[Worked], models: Sequence[str], priced: Sequence[str]) -> Floats:
-    """Return what each call cost; the model's mean where its call is not there, NaN where its price is not known."""
+def _cost(rows: Sequence[Worked], models: Sequence[str], prices: Mapping[str, Price]) -> Floats:
+    """Return what each call cost; the model's mean where its call is not there, NaN where its price is not known.
+
+    Of a model that was never called: what its price makes of the tokens that the others needed.
+    """
     cost = _each(rows, models, lambda reply: reply.cost_usd)
     for m, model in enumerate(models):
         known = ~np.isnan(cost[:, m])
-        cost[:, m] = np.where(known, cost[:, m], cost[known, m].mean() if known.any() else np.nan) if model in priced else np.nan
+        if model in prices:
+            cost[~known, m] = cost[known, m].mean() if known.any() else _by_others(rows, prices[model])
+        else:
+            cost[:, m] = np.nan
     return cost
+
+
+def _by_others(rows: Sequence[Worked], price: Price) -> float:
+    """Return the mean price of the tokens that replies took; NaN where none were counted."""
+    usages = [reply.usage for row in rows for reply in row.replies.values() if isinstance(reply, Completion)]
+    return float(np.mean([price.cost_usd(usage) for usage in usages if usage.total_tokens] or [np.nan]))
 
 
 def _latency(rows: Sequence[Worked], models: Sequence[str]) -> Floats:

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +14,13 @@ from rich.console import Console
 from rich.status import Status
 from typer.core import TyperGroup
 
+from partsong.contracts import ModelSpec
 from partsong.contracts.task import KIND_FIELDS
 from partsong.errors import InputError, Place
 from partsong.evaluation.marked import EXPECTED
 from partsong.learning.knowledge import learn_installed
 from partsong.mesh import LoadedMesh
+from partsong.mesh.explain import nearest
 from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.cli.compare import Expected, Grade, grader_named
 from partsong_cluster.terminal import in_json
@@ -33,8 +36,6 @@ _EXAMPLES = (
 )
 
 _TREE_EXAMPLES = "Examples:  partsong learn tree mesh.yaml out-vote -o tree.yaml  |  partsong learn tree mesh.yaml out-* --depth 2 --json"
-
-_UNHEARD = "no recorded reply as this mesh would ask it, so nothing is learned of it"
 
 Mesh = Annotated[Path, typer.Argument(help="The mesh file whose models are learned of.", metavar="MESH", show_default=False)]
 Runs = Annotated[list[Path], typer.Argument(help="Folders of runs in which its models answered.", metavar="RUN...", show_default=False)]
@@ -80,6 +81,10 @@ def fit(
         typer.Option(help="A model of MESH that judges rows without label or feedback; it is asked, and costs.", metavar="MODEL"),
     ] = None,
     judge_budget: Annotated[float | None, typer.Option(min=0.0, help="Stop before the judge has cost more.", metavar="USD")] = None,
+    card: Annotated[
+        list[str] | None,
+        typer.Option(help="The share right that a new model's card lets expect, as MODEL=0.8; may be repeated.", metavar="MODEL=SHARE"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")] = False,
     allow: Allow = None,
 ) -> None:
@@ -88,6 +93,8 @@ def fit(
     A third of the rows is kept back to judge: figures and promise are of rows that nothing was learned from. What is right is told by the
     rows' labels (metadata `expected`), by feedback, by a --judge (each pair of a row's answers in both orders, the three that most models
     gave; long answers win no advantage), or else by the models' agreement, which is said. Without --judge no model is asked.
+
+    A model with fewer than 30 outcomes is new: what is expected of it comes from its --card and from what outcomes it has.
     """
     with learn_installed():  # NumPy and what stands on it: other commands do not wait for it
         from partsong.learning.learned import fit_learned
@@ -100,14 +107,14 @@ def fit(
     with learn_installed(), tell.status("reading runs") as status:
         loaded = mesh_to_learn(mesh, allowed_by(allow))
         models = loaded.mesh.models
+        cards = dict(_card(one, loaded.mesh.models) for one in card or ())
         judging = _judging(judge, loaded, output, judge_budget, status)
-        found = outcomes_of_runs(runs, reading_of(expected, grade, kind), models, judging)
-        status.update(f"learning from {len(found.outcomes):,} rows and {len(found.outcomes.models)} models")
+        found = outcomes_of_runs(runs, reading_of(expected, grade, kind), models, judging, also=models)
+        status.update(f"learning from {len(found.outcomes):,} rows")
         settings = Settings(max_loss / 100, budget, value_of_correct)
         day, fields = datetime.now(UTC).date().isoformat(), _kind_fields(kind)
-        learned = fit_learned(found.outcomes, settings, date=day, source=found.source, kind_fields=fields)
-    unheard = [name for name in models if name not in learned.models]
-    learned = replace(learned, warnings=(*found.warnings, *(f"{name}: {_UNHEARD}" for name in unheard), *learned.warnings))
+        learned = fit_learned(found.outcomes, settings, date=day, source=found.source, kind_fields=fields, cards=cards)
+    learned = replace(learned, warnings=(*found.warnings, *learned.warnings))
     save_learned(learned, output)
     if as_json:
         typer.echo(in_json(json.dumps(header(learned), indent=2)))
@@ -178,6 +185,18 @@ def reading_of(expected: str, grade: str | None, kind: str | None) -> "Reading":
     from partsong_cluster.outcomes.runs import Reading
 
     return Reading(expected, grader_named(grade), _kind_fields(kind))
+
+
+def _card(given: str, models: Mapping[str, ModelSpec]) -> tuple[str, float]:
+    """Return a model and the share right that its card lets expect; InputError where the words are neither."""
+    model, _, share = given.rpartition("=")
+    if model and model not in models:
+        raise InputError("unknown-name", f"--card {given}: the mesh has no model {model!r}", remedy=nearest(model, tuple(models)))
+    with suppress(ValueError):
+        if model and 0.0 < float(share) < 1.0:
+            return model, float(share)
+    remedy = "write the share right that is expected: --card mini=0.8"
+    raise InputError("bad-card", f"--card {given} is no model and a share between 0 and 1", remedy=remedy)
 
 
 def _kind_fields(kind: str | None) -> tuple[str, ...]:

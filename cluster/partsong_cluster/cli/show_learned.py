@@ -9,6 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from partsong.learning.learned import Learned
+from partsong.learning.matrix import Cell
 from partsong_cluster.report.words import counted, money, seconds, share
 from partsong_cluster.terminal import plain
 
@@ -31,7 +32,8 @@ def learned_shown(learned: Learned, place: str) -> Group:
 
 
 def _parts(learned: Learned, place: str) -> Iterator[RenderableType]:
-    head = f"Learned from {counted(learned.rows, 'row')} and {len(learned.models)} models; what is right: by {learned.source}"
+    new = f", and {counted(len(learned.newcomers), 'new one')}" if learned.newcomers else ""
+    head = f"Learned from {counted(learned.rows, 'row')} and {len(learned.models)} models{new}; what is right: by {learned.source}"
     yield Text(plain(head), "bold")
     yield Text()
     yield _models(learned)
@@ -46,18 +48,22 @@ def _parts(learned: Learned, place: str) -> Iterator[RenderableType]:
 
 def _models(learned: Learned) -> Table:
     overall = {model: [cell for cell in learned.cells if cell.model == model] for model in learned.models}
+    new = {one.model: one for one in learned.newcomers}
     stated = {one.model: one for one in learned.trusted if one.kind == "all"}
     names = ("rows", "right", "$ per 1,000", "p50", "p95", *(("ECE stated", "ECE made honest") if stated else ()))
     table = _table("model", names)
     for usage in learned.usage:
-        cells = overall[usage.model]
-        rows = sum(cell.n for cell in cells)
-        right = sum(cell.n * cell.accuracy for cell in cells) / rows if rows else float("nan")
-        line = [f"{rows:,}", _share(right), _usd(usage.cost_usd * 1000), _seconds(usage.latency_p50_s), _seconds(usage.latency_p95_s)]
+        rows, right = _measured(overall[usage.model]) if usage.model in overall else (new[usage.model].words, new[usage.model].expected)
+        line = [rows, _share(right), _usd(usage.cost_usd * 1000), _seconds(usage.latency_p50_s), _seconds(usage.latency_p95_s)]
         one = stated.get(usage.model)
         line += ([_NOTHING] * 2 if one is None else [f"{one.stated_ece:.3f}", f"{one.ece:.3f}"]) if stated else []
         table.add_row(Text(plain(usage.model)), *line)
     return table
+
+
+def _measured(cells: Sequence[Cell]) -> tuple[str, float]:
+    rows = sum(cell.n for cell in cells)
+    return f"{rows:,}", sum(cell.n * cell.accuracy for cell in cells) / rows if rows else float("nan")
 
 
 def _figures(learned: Learned) -> Table:

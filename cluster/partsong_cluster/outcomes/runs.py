@@ -1,6 +1,6 @@
 """Runs: their rows with every model's own reply to the plain task, whichever plan asked it; rows of several runs are joined."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -50,10 +50,12 @@ def outcomes_of_runs(
     reading: Reading,
     models: Mapping[str, ModelSpec] | None = None,
     judge: Callable[[Sequence[Worked]], Sequence[str]] = lambda _: (),
+    also: Collection[str] = (),
 ) -> Tabled:
     """Return the outcomes of the runs' models, or of these: what else a model of the same name was is not theirs.
 
-    InputError when no row holds a reply. `judge` gives rows verdicts where nobody else did, and says what to know of them.
+    InputError when no row holds a reply. `judge` gives rows verdicts where nobody else did, and says what to know of them; `also` are
+    models that stand in the table even without a reply.
     """
     specs = models_of(folders) if models is None else models
     rows = list(worked_rows(folders, reading, specs))
@@ -63,7 +65,8 @@ def outcomes_of_runs(
         remedy = "run each model over the rows (--model NAME), or a plan that asks them all"
         raise InputError("no-outcomes", what, at=Place(str(folders[0])), remedy=remedy)
     remarks = judge(rows)
-    found = tabled(rows, heard, [name for name in heard if specs[name].price is not None])
+    shown = [name for name in specs if name in heard or name in also]
+    found = tabled(rows, shown, {name: price for name in shown if (price := specs[name].price) is not None})
     return replace(found, warnings=(*found.warnings, *remarks))
 
 

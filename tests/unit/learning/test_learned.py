@@ -15,11 +15,12 @@ from partsong.learning.judged import Figure, promised
 from partsong.learning.kind_weights import kind_weights
 from partsong.learning.learned import Learned, fingerprint, fit_learned
 from partsong.learning.matrix import capability_matrix
+from partsong.learning.outcomes import Outcomes
 from partsong.learning.saved import HEADER, PACKED, load_learned, save_learned
 from partsong.learning.settings import Settings, advised
 from partsong.learning.trusted import Trusted, fit_trusted
 from partsong.learning.wording import Wording
-from partsong.packing import pack, unpack
+from partsong.packing import LEARNED_VERSION, pack, unpack
 
 DAY = "2026-11-30"
 
@@ -42,7 +43,7 @@ def test_a_saved_one_decides_as_the_one_that_was_saved(learned: Learned, tmp_pat
 def test_the_header_tells_a_person_what_it_is(learned: Learned, tmp_path: Path):
     save_learned(learned, tmp_path)
     told = json.loads((tmp_path / HEADER).read_text())
-    assert (told["version"], told["date"], told["rows"], told["fingerprint"]) == (1, DAY, 360, fingerprint(made(360)))
+    assert (told["version"], told["date"], told["rows"], told["fingerprint"]) == (2, DAY, 360, fingerprint(made(360)))
     assert {f["policy"] for f in told["figures"]} == {"best", "vote", "route", "frugal@best", "frugal@cost", "frugal@vote"}
     assert told["models"] == ["m0", "m1", "m2", "m3"]
     assert told["usage"][0]["latency_p50_s"] is None
@@ -101,7 +102,7 @@ def test_too_few_rows_to_keep_some_back_give_no_figure_and_say_so():
         (lambda t: t.rows(range(3)), "too-few-outcomes"),
         (lambda t: replace(t, right=np.ones(t.right.shape)), "one-class"),
         (lambda t: replace(t, models=("m0",), right=t.right[:, :1], cost_usd=t.cost_usd[:, :1]), "one-model"),
-        (lambda t: replace(t, right=np.where(np.arange(4) == 2, np.nan, t.right)), "no-labels"),
+        (lambda t: replace(t, right=np.where(np.arange(4) >= 1, np.nan, t.right)), "one-model"),
     ],
 )
 def test_outcomes_that_no_honest_number_can_come_of_are_refused(spoilt, code: str):
@@ -118,6 +119,42 @@ def test_a_model_with_half_its_answers_and_without_a_price_is_learned_from_with_
     assert learned.policies.frugal == {}
     assert any("m1: 50%" in w for w in learned.warnings)
     assert any("price" in w for w in learned.warnings)
+
+
+def with_probes(count: int) -> Outcomes:
+    """Return a table in which m0 has so many outcomes."""
+    table = made(120)
+    right = table.right.copy()
+    right[count:, 0] = np.nan
+    return replace(table, right=right)
+
+
+@pytest.mark.parametrize(("probes", "words"), [(0, "new: 0 probes"), (1, "new: 1 probe"), (12, "new: 12 probes")])
+def test_a_model_with_few_outcomes_is_new_and_no_ensemble_asks_it(probes: int, words: str, tmp_path: Path):
+    learned = fit_learned(with_probes(probes), Settings(), date=DAY, cards={"m0": 0.9})
+    save_learned(learned, tmp_path)
+    assert learned.models == ("m1", "m2", "m3")
+    assert all(set(policy.posterior.models) <= set(learned.models) for policy in learned.policies.frugal.values())
+    [new] = json.loads((tmp_path / HEADER).read_text())["newcomers"]
+    assert (new["model"], new["known"], 0.7 < new["expected"] < 0.95) == ("m0", words, True)
+    assert any(w.startswith(f"m0: {words}; ") and "from its card's 90%" in w for w in learned.warnings)
+    assert load_learned(tmp_path).newcomers[0].probes == probes
+
+
+def test_without_a_card_a_new_model_starts_from_the_others_or_is_left_out():
+    learned = fit_learned(with_probes(3), Settings(), date=DAY)
+    assert [new.model for new in learned.newcomers] == ["m0"]
+    assert any("from the others' mean (no --card m0=SHARE was given)" in w for w in learned.warnings)
+    without = fit_learned(with_probes(0), Settings(), date=DAY)
+    assert without.newcomers == ()
+    assert "m0" not in [usage.model for usage in without.usage]
+    assert any(w.startswith("m0: no reply of it") and "--card m0=0.8" in w for w in without.warnings)
+
+
+def test_a_card_speaks_for_a_model_that_is_missing_from_most_rows_and_for_no_other():
+    assert fit_learned(with_probes(50), Settings(), date=DAY).newcomers == ()
+    assert [new.words for new in fit_learned(with_probes(50), Settings(), date=DAY, cards={"m0": 0.9}).newcomers] == ["new: 50 probes"]
+    assert fit_learned(with_probes(60), Settings(), date=DAY, cards={"m0": 0.9}).newcomers == ()
 
 
 def test_stated_confidences_are_made_honest_by_model_and_kind():
@@ -166,7 +203,7 @@ def hostile(body: object) -> bytes:
     import msgpack
 
     packed = zlib.compress(msgpack.packb(body))
-    return b"PSLN\x01" + sha256(packed).digest()[:16] + packed
+    return b"PSLN" + bytes([LEARNED_VERSION]) + sha256(packed).digest()[:16] + packed
 
 
 @pytest.mark.parametrize(
@@ -216,7 +253,7 @@ def test_what_unpacks_to_more_than_can_be_is_refused(monkeypatch: pytest.MonkeyP
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_bring_anything_but_the_one_error(data: bytes):
-    for message in (data, b"PSLN\x01" + data):
+    for message in (data, b"PSLN" + bytes([LEARNED_VERSION]) + data):
         with pytest.raises(InputError, match="learned-unreadable"):
             unpack(message, Trusted)
 

@@ -12,7 +12,7 @@ OTHERS = fit_gate(TABLE)[1][:, :4]
 
 
 def known_after(probes: int, expected: float) -> Newcomer:
-    return welcome(expected, logit(OTHERS).mean(axis=0), OTHERS[:probes], TABLE.right[:probes, 4] == 1.0)
+    return welcome("m4", expected, logit(OTHERS).mean(axis=0), OTHERS[:probes], TABLE.right[:probes, 4] == 1.0)
 
 
 def test_without_probes_the_card_speaks():
@@ -37,5 +37,5 @@ def test_what_is_hard_for_the_others_is_hard_for_it():
 def test_doubt_shrinks_with_each_probe_and_a_perfect_dozen_is_no_certainty():
     spreads = [known_after(probes, expected=0.7).spread for probes in (0, 12, 100, 600)]
     assert spreads == sorted(spreads, reverse=True)
-    perfect = welcome(0.7, logit(OTHERS).mean(axis=0), OTHERS[:12], [True] * 12)
+    perfect = welcome("m4", 0.7, logit(OTHERS).mean(axis=0), OTHERS[:12], [True] * 12)
     assert perfect.p_right(OTHERS).max() < 0.995

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from knowledge_builders import EASY, HARD, MODELS, knowledge
+from knowledge_builders import EASY, HARD, MODELS, knowledge, with_newcomer
 
 from partsong.contracts import Constraints, ImagePart, Message, Task
 from partsong.learning.knowledge import Estimate
@@ -49,6 +49,15 @@ def test_a_plan_is_weighed_by_what_it_gave_when_it_was_judged():
     route = gate(among=("m0", "f"), plans={"f": Estimate(0.999, 0.0001, float("nan"))})(Task.of(HARD))
     assert route.use == "f"
     assert route.estimates.startswith("f 1.00 at $0.0001; m0")
+
+
+@pytest.mark.parametrize(("card", "probes", "use"), [(0.95, 0, "m0"), (0.5, 0, "m1"), (0.5, 29, "m0")])
+def test_a_new_model_is_chosen_by_its_card_and_soon_by_its_probes(card: float, probes: int, use: str):
+    known = with_newcomer(card, probes)
+    asked = Gate(GateSpec(value_of_correct_usd=0.1), ("m0", "m1", "m2"), known, {})
+    assert asked(Task.of(HARD)).use == use
+    assert known.estimates(EASY)["m0"].right > known.estimates(HARD)["m0"].right
+    assert known.estimates(HARD)["m0"].cost_usd == pytest.approx(0.001)
 
 
 def test_a_share_of_rows_explores_by_their_ids_and_the_propensity_is_told():

@@ -100,6 +100,28 @@ def test_a_mesh_that_already_names_what_is_not_learned_yet_can_learn_and_is_told
     assert "learned: learned" in done.out
 
 
+NEW = '  new: {adapter: python, target: "voices:new", price: {input: 0, output: 500, request: 0.0002}}\nplans:'
+
+
+def test_a_model_that_no_run_asked_enters_the_gate_by_its_card(partsong: Partsong):
+    run = ran(partsong, expected="yes")
+    Path("wider.yaml").write_text(MESH.replace("plans:", NEW))
+    left_out = json.loads(partsong("learn", "wider.yaml", run, "--json").out)
+    assert left_out["newcomers"] == []
+    assert any("--card new=0.8" in warning for warning in left_out["warnings"])
+    told = json.loads(partsong("learn", "wider.yaml", run, "--card", "new=0.999", "--json").out)
+    assert [(new["model"], new["known"]) for new in told["newcomers"]] == [("new", "new: 0 probes")]
+    assert "new: 0 probes" in partsong("learn", "wider.yaml", run, "--card", "new=0.999").out
+
+
+@pytest.mark.parametrize(
+    ("card", "code"), [("none=0.8", "unknown-name"), ("good", "bad-card"), ("good=much", "bad-card"), ("good=1.5", "bad-card")]
+)
+def test_a_card_that_makes_no_sense_is_refused(partsong: Partsong, card: str, code: str):
+    done = partsong("learn", "mesh.yaml", ran(partsong, rows=2), "--card", card)
+    assert (done.code, code in done.err) == (2, True)
+
+
 JUDGE = """
 from pathlib import Path
 from partsong import Completion
