@@ -25,7 +25,8 @@ from partsong.learning.curves import apgr, calls_for
 from partsong.learning.folds import folds, same_text
 from partsong.learning.frugal import Goal, at_every_rung, vote_accuracy
 from partsong.learning.guarantee import keep_promise
-from partsong.learning.outcomes import Floats, Ints, Outcomes, shared_questions, sound
+from partsong.learning.memory import shared_questions
+from partsong.learning.outcomes import Floats, Ints, Outcomes, sound
 from partsong.learning.policies import Policies, fit_policies
 from partsong.learning.weights import log_odds
 

@@ -117,6 +117,12 @@ class Knowledge:
         latency_s = [self._usage[model].latency_s for model in self.asks(aim)]
         return Estimate(figure.accuracy, figure.usd_per_1000 / 1000, figure.asked * sum(latency_s) / len(latency_s))
 
+    def remembers(self, prompt: str) -> bool:
+        """Return whether it was learned from this question: what a policy gives on it is memory."""
+        from partsong.learning.memory import print_of
+
+        return print_of(prompt) in self._questions
+
     def weights(self, task: Task) -> Mapping[str, float]:
         """Return what each model's vote is worth on tasks of this kind, in log-odds; over all kinds where that is not known."""
         by_kind = {one.kind: one.weights for one in self.learned.weights}
@@ -140,6 +146,10 @@ class Knowledge:
         if kept is None or kept.policy is None or kept.gate is None:
             raise KeyError(aim)
         return kept.policy, kept.gate
+
+    @cached_property
+    def _questions(self) -> frozenset[int]:
+        return frozenset(self.learned.questions.tolist())
 
     @cached_property
     def _usage(self) -> Mapping[str, Estimate]:

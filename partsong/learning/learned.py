@@ -14,8 +14,9 @@ from partsong.errors import InputError
 from partsong.learning.judged import Figure, Kept, judged
 from partsong.learning.kind_weights import KindWeights, kind_weights
 from partsong.learning.matrix import Cell, Gap, capability_matrix, gaps
+from partsong.learning.memory import prints_of
 from partsong.learning.newcomer import Newcomer, doubts_of, known_models, newcomers
-from partsong.learning.outcomes import FEWEST_ROWS, Floats, Outcomes, sound
+from partsong.learning.outcomes import FEWEST_ROWS, Floats, Ints, Outcomes, sound
 from partsong.learning.policies import Policies, costs_something, fit_policies
 from partsong.learning.settings import Settings, advised
 from partsong.learning.trusted import Trusted, fit_trusted
@@ -57,6 +58,8 @@ class Learned:
     advice: str
     """The policy of `figures` that the settings ask for; the best single model where none is measured."""
     warnings: tuple[str, ...]
+    questions: Ints
+    """Prints (memory) of the prompts that it was learned from."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -108,6 +111,7 @@ def fit_learned(
         kept=kept,
         advice=advised(figures, kept, settings),
         warnings=(*warnings, *_unjudged(known, figures), *doubts_of(outcomes, own, new, cards or {})),
+        questions=prints_of(outcomes.prompts),
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from partsong.errors import InputError
 from partsong.learning.folds import same_text
 
-__all__ = ["FEWEST_ROWS", "Bools", "Floats", "Ints", "Outcomes", "doubts", "shared_questions", "sound"]
+__all__ = ["FEWEST_ROWS", "Bools", "Floats", "Ints", "Outcomes", "doubts", "sound"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -135,9 +135,3 @@ def _contradicts(answers: Sequence[str | None], right: Floats) -> bool:
         if answer is not None and not np.isnan(value):
             verdicts[answer].add(float(value))
     return any(len(v) > 1 for v in verdicts.values())
-
-
-def shared_questions(first: Sequence[str], second: Sequence[str]) -> int:
-    """Return how many of the second's questions the first holds too: figures on those are memory, not learning."""
-    known = {same_text(p) for p in first}
-    return sum(same_text(p) in known for p in second)

@@ -43,7 +43,7 @@ def test_a_saved_one_decides_as_the_one_that_was_saved(learned: Learned, tmp_pat
 def test_the_header_tells_a_person_what_it_is(learned: Learned, tmp_path: Path):
     save_learned(learned, tmp_path)
     told = json.loads((tmp_path / HEADER).read_text())
-    assert (told["version"], told["date"], told["rows"], told["fingerprint"]) == (2, DAY, 360, fingerprint(made(360)))
+    assert (told["version"], told["date"], told["rows"], told["fingerprint"]) == (LEARNED_VERSION, DAY, 360, fingerprint(made(360)))
     assert {f["policy"] for f in told["figures"]} == {"best", "vote", "route", "frugal@best", "frugal@cost", "frugal@vote"}
     assert told["models"] == ["m0", "m1", "m2", "m3"]
     assert told["usage"][0]["latency_p50_s"] is None

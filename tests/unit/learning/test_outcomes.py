@@ -6,7 +6,7 @@ from unit.learning.made import made
 
 from partsong.errors import InputError
 from partsong.learning.folds import folds
-from partsong.learning.outcomes import shared_questions, sound
+from partsong.learning.outcomes import sound
 
 
 def test_sound_outcomes_raise_no_doubt():
@@ -56,10 +56,6 @@ def test_repeated_questions_are_counted_and_fall_into_one_fold():
     prompts = (table.prompts[1].upper() + "!", *table.prompts[1:])
     assert any(note.startswith("1 questions are repeated") for note in sound(replace(table, prompts=prompts)))
     assert folds(prompts, 5)[0] == folds(prompts, 5)[1]
-
-
-def test_questions_that_stand_on_both_sides_of_a_split_are_counted():
-    assert shared_questions(["What is 2 + 2?", "Who?"], ["what is 2+2", "Why?"]) == 1
 
 
 def test_a_price_that_is_not_known_keeps_a_model_from_being_asked():
