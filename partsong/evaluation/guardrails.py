@@ -73,6 +73,8 @@ _STATES = {"within": "within", "beyond": "beyond, which may be chance", "broken"
 _SLOW = 0.05
 _LEAST_LATENCIES = 20
 """The champion's answers before its 95th percentile means anything."""
+_FIRST = 50
+"""The champion's rows whose dearest is what a row counts up to."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,8 @@ class _Side:
     rows: int = 0
     failed: int = 0
     cost_usd: float = 0.0
+    dearest_usd: float = 0.0
+    """Of the first rows, and until one costs anything; fixed from then on."""
     answers: int = 0
     latency: Quantiles = field(default_factory=Quantiles)
 
@@ -89,9 +93,25 @@ class _Side:
     def p95_s(self) -> float:
         return self.latency.at(1.0 - _SLOW)
 
+    def took(self, trial: Trial) -> None:
+        if self.rows < _FIRST or not self.dearest_usd:
+            self.dearest_usd = max(self.dearest_usd, trial.cost_usd)
+        self.rows += 1
+        self.failed += trial.failed
+        self.cost_usd += trial.cost_usd
+        if not trial.failed:
+            self.answers += 1
+            self.latency.add(trial.latency_s)
+
 
 class Watch:
-    """Looks at both arms row by row. All guardrails together raise one false alarm in twenty experiments at most."""
+    """Looks at both arms row by row. All guardrails together raise one false alarm in twenty experiments at most.
+
+    Of costs and latencies, which have no upper bound, that is so where the challenger's are the champion's times at most the limit, or
+    distributed below that. The bet is on costs cut off, at a cost of the champion's first rows and the limit's times that; and on how often
+    an answer is later than the champion's 95th percentile so far, and the limit's times that. Arms whose costs or latencies are spread
+    differently may have these in another ratio than the figure told.
+    """
 
     def __init__(self, limits: Guardrails) -> None:
         self._limits: dict[GuardName, float] = {name: limit for name, limit in limits if limit is not None}  # type: ignore[misc]
@@ -99,7 +119,6 @@ class Watch:
         self._sure = SURE * max(1, len(self._limits))
         self.accuracy, self._failures = Effect(), Effect()
         self._sides: dict[Arm, _Side] = {"champion": _Side(), "challenger": _Side()}
-        self._dearest_usd = 0.0
         self._keys: set[int] = set()
 
     def saw(self, trial: Trial) -> bool:
@@ -109,8 +128,10 @@ class Watch:
         if trial.right is not None:
             self._right(self.accuracy.saw(trial.arm, trial.share, trial.right, trial.stratum))
         self._failed(self._failures.saw(trial.arm, trial.share, trial.failed, trial.stratum))
-        self._cost(trial, 1.0 / (trial.share if trial.arm == "challenger" else 1.0 - trial.share), 1.0 / (1.0 - trial.share))
-        self._took(trial)
+        for name, bad in self._badness(trial).items():
+            weighed = bad / trial.share if trial.arm == "challenger" else -bad / (1.0 - trial.share)
+            self._wealth[name].add(weighed, 1.0 / (1.0 - trial.share))
+        self._sides[trial.arm].took(trial)
         return True
 
     def saw_both(self, champion: Trial, challenger: Trial) -> None:
@@ -118,9 +139,11 @@ class Watch:
         if champion.right is not None and challenger.right is not None:
             self._right(self.accuracy.saw_both(champion.right, challenger.right))
         self._failed(self._failures.saw_both(champion.failed, challenger.failed))
+        usual = self._badness(champion)
+        for name, bad in self._badness(challenger).items():
+            self._wealth[name].add(bad - usual[name], 1.0)
         for trial in (champion, challenger):
-            self._cost(trial, 1.0, 1.0)
-            self._took(trial)
+            self._sides[trial.arm].took(trial)
 
     @property
     def guards(self) -> tuple[Guard, ...]:
@@ -166,27 +189,18 @@ class Watch:
         if "failure_rise" in self._wealth:
             self._wealth["failure_rise"].add(seen.value - self._limits["failure_rise"], seen.most + 1.0)
 
-    def _cost(self, trial: Trial, weight: float, most_weight: float) -> None:
-        """Bet that the challenger's dollars are above the limit's times the champion's; one of those counts up to the dearest before."""
-        limit, side = self._limits.get("cost_ratio"), self._sides[trial.arm]
-        if limit is not None and self._dearest_usd:
-            excess_usd = trial.cost_usd if trial.arm == "challenger" else -limit * min(trial.cost_usd, self._dearest_usd)
-            self._wealth["cost_ratio"].add(weight * excess_usd, most_weight * limit * self._dearest_usd)
-        if trial.arm == "champion":
-            self._dearest_usd = max(self._dearest_usd, trial.cost_usd)
-        side.cost_usd += trial.cost_usd
-        side.rows += 1
-        side.failed += trial.failed
+    def _badness(self, trial: Trial) -> dict[GuardName, float]:
+        """Return how dear and how slow a row is, in [0, 1], by what the champion's rows before it set; the limit widens the challenger's.
 
-    def _took(self, trial: Trial) -> None:
-        """Bet that the challenger takes longer than the limit's times the champion's 95th percentile more often than 1 row in 20."""
-        limit, usual, side = self._limits.get("p95_latency_ratio"), self._sides["champion"], self._sides[trial.arm]
-        if trial.failed:
-            return
-        if limit is not None and trial.arm == "challenger" and usual.answers >= _LEAST_LATENCIES:
-            self._wealth["p95_latency_ratio"].add((trial.latency_s > limit * usual.p95_s) - _SLOW, 1.0)
-        side.latency.add(trial.latency_s)
-        side.answers += 1
+        A champion's failure counts as slow, a challenger's does not: whose rows fail has a guardrail of its own.
+        """
+        usual, found, new = self._sides["champion"], dict[GuardName, float](), trial.arm == "challenger"
+        if (limit := self._limits.get("cost_ratio")) is not None and usual.rows >= _FIRST and usual.dearest_usd:
+            found["cost_ratio"] = min(1.0, trial.cost_usd / (usual.dearest_usd * (limit if new else 1.0)))
+        if (limit := self._limits.get("p95_latency_ratio")) is not None and usual.answers >= _LEAST_LATENCIES:
+            late = trial.latency_s > usual.p95_s * (limit if new else 1.0)
+            found["p95_latency_ratio"] = float(not new if trial.failed else late)
+        return found
 
 
 def _ratio(new: float, usual: float) -> float:

@@ -35,6 +35,45 @@ def test_equal_arms_raise_a_false_alarm_in_at_most_one_run_of_twenty_though_ever
     assert alarms <= 5
 
 
+@pytest.mark.parametrize("name", ["cost_ratio", "p95_latency_ratio"])
+@pytest.mark.parametrize("sigma", [2.0, 3.0])
+@pytest.mark.parametrize(("share", "limit"), [(0.5, 1.0), (0.2, 2.0)])
+def test_costs_and_latencies_of_heavy_tails_that_just_meet_the_limit_raise_no_more_false_alarms_either(name, sigma, share, limit):
+    limits, dice = Guardrails(accuracy_drop=None, failure_rise=None).model_copy(update={name: limit}), Random(7)
+
+    def rows():
+        for _ in range(250):
+            new = dice.random() < share
+            value = dice.lognormvariate(0.0, sigma) * (limit if new else 1.0)
+            yield Trial("challenger" if new else "champion", share, None, dice.random() < 0.1, value, value)
+
+    assert sum(watched(limits, rows()).broken is not None for _ in range(60)) <= 3
+
+
+def test_a_row_that_both_answered_counts_once_and_equal_answers_break_nothing():
+    watch, dice = Watch(Guardrails(cost_ratio=1.0, p95_latency_ratio=1.0)), Random(3)
+    for _ in range(200):
+        value = dice.lognormvariate(0.0, 3.0)
+        watch.saw_both(Trial("champion", 1.0, None, False, value, value), Trial("challenger", 1.0, None, False, value, value))
+    assert [(guard.state, guard.e_value) for guard in watch.guards[2:]] == [("within", 1.0)] * 2
+
+
+def test_a_much_dearer_and_slower_shadow_surely_breaks_its_guardrails():
+    watch, dice = Watch(Guardrails(cost_ratio=1.0, p95_latency_ratio=1.0)), Random(3)
+    for _ in range(300):
+        value = dice.lognormvariate(0.0, 1.0)
+        watch.saw_both(Trial("champion", 1.0, None, False, value, value), Trial("challenger", 1.0, None, False, 5 * value, 5 * value))
+    assert [guard.state for guard in watch.guards[2:]] == ["broken", "broken"]
+
+
+def test_the_champions_failures_do_not_make_the_challenger_slow():
+    watch, dice = Watch(Guardrails(accuracy_drop=None, p95_latency_ratio=1.0)), Random(5)
+    for _ in range(600):
+        new = dice.random() < 0.5
+        watch.saw(Trial("challenger" if new else "champion", 0.5, None, not new and dice.random() < 0.7, 0.0, dice.random()))
+    assert watch.broken is None
+
+
 @pytest.mark.parametrize(
     ("worse", "name"),
     [
