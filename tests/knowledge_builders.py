@@ -31,8 +31,8 @@ def knowledge() -> Knowledge:
 
 @cache
 def with_newcomer(card: float, probes: int) -> Knowledge:
-    """Return the same where of the strong m0 there is a card, and so many outcomes."""
-    table = made(120)
+    """Return what 80 rows taught where of the strong m0 there is a card, and so many outcomes."""
+    table = made(80)
     right = table.right.copy()
     right[probes:, 0] = np.nan
     return Knowledge(pack(fit_learned(replace(table, right=right), Settings(), date="2026-11-30", cards={"m0": card})))

@@ -22,8 +22,8 @@ class Forest:
     roots: Ints
     feature: Ints
     threshold: Floats
-    left: Ints
-    right: Ints
+    next: Ints
+    """Of each node the two that follow, one after the other: of figures up to the threshold, and above."""
     value: Floats
     """Node x target; what is predicted at a leaf."""
     depth: int
@@ -34,10 +34,11 @@ class Forest:
         return np.concatenate(parts) if parts else np.zeros((0, self.value.shape[1]))
 
     def _some(self, features: Floats) -> Floats:
-        rows = np.arange(len(features))[:, None]
+        flat, row = features.ravel(), np.arange(len(features))[:, None] * features.shape[1]
         at = np.repeat(self.roots[None, :], len(features), axis=0)
         for _ in range(self.depth):
-            at = np.where(features[rows, self.feature[at]] <= self.threshold[at], self.left[at], self.right[at])
+            above = flat.take(row + self.feature.take(at)) > self.threshold.take(at)
+            at = self.next.take(2 * at + above)
         return np.asarray(self.value[at].mean(axis=1), dtype=np.float64)
 
 
@@ -81,8 +82,7 @@ def _arrays(model: "ExtraTreesRegressor", targets: int) -> Forest:
         roots=starts[:-1].astype(np.int64),
         feature=np.concatenate([np.maximum(t.feature, 0) for t in trees]).astype(np.int64),
         threshold=np.concatenate([t.threshold for t in trees]).astype(np.float64),
-        left=np.concatenate(left).astype(np.int64),
-        right=np.concatenate(right).astype(np.int64),
+        next=np.stack([np.concatenate(left), np.concatenate(right)], axis=1).ravel().astype(np.int64),
         value=np.concatenate([t.value.reshape(-1, targets) for t in trees]).astype(np.float64),
         depth=max(t.max_depth for t in trees),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from partsong.learning.calibration import Platt
+from partsong.learning.calibration import Platt, logit, sigmoid
 from partsong.learning.outcomes import Floats, Outcomes
 from partsong.learning.reader import Reader, read
 
@@ -94,4 +94,5 @@ def _within(p: Floats) -> Floats:
 
 
 def _calibrated(p: Floats, lines: Sequence[Platt]) -> Floats:
-    return np.stack([line(_within(p[:, m])) for m, line in enumerate(lines)], axis=1)
+    slope, shift = np.array([(line.slope, line.shift) for line in lines]).T
+    return sigmoid(slope * logit(_within(p)) + shift)

@@ -15,7 +15,7 @@ from partsong.learning.folds import folds
 from partsong.learning.forest import Forest, grow
 from partsong.learning.outcomes import Floats, Ints
 from partsong.learning.surface import surfaces
-from partsong.learning.wording import Wording
+from partsong.learning.wording import Worded, Wording
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -42,7 +42,7 @@ class _Linear:
     weights: Floats
     shift: Floats
 
-    def of(self, rows: "csr_matrix | Floats") -> Floats:
+    def of(self, rows: "csr_matrix | Worded | Floats") -> Floats:
         return np.asarray(rows @ self.weights + self.shift, dtype=np.float64)
 
 
@@ -53,7 +53,7 @@ class _Kinds:
     line: _Linear
     means: Floats
 
-    def of(self, rows: "csr_matrix") -> Floats:
+    def of(self, rows: "csr_matrix | Worded") -> Floats:
         scores = _SHARPNESS * self.line.of(rows)
         odds = np.exp(scores - scores.max(axis=1, keepdims=True))
         shares = odds / odds.sum(axis=1, keepdims=True)
@@ -92,7 +92,7 @@ class _Lines:
         line = _ridge(waves, targets, _WAVES_RIDGE)
         return cls(line, _sparse_ridge(rows, targets - line.of(waves), _WORDS_RIDGE))
 
-    def of(self, rows: "csr_matrix", waves: Floats) -> Floats:
+    def of(self, rows: "csr_matrix | Worded", waves: Floats) -> Floats:
         return self.words.of(rows) + self.waves.of(waves)
 
 
@@ -114,7 +114,8 @@ class Reader:
 
     def predict(self, prompts: Sequence[str]) -> Floats:
         """Return prompts x targets."""
-        rows, figures = self.wording.rows(prompts), surfaces(prompts)
+        rows = self.wording.row(prompts[0]) if len(prompts) == 1 else self.wording.rows(prompts)
+        figures = surfaces(prompts)
         words = self.alone.of(rows)
         hints = [words] if self.kinds is None else [words, self.kinds.of(rows)]
         trees = self.forest.predict(np.hstack([*hints, figures]))
@@ -226,4 +227,5 @@ def _best_mix(readings: Floats, targets: Floats, mean: Floats) -> Floats:
 
 
 def _mixed(readings: Floats, mean: Floats, mix: Floats) -> Floats:
-    return np.asarray(mean + np.tensordot(mix, readings - mean, axes=1), dtype=np.float64)
+    departures = (readings - mean).reshape(len(mix), -1)
+    return np.asarray(mean + (mix @ departures).reshape(readings.shape[1:]), dtype=np.float64)

@@ -14,6 +14,7 @@ _WORD = re.compile(r"[A-Za-z]+")
 _NUMBER = re.compile(r"\d[\d,]*\.?\d*")
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
 _NUMERAL = re.compile(r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|hundred|dozen|half)\b")
+_CAPITAL_OR_FOREIGN = re.compile(r"[A-Z]|[^\x00-\x7f]")
 _ONLY_NUMBER = re.compile(r"[\s$\-\d.,%/^eE()]*")
 
 _WORDS_IN_TEXT = {
@@ -32,11 +33,11 @@ _WORDS_IN_TEXT = {
     "first_person": ("i", "my", "me"),
 }
 _MARKS_IN_TEXT = {"operators": "=+*/^<>", "latex": "\\", "percents": "%", "dollars": "$", "brackets": "[]{}", "calls": "(", "dashes": "-"}
-_PATTERNS_IN_TEXT = {
-    "shouted": re.compile(r"\b(?:NOT|EXCEPT|LEAST|MOST|ALL|ONLY)\b"),
+_PATTERNS_IN_TEXT = {  # whole words whose first letter is rare: found by that, and then looked at from behind, three times as fast
+    "shouted": re.compile(r"[NELMAO](?<=\b.)(?:(?<=N)OT|(?<=E)XCEPT|(?<=L)EAST|(?<=M)OST|(?<=A)LL|(?<=O)NLY)\b"),
     "cents": re.compile(r"\$\d+\.\d\d"),
     "decimals": re.compile(r"\d\.\d"),
-    "years": re.compile(r"\b(?:1[5-9]|20)\d\d\b"),
+    "years": re.compile(r"[12](?<=\b.)(?:(?<=1)[5-9]|(?<=2)0)\d\d\b"),
     "names": re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+"),
 }
 _WORDS_IN_QUESTION = {
@@ -72,15 +73,15 @@ def surface(prompt: str) -> list[float]:
     stem, options = parts[0], [o.rsplit("\nAnswer:", 1)[0] for o in parts[2::2]]
     sentences = [s for s in _SENTENCE_END.split(stem.strip()) if s] or [""]
     shape = [*_wording(prompt, stem, sentences), *_numbers(prompt, sentences[-1]), *_edges(prompt, stem), *_options(stem, options)]
-    words = Counter(_WORD.findall(prompt.lower()))
-    asked = Counter(_WORD.findall(sentences[-1].lower()))
+    words = dict(Counter(_WORD.findall(prompt.lower())))  # a Counter is slow to say that a word is not there
+    asked = set(_WORD.findall(sentences[-1].lower()))
     return [
         *shape,
-        *(float(sum(words[w] for w in group)) for group in _WORDS_IN_TEXT.values()),
+        *(float(sum(words.get(w, 0) for w in group)) for group in _WORDS_IN_TEXT.values()),
         *(float(sum(prompt.count(mark) for mark in group)) for group in _MARKS_IN_TEXT.values()),
         *(float(len(found.findall(prompt))) for found in _PATTERNS_IN_TEXT.values()),
         float(len(prompt) - len(prompt.encode("ascii", "ignore"))),
-        *(float(any(asked[w] for w in group)) for group in _WORDS_IN_QUESTION.values()),
+        *(float(not asked.isdisjoint(group)) for group in _WORDS_IN_QUESTION.values()),
         float(_NUMBER_BEHIND.search(sentences[-1]) is not None),
     ]
 
@@ -92,9 +93,9 @@ def surfaces(prompts: Sequence[str]) -> NDArray[np.float64]:
 
 def _wording(prompt: str, stem: str, sentences: Sequence[str]) -> list[float]:
     words = _WORD.findall(stem)
-    lengths = [len(w) for w in words] or [0]
-    distinct = len({w.lower() for w in words}) / max(1, len(words))
-    capitals = sum(c.isupper() for c in stem) / max(1, len(stem))
+    lengths = list(map(len, words)) or [0]
+    distinct = len(set(map(str.lower, words))) / max(1, len(words))
+    capitals = sum(map(str.isupper, _CAPITAL_OR_FOREIGN.findall(stem))) / max(1, len(stem))
     logs = [float(np.log1p(len(prompt))), float(np.log1p(len(stem)))]
     lengths_of_words = [float(len(words)), sum(lengths) / len(lengths), float(max(lengths)), distinct]
     return [len(prompt), len(stem), *logs, *lengths_of_words, len(sentences), stem.count("\n"), prompt.count(","), capitals]
@@ -125,7 +126,7 @@ def _options(stem: str, options: Sequence[str]) -> list[float]:
     in_stem = set(stem.lower().split())
     mean = sum(lengths) / len(lengths)
     spread = (sum((x - mean) ** 2 for x in lengths) / len(lengths)) ** 0.5
-    pairs = [len(a & b) / max(1, len(a | b)) for i, a in enumerate(words) for b in words[:i]] or [0.0]
+    pairs = [(both := len(a & b)) / max(1, len(a) + len(b) - both) for i, a in enumerate(words) for b in words[:i]] or [0.0]
     kinds = [
         sum(_ONLY_NUMBER.fullmatch(o) is not None for o in options),
         len(set(options)),

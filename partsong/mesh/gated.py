@@ -12,7 +12,8 @@ __all__ = ["choices", "gate_of"]
 
 
 def gate_of(spec: GateSpec, knowledge: Knowledge, plans: Mapping[str, Plan]) -> Gate:
-    """Return the gate; what it names has been checked."""
+    """Return the gate; what it names has been checked. It is asked once, so that no row waits for the artefact to be read."""
+    knowledge.estimates("")
     return Gate(spec, spec.among or _priced(knowledge), knowledge, _measured(knowledge, plans))
 
 

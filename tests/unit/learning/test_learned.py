@@ -15,7 +15,6 @@ from partsong.learning.judged import Figure, promised
 from partsong.learning.kind_weights import kind_weights
 from partsong.learning.learned import Learned, fingerprint, fit_learned
 from partsong.learning.matrix import capability_matrix
-from partsong.learning.outcomes import Outcomes
 from partsong.learning.saved import HEADER, PACKED, load_learned, save_learned
 from partsong.learning.settings import Settings, advised
 from partsong.learning.trusted import Trusted, fit_trusted
@@ -121,40 +120,19 @@ def test_a_model_with_half_its_answers_and_without_a_price_is_learned_from_with_
     assert any("price" in w for w in learned.warnings)
 
 
-def with_probes(count: int) -> Outcomes:
-    """Return a table in which m0 has so many outcomes."""
-    table = made(120)
+@pytest.mark.parametrize("probes", [0, 12])
+def test_a_model_with_few_outcomes_is_new_and_no_ensemble_asks_it(probes: int, tmp_path: Path):
+    table = made(80)
     right = table.right.copy()
-    right[count:, 0] = np.nan
-    return replace(table, right=right)
-
-
-@pytest.mark.parametrize(("probes", "words"), [(0, "new: 0 probes"), (1, "new: 1 probe"), (12, "new: 12 probes")])
-def test_a_model_with_few_outcomes_is_new_and_no_ensemble_asks_it(probes: int, words: str, tmp_path: Path):
-    learned = fit_learned(with_probes(probes), Settings(), date=DAY, cards={"m0": 0.9})
+    right[probes:, 0] = np.nan
+    learned = fit_learned(replace(table, right=right), Settings(), date=DAY, cards={"m0": 0.9})
     save_learned(learned, tmp_path)
     assert learned.models == ("m1", "m2", "m3")
     assert all(set(policy.posterior.models) <= set(learned.models) for policy in learned.policies.frugal.values())
     [new] = json.loads((tmp_path / HEADER).read_text())["newcomers"]
-    assert (new["model"], new["known"], 0.7 < new["expected"] < 0.95) == ("m0", words, True)
-    assert any(w.startswith(f"m0: {words}; ") and "from its card's 90%" in w for w in learned.warnings)
+    assert (new["model"], new["known"], 0.7 < new["expected"] < 0.95) == ("m0", f"new: {probes} probes", True)
+    assert any(w.startswith(f"m0: new: {probes} probes; ") for w in learned.warnings)
     assert load_learned(tmp_path).newcomers[0].probes == probes
-
-
-def test_without_a_card_a_new_model_starts_from_the_others_or_is_left_out():
-    learned = fit_learned(with_probes(3), Settings(), date=DAY)
-    assert [new.model for new in learned.newcomers] == ["m0"]
-    assert any("from the others' mean (no --card m0=SHARE was given)" in w for w in learned.warnings)
-    without = fit_learned(with_probes(0), Settings(), date=DAY)
-    assert without.newcomers == ()
-    assert "m0" not in [usage.model for usage in without.usage]
-    assert any(w.startswith("m0: no reply of it") and "--card m0=0.8" in w for w in without.warnings)
-
-
-def test_a_card_speaks_for_a_model_that_is_missing_from_most_rows_and_for_no_other():
-    assert fit_learned(with_probes(50), Settings(), date=DAY).newcomers == ()
-    assert [new.words for new in fit_learned(with_probes(50), Settings(), date=DAY, cards={"m0": 0.9}).newcomers] == ["new: 50 probes"]
-    assert fit_learned(with_probes(60), Settings(), date=DAY, cards={"m0": 0.9}).newcomers == ()
 
 
 def test_stated_confidences_are_made_honest_by_model_and_kind():
@@ -247,7 +225,7 @@ def test_arrays_whose_sizes_or_types_lie_are_refused(array: object):
 def test_what_unpacks_to_more_than_can_be_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("partsong.packing._LARGEST_BYTES", 100)
     with pytest.raises(InputError, match="learned-unreadable"):
-        unpack(pack(Wording({"word " * 40: 0}, (1.0,))), Wording)
+        unpack(pack(Wording({"word " * 40: 0}, np.ones(1))), Wording)
 
 
 @settings(max_examples=200, deadline=None)
@@ -277,4 +255,5 @@ words = st.text(st.characters(categories=["L"]), min_size=1, max_size=6)
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(words, st.integers(0, 2**40), max_size=6))
 def test_a_vocabulary_comes_back(column: dict[str, int]):
-    assert unpack(pack(Wording(column, (0.5,) * len(column))), Wording) == Wording(column, (0.5,) * len(column))
+    back = unpack(pack(Wording(column, np.full(len(column), 0.5))), Wording)
+    assert (back.column, back.idf.tolist()) == (column, [0.5] * len(column))

@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from unit.learning.made import made
+from unit.learning.made import PRICES, made
 
 from partsong.learning.calibration import logit
 from partsong.learning.gate import fit_gate
-from partsong.learning.newcomer import Newcomer, welcome
+from partsong.learning.newcomer import Newcomer, doubts_of, known_models, newcomers, welcome
+from partsong.learning.outcomes import Outcomes
 
-TABLE = made(600, strengths=(3.0, 1.5, 1.0, 0.5, 2.2))
+TABLE = made(600, strengths=(3.0, 1.5, 1.0, 0.5, 2.2), prices=(*PRICES, 3e-4))
 """The last model is the newcomer."""
 OTHERS = fit_gate(TABLE)[1][:, :4]
 
@@ -39,3 +42,41 @@ def test_doubt_shrinks_with_each_probe_and_a_perfect_dozen_is_no_certainty():
     assert spreads == sorted(spreads, reverse=True)
     perfect = welcome("m4", 0.7, logit(OTHERS).mean(axis=0), OTHERS[:12], [True] * 12)
     assert perfect.p_right(OTHERS).max() < 0.995
+
+
+def with_probes(count: int) -> Outcomes:
+    """Return the table in which the newcomer has so many outcomes."""
+    right = TABLE.right.copy()
+    right[count:, 4] = np.nan
+    return replace(TABLE, right=right)
+
+
+def said(probes: int, cards: dict[str, float]) -> tuple[list[str], str]:
+    """Return what the new models are known by, and what is told of them."""
+    table = with_probes(probes)
+    known = known_models(table, cards)
+    new = newcomers(table, known, OTHERS, cards)
+    return [f"{one.model} {one.words}" for one in new], " ".join(doubts_of(table, known, new, cards))
+
+
+def test_without_a_card_a_new_model_starts_from_the_others_or_is_left_out():
+    names, told = said(1, {})
+    assert names == ["m4 new: 1 probe"]
+    assert "from the others' mean (no --card m4=SHARE was given); the gate alone asks it" in told
+    assert said(1, {"m4": 0.9})[1].count("from its card's 90%") == 1
+    names, told = said(0, {})
+    assert names == []
+    assert told.startswith("m4: no reply of it")
+    assert "--card m4=0.8" in told
+
+
+def test_a_card_speaks_for_a_model_that_is_missing_from_most_rows_and_for_no_other():
+    assert [said(probes, {})[0] for probes in (29, 30)] == [["m4 new: 29 probes"], []]
+    assert [said(probes, {"m4": 0.9})[0] for probes in (299, 300)] == [["m4 new: 299 probes"], []]
+
+
+def test_of_a_new_model_without_a_price_it_is_said_that_nothing_asks_it():
+    table = with_probes(3)
+    cost_usd = np.where(np.arange(5) == 4, np.nan, table.cost_usd)
+    new = newcomers(table, range(4), OTHERS, {})
+    assert "nothing asks it: its price is not known" in next(doubts_of(replace(table, cost_usd=cost_usd), range(4), new, {}))

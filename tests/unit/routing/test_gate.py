@@ -51,7 +51,7 @@ def test_a_plan_is_weighed_by_what_it_gave_when_it_was_judged():
     assert route.estimates.startswith("f 1.00 at $0.0001; m0")
 
 
-@pytest.mark.parametrize(("card", "probes", "use"), [(0.95, 0, "m0"), (0.5, 0, "m1"), (0.5, 29, "m0")])
+@pytest.mark.parametrize(("card", "probes", "use"), [(0.5, 0, "m1"), (0.5, 29, "m0")])
 def test_a_new_model_is_chosen_by_its_card_and_soon_by_its_probes(card: float, probes: int, use: str):
     known = with_newcomer(card, probes)
     asked = Gate(GateSpec(value_of_correct_usd=0.1), ("m0", "m1", "m2"), known, {})
