@@ -4,15 +4,20 @@ A row tells of another policy only where both chose alike, and chance made that 
 such row by one over its chance undoes that. A prediction of what was not seen makes it steadier, and does no harm where it is wrong.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from pydantic import NonNegativeInt
 
 from partsong.contracts import Frozen
 from partsong.evaluation.figure import Figure
 from partsong.evaluation.paired import paired_bootstrap
 
 __all__ = ["Logged", "OffPolicy", "off_policy"]
+
+_FEWEST_EFFECTIVE = 30.0
+"""Rows of equal weight; of fewer no interval is to be believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,52 +26,61 @@ class Logged:
 
     chosen: str
     propensity: float
-    """How likely that choice was, in (0, 1]."""
+    """How likely that choice was, in (0, 1)."""
     wanted: str
     value: float
     """What the choice came to: 1 or 0 for right, dollars, seconds."""
+    lottery: str = ""
+    """What drew it: ways that this never chose had no chance on its rows."""
 
 
 class OffPolicy(Frozen):
     """Two estimates of the other policy's mean value."""
 
     weighted: Figure
-    """Self-normalised inverse propensity (Swaminathan and Joachims 2015); n is the rows on which both chose alike."""
-    doubly_robust: Figure
-    """Doubly robust (Dudik, Langford and Li 2011), the prediction being each choice's mean on other rows."""
+    """Self-normalised inverse propensity (Swaminathan and Joachims 2015); n is the rows on which both chose alike. Of the rows whose wanted
+    way had a chance."""
+    doubly_robust: Figure | None
+    """Doubly robust (Dudik, Langford and Li 2011), the prediction being each choice's mean on other rows; None when a way is wanted that no
+    row was ever drawn for, or one alone: there is nothing to predict it by."""
     effective_rows: float
-    """How many rows of equal weight would tell as much (Kish)."""
+    """How many rows of equal weight would tell as much (Kish); 30 at least."""
+    without_chance: NonNegativeInt
+    """Rows whose wanted way had no chance, since their lottery never chose it: the estimate says nothing of them."""
 
 
 def off_policy(rows: Sequence[Logged], dice: Callable[[], float]) -> OffPolicy | None:
-    """Return the estimates with bootstrap intervals; None when no row was routed as the other policy would have routed it."""
-    weights = [1.0 / row.propensity if row.chosen == row.wanted else 0.0 for row in rows]
-    alike = sum(weight > 0.0 for weight in weights)
-    if not alike:
+    """Return the estimates with bootstrap intervals; None where the rows that were routed as the other policy would weigh less than 30."""
+    count = Counter((row.lottery, row.chosen) for row in rows)
+    told = [row for row in rows if count[row.lottery, row.wanted]]
+    weights = [1.0 / row.propensity if row.chosen == row.wanted else 0.0 for row in told]
+    squares = sum(weight * weight for weight in weights)
+    effective = sum(weights) ** 2 / squares if squares else 0.0
+    if effective < _FEWEST_EFFECTIVE:
         return None
-    predicted, expected = _predictions(rows)
-    robust = [
-        at_wanted + weight * (row.value - at_chosen)
-        for row, weight, at_wanted, at_chosen in zip(rows, weights, predicted, expected, strict=True)
-    ]
-    columns = [weights, [weight * row.value for weight, row in zip(weights, rows, strict=True)], robust]
-    weighted, doubly_robust = paired_bootstrap(columns, [lambda m: m[1] / m[0], lambda m: m[2]], dice)
-    effective = sum(weights) ** 2 / sum(weight * weight for weight in weights)
-    return OffPolicy(weighted=weighted.model_copy(update={"n": alike}), doubly_robust=doubly_robust, effective_rows=effective)
+    [weighted] = paired_bootstrap(
+        [weights, [weight * row.value for weight, row in zip(weights, told, strict=True)]], [lambda m: m[1] / m[0]], dice
+    )
+    return OffPolicy(
+        weighted=weighted.model_copy(update={"n": sum(weight > 0.0 for weight in weights)}),
+        doubly_robust=_doubly_robust(rows, weights, count, dice) if all(count[row.lottery, row.wanted] > 1 for row in rows) else None,
+        effective_rows=effective,
+        without_chance=len(rows) - len(told),
+    )
 
 
-def _predictions(rows: Sequence[Logged]) -> tuple[list[float], list[float]]:
-    """Return for each row what the wanted and the chosen way come to on the other rows; the mean of all where there is none."""
-    total: defaultdict[str, float] = defaultdict(float)
-    count: defaultdict[str, int] = defaultdict(int)
+def _doubly_robust(rows: Sequence[Logged], weights: Sequence[float], count: Counter[tuple[str, str]], dice: Callable[[], float]) -> Figure:
+    """Return the estimate, of rows whose wanted way each was chosen on two rows at least."""
+    total: defaultdict[tuple[str, str], float] = defaultdict(float)
     for row in rows:
-        total[row.chosen] += row.value
-        count[row.chosen] += 1
-    mean = sum(total.values()) / len(rows)
+        total[row.lottery, row.chosen] += row.value
 
-    def without(row: Logged, way: str) -> float:
-        own = row.chosen == way
-        others = count[way] - own
-        return (total[way] - own * row.value) / others if others else mean
+    def predicted(row: Logged) -> float:
+        own, way = row.chosen == row.wanted, (row.lottery, row.wanted)
+        return (total[way] - own * row.value) / (count[way] - own)
 
-    return [without(row, row.wanted) for row in rows], [without(row, row.chosen) for row in rows]
+    robust = []
+    for row, weight in zip(rows, weights, strict=True):  # a row that was routed otherwise has no weight
+        usual = predicted(row)
+        robust.append(usual + weight * (row.value - usual))
+    return paired_bootstrap([robust], [lambda m: m[0]], dice)[0]

@@ -75,7 +75,7 @@ def replay(
         was, now = compared(section, folders, mark)
     share_covered = _covered(now, use or str(mesh), chance)
     if as_json:
-        typer.echo(in_json(json.dumps(_facts(was, now, share_covered, missing, chance), indent=2)))
+        typer.echo(in_json(json.dumps(_facts(was, now, share_covered, missing, chance) | {"doubts": section.notes}, indent=2)))
         return
     console = Console(highlight=False)
     console.print(Text(plain(_coverage_told(share_covered, missing)), "" if share_covered.value == 1 else "yellow"))
@@ -150,7 +150,7 @@ def _coverage_told(cover: Figure, missing: Counter[str]) -> str:
 def _chance_told(chance: Randomised | None) -> Sequence[str]:
     if chance is None:
         return []
-    head = f"Of the rows, {chance.rows:,} were routed at random; weighed by how likely each route was, these routes come to:"
+    head = f"Of {counted(chance.of, 'row')} {chance.rows:,} were routed at random"
     lines = [
         line
         for name, found, words in (
@@ -159,17 +159,17 @@ def _chance_told(chance: Randomised | None) -> Sequence[str]:
         )
         for line in _estimates(name, found, words)
     ]
-    return [head, *lines] if lines else [f"{head} nothing: no row was ever routed so."]
+    if not lines:
+        return [f"{head}: too few of them as these routes would, to say what those come to."]
+    return [f"{head}; weighed by how likely each route was, these routes come to, on such rows:", *lines]
 
 
 def _estimates(name: str, found: OffPolicy | None, words: Any) -> Iterator[str]:
     if found is None:
         return
     for how, figure in (("inverse propensity", found.weighted), ("doubly robust", found.doubly_robust)):
-        within = f"{words(figure.low)} to {words(figure.high)}"
-        yield f"  {name}, {how}: {words(figure.value)} (95 % interval {within}; {counted(figure.n, 'row')})"
-    if found.effective_rows < _FEWEST_EFFECTIVE:
-        yield f"  These weigh as much as {found.effective_rows:.0f} rows: too few to believe."
-
-
-_FEWEST_EFFECTIVE = 30
+        if figure is not None:
+            within = f"{words(figure.low)} to {words(figure.high)}"
+            yield f"  {name}, {how}: {words(figure.value)} (95 % interval {within}; {counted(figure.n, 'row')})"
+    if found.without_chance:
+        yield f"  On {counted(found.without_chance, 'row')} what these routes want had no chance: the estimate leaves them out."

@@ -21,10 +21,13 @@ class Randomised(Frozen):
     """Estimates from rows whose route was drawn by chance, and how likely."""
 
     rows: int
-    """Such rows."""
+    """Such rows: either way could have come of them."""
+    of: int
+    """All finished rows; of those that were routed without chance the estimates say nothing."""
     accuracy: OffPolicy | None
-    """Share of right answers; None when no such row is graded, or none was routed as the other mesh would."""
+    """Share of right answers; None when graded rows that were routed as the other mesh would are too few, or none."""
     usd_per_1000: OffPolicy | None
+    """None when rows that were routed as the other mesh would are too few, or none."""
 
 
 class _Drawn(NamedTuple):
@@ -35,7 +38,7 @@ class _Drawn(NamedTuple):
     cost_usd: float
 
     def logged(self, value: float) -> Logged:
-        return Logged(self.chosen.use, self.propensity, self.wanted, value)
+        return Logged(self.chosen.use, self.propensity, self.wanted, value, self.chosen.experiment)
 
 
 def estimated(folder: Path, mesh: Mesh, use: str | None, grade: Grade) -> Randomised | None:
@@ -49,6 +52,7 @@ def estimated(folder: Path, mesh: Mesh, use: str | None, grade: Grade) -> Random
     dice = Random(_SEED).random  # noqa: S311  resampling, no secret
     return Randomised(
         rows=len(rows),
+        of=sum(1 for _ in finished_rows(folder)),
         accuracy=off_policy([row.logged(float(row.right)) for row in rows if row.right is not None], dice),
         usd_per_1000=off_policy([row.logged(1000 * row.cost_usd) for row in rows], dice),
     )
@@ -58,7 +62,7 @@ def _drawn(folder: Path, mesh: Mesh, use: str | None, grade: Grade) -> Iterator[
     router, unchanged = mesh.router(), _unchanged(folder, mesh)
     for record in finished_rows(folder):
         route = record.reply.route
-        if route is None or not route.propensity or record.task is None:
+        if route is None or route.propensity is None or not 0.0 < route.propensity < 1.0 or record.task is None:
             continue
         wanted = use or _wanted(router.decide(record.task.model_copy(update={"use": None})))
         cost_usd = sum(line.cost_usd for line in record.reply.bill)

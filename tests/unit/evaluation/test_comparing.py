@@ -193,3 +193,20 @@ def test_both_estimates_cover_the_truth_about_as_often_as_they_say():
 def test_rows_that_were_never_routed_so_say_nothing():
     assert off_policy([Logged("mini", 0.5, "large", 1.0)] * 10, Random(1).random) is None
     assert off_policy([], Random(1).random) is None
+
+
+def test_rows_that_weigh_too_little_have_no_estimate():
+    assert off_policy([Logged("mini", 0.5, "mini", 1.0)] * 29, Random(1).random) is None
+    assert off_policy([Logged("mini", 0.5, "mini", 1.0)] * 30, Random(1).random) is not None
+    assert off_policy([*[Logged("mini", 0.5, "mini", 1.0)] * 40, Logged("mini", 0.001, "mini", 1.0)], Random(1).random) is None
+
+
+def test_rows_whose_wanted_way_had_no_chance_are_left_out_and_counted():
+    seen = [Logged("mini" if row % 2 else "large", 0.5, "mini", float(row % 2), "trial") for row in range(100)]
+    never = [Logged("mini", 0.5, "huge", 0.0, "trial")] * 7
+    elsewhere = [Logged("other", 0.5, "mini", 0.0, "another trial")] * 5
+    estimate = off_policy([*seen, *never, *elsewhere], Random(1).random)
+    assert estimate.without_chance == 12
+    assert estimate.weighted.value == 1.0
+    assert estimate.doubly_robust is None
+    assert off_policy(seen, Random(1).random).without_chance == 0
