@@ -15,6 +15,7 @@ from partsong.evaluation.marked import covered, grader_of
 from partsong.evaluation.proof import Proof, Rivals, prove
 from partsong.evaluation.reading import Exact, Kind
 from partsong.learning.folds import folds
+from partsong.learning.knowledge import Knowledge
 from partsong.learning.outcomes import FEWEST_ROWS
 from partsong.merging.majority import Majority
 from partsong.mesh import LoadedMesh
@@ -23,6 +24,7 @@ from partsong.plans.ensemble import Ensemble, Member
 from partsong.plans.frugal import Frugal
 from partsong_cluster.batch.finished import finished_rows
 from partsong_cluster.replay import Replay
+from partsong_cluster.report.memory import memory_words
 from partsong_cluster.report.runs import Marker
 
 __all__ = ["Evaluated", "evaluate"]
@@ -113,15 +115,16 @@ def evaluate(runs: Sequence[Path], loaded: LoadedMesh, name: str, use: str | Non
     doubts: list[str] = []
     singles = {model: replays.way(model, model) for model in loaded.mesh.models}
     singles = _kept(singles, mesh, doubts)
-    rows = sorted(set(mesh.right).intersection(*(way.right for way in singles.values())))
+    graded = sorted(set(mesh.right).intersection(*(way.right for way in singles.values())))
+    rows = _not_learned_from(graded, mesh, None if use in loaded.mesh.models else loaded.mesh.knowledge, doubts)
     _check_rows(rows, mesh, singles)
     lanes = {model: way.lane(rows) for model, way in singles.items()}
     fold = [int(part) for part in folds([mesh.prompts[row] for row in rows], _FOLDS, salt="eval")]
     samples = _samples(replays, lanes, rows, fold, mesh.grader, doubts)
     rivals = Rivals(lanes, samples, _levels(replays, loaded, use, rows))
-    if len(rows) < len(mesh.cost_usd):
+    if len(graded) < len(mesh.cost_usd):
         doubts.append(
-            f"{len(mesh.cost_usd) - len(rows):,} covered rows are left out: some model has no recorded answer to them, or no label"
+            f"{len(mesh.cost_usd) - len(graded):,} covered rows are left out: some model has no recorded answer to them, or no label"
         )
     if not any(any(lane.cost) for lane in lanes.values()):
         raise InputError("no-prices", "no call of these models costs anything", remedy="give the models a `price` before they are recorded")
@@ -154,6 +157,18 @@ def _kept(singles: Mapping[str, _Way], mesh: _Way, doubts: list[str]) -> dict[st
         remedy = "run each model alone over these rows (`partsong run MESH INPUT -o DIR --model NAME`), and name those runs too"
         raise InputError("no-baseline", "of no single model are enough calls recorded to compare the mesh with", remedy=remedy)
     return kept
+
+
+def _not_learned_from(rows: Sequence[int], mesh: _Way, knowledge: Knowledge | None, doubts: list[str]) -> list[int]:
+    """Return the rows that the mesh was not learned from; InputError where they are too few to prove anything."""
+    left = [row for row in rows if knowledge is None or not knowledge.remembers(mesh.prompts[row])]
+    if len(left) < len(rows):
+        told = memory_words(len(rows) - len(left), len(rows))
+        if len(left) < FEWEST_ROWS:
+            remedy = "record a run over other rows, and prove it on those; or name a plan in a mesh without `learned`"
+            raise InputError("learned-from", told, remedy=remedy)
+        doubts.append(told)
+    return left
 
 
 def _check_rows(rows: Sequence[int], mesh: _Way, singles: Mapping[str, _Way]) -> None:

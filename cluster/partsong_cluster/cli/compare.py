@@ -69,6 +69,8 @@ def compare(
     if len(sections) > 1:
         typer.echo("These runs are over different inputs: only those of the same input can be compared row by row.", err=True)
     if as_json:
+        for note in (note for section, _ in sections for note in section.notes):
+            typer.echo(f"warning: {note}", err=True)
         lines = [one for section, folders in sections for one in compared(section, folders, mark, wanted)]
         typer.echo("[" + ",\n".join(one.model_dump_json(indent=2) for one in lines) + "]")
         return

@@ -15,6 +15,7 @@ from partsong_cluster.batch.folder import read_snapshot
 from partsong_cluster.report.billed import as_billed
 from partsong_cluster.report.contents import CostUnit, Section
 from partsong_cluster.report.gather import PlanRun, section_of
+from partsong_cluster.report.memory import Memory
 
 __all__ = ["Marker", "sections_of_runs"]
 
@@ -31,6 +32,8 @@ class Marker:
         self.over_all = over_all
         self._kinds: dict[str, Counter[str]] = {}
         self._ratings: dict[tuple[str, int], list[float]] = {}
+        self.memory = Memory()
+        """Rows that it has are not marked."""
 
     def hear(self, folder: Path) -> None:
         """Take in what users said of the run's answers: it stands where a row has no label."""
@@ -39,7 +42,9 @@ class Marker:
                 self._ratings.setdefault((one.run, one.row), []).append(one.score)
 
     def __call__(self, record: RowRecord) -> bool | None:
-        """See marked; None only where no user said anything either."""
+        """See marked; None only where no user said anything either, or the row was learned from."""
+        if self.memory.has(record):
+            return None
         right = marked(record, self.expected, self.over_all)
         if right is None and (scores := self._ratings.get((record.run, record.row))):
             self._kinds.setdefault(record.run, Counter())["feedback"] += 1
@@ -54,13 +59,17 @@ class Marker:
 
 
 def sections_of_runs(folders: Sequence[Path], mark: Marker) -> list[tuple[Section, Sequence[Path]]]:
-    """Return a section for the runs of each input, in the order given: only runs over the same input are compared row by row."""
+    """Return a section for the runs of each input, in the order given: only runs over the same input are compared row by row.
+
+    Rows that one of the meshes was learned from are graded for none.
+    """
     by_input: dict[str, list[Path]] = {}
     folders = list(dict.fromkeys(folders))
     for folder in folders:
         by_input.setdefault(manifest_of(folder).input_hash, []).append(folder)
     for folder in folders:
         mark.hear(folder)
+    mark.memory = Memory.of([folder for folder in folders if not _is_single(folder)])
     names = dict(zip(folders, _names(folders), strict=True))
     return [(_section([(names[folder], folder) for folder in same], mark), same) for same in by_input.values()]
 
@@ -68,7 +77,8 @@ def sections_of_runs(folders: Sequence[Path], mark: Marker) -> list[tuple[Sectio
 def _section(named: Sequence[tuple[str, Path]], mark: Marker) -> Section:
     runs = [PlanRun(name, "", partial(_records, folder), single=_is_single(folder)) for name, folder in named]
     manifest = manifest_of(named[0][1])
-    return section_of(manifest.input, "", _unit(runs), runs, grade=mark, samples=0)
+    notes = tuple(mark.memory.notes([folder for _, folder in named]))
+    return section_of(manifest.input, "", _unit(runs), runs, grade=mark, samples=0, notes=notes)
 
 
 def _records(folder: Path) -> Iterator[RowRecord]:

@@ -168,3 +168,28 @@ def test_runs_over_other_rows_are_refused(partsong: Partsong):
     recorded(partsong, "dear")
     done = partsong("eval", "mesh.yaml", "cheap", "dear")
     assert (done.code, "runs-differ" in done.err) == (6, True)
+
+
+def learned_from(partsong: Partsong, rows: int) -> str:
+    """Learn from the first rows, record all 120, and return the mesh that goes by it."""
+    ask(rows)
+    runs = [str(Path(run).rename(f"lesson-{run}")) for run in recorded(partsong, "cheap", "dear")]
+    assert partsong("learn", "mesh.yaml", *runs).code == 0
+    ask(120)
+    recorded(partsong, "cheap", "dear")
+    Path("learned.yaml").write_text(MESH.replace("routes:", "learned: learned/\nroutes:"))
+    return "learned.yaml"
+
+
+def test_rows_that_a_mesh_was_learned_from_prove_nothing_of_it(partsong: Partsong):
+    mesh = learned_from(partsong, 80)
+    found = partsong("eval", mesh, "cheap", "dear", "--json").json
+    assert found["rows"] == 40
+    assert "80 of 120 rows were learned from: figures on them are memory; right and wrong are told of the other 40." in found["doubts"]
+    assert partsong("eval", mesh, "cheap", "dear", "--plan", "dear", "--json").json["rows"] == 120
+
+
+def test_a_mesh_is_not_judged_on_what_it_was_learned_from_alone(partsong: Partsong):
+    done = partsong("eval", learned_from(partsong, 110), "cheap", "dear")
+    assert (done.code, done.out) == (2, "")
+    assert "learned-from: 110 of 120 rows were learned from: figures on them are memory; the other 10 are too few" in done.err

@@ -127,6 +127,16 @@ def test_calls_of_further_runs_over_the_same_rows_answer_too(partsong: Partsong)
     assert partsong("replay", "a", "b", "--mesh", "mesh.yaml", "--plan", "duet", "--json").json["covered"]["value"] == 1.0
 
 
+def test_calls_of_a_run_that_is_not_named_answer_nothing_though_it_shares_the_store(partsong: Partsong):
+    Path("mesh.yaml").write_text(f"{MESH}store: {{url: 'sqlite:///{Path.cwd()}/journal.db', cache: true}}\n")
+    recorded(partsong, "a", "cheap")
+    calls = recorded(partsong, "b", "dear")
+    assert partsong("replay", "a", "--mesh", "mesh.yaml", "--plan", "tiers", "--json").json["missing"] == {"dear": 20}
+    assert partsong("replay", "a", "b", "--mesh", "mesh.yaml", "--plan", "tiers", "--json").json["covered"]["value"] == 1.0
+    assert recorded(partsong, "c", "duet") == calls
+    assert partsong("replay", "c", "--mesh", "mesh.yaml", "--plan", "tiers", "--json").json["covered"]["value"] == 1.0
+
+
 def test_without_a_plan_the_meshs_routes_decide_whatever_the_run_was_told_to_use(partsong: Partsong):
     recorded(partsong, "out", "duet")
     assert partsong("replay", "out", "--mesh", "mesh.yaml", "--json").json["replayed"]["routes"] == {"rule 1: default": 40}
@@ -171,3 +181,35 @@ def test_what_cannot_be_replayed_is_an_error(partsong: Partsong, arguments: tupl
     done = partsong("replay", *arguments)
     assert done.code == code
     assert says in done.err
+
+
+def learned_mesh(partsong: Partsong) -> str:
+    """Learn from all 40 rows, then let twenty more be asked, and return the mesh that goes by what was learned."""
+    recorded(partsong, "lesson", "duet")
+    assert partsong("learn", "mesh.yaml", "lesson").code == 0
+    rows = ({"id": str(n), "prompt": f"is {n} odd or even?", "expected": "yes", "grader": "exact"} for n in range(80))
+    Path("in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recorded(partsong, "out", "duet")
+    Path("learned.yaml").write_text(MESH.replace("routes:", "learned: learned/\nroutes:").replace("- {use: tiers}", "- {use: cheap}"))
+    return "learned.yaml"
+
+
+MEMORY = "40 of 80 rows were learned from: figures on them are memory; right and wrong are told of the other 40."
+
+
+def test_a_replay_is_not_graded_on_what_its_mesh_was_learned_from(partsong: Partsong):
+    mesh = learned_mesh(partsong)
+    found = partsong("replay", "out", "--mesh", mesh, "--json", "-o", "what-if").json
+    assert found["doubts"] == [MEMORY]
+    assert (found["replayed"]["rows"], found["replayed"]["graded"], found["recorded"]["graded"]) == (80, 40, 40)
+    assert MEMORY in " ".join(partsong("replay", "out", "--mesh", mesh).out.split())
+
+
+def test_compare_finds_what_a_runs_mesh_was_learned_from_or_says_that_it_cannot(partsong: Partsong):
+    partsong("replay", "out", "--mesh", learned_mesh(partsong), "-o", "what-if")
+    assert partsong("compare", "out").err == ""
+    compared = partsong("compare", "out", "what-if", "--json")
+    assert ([line["graded"] for line in compared.json], MEMORY in compared.err) == ([40, 40], True)
+    Path("learned").rename("elsewhere")
+    told = " ".join(partsong("compare", "what-if").out.split())
+    assert "what-if goes by what was learned, and that is not beside its mesh file any more" in told
