@@ -9,15 +9,16 @@ import numpy as np
 
 from partsong.contracts import Task
 from partsong.errors import InputError
+from partsong.evaluation.intervals import wilson
 from partsong.learning.folds import folds
-from partsong.learning.outcomes import Floats, Ints, Outcomes
+from partsong.learning.outcomes import Bools, Floats, Ints, Outcomes, sound
 from partsong.routing.traits import Trait, traits
 from partsong.routing.tree import Tree
 
 if TYPE_CHECKING:
     from sklearn.tree import DecisionTreeRegressor
 
-__all__ = ["Grown", "Leaf", "Worth", "grown", "usual_value_usd"]
+__all__ = ["Grown", "Leaf", "Worth", "grown"]
 
 _FEWEST = 20
 """Rows of a leaf at least; of fewer the better model is chance."""
@@ -33,6 +34,11 @@ class Worth:
 
     use: str
     accuracy: float
+    low: float
+    high: float
+    """95 % interval (Wilson)."""
+    n: int
+    """Rows on which it is known whether it was right."""
     cost_usd: float
 
 
@@ -57,20 +63,31 @@ class Grown:
     """What trees grown in the same way gave on rows that they had not seen."""
     single: Worth
     """What one model for all rows gave there."""
+    rows: int
+    """Those that say of some model whether it was right; the others teach nothing."""
+    value_usd: float
+    """What a right answer counted."""
+    warnings: tuple[str, ...]
 
 
-def usual_value_usd(outcomes: Outcomes) -> float:
+def _usual_value_usd(outcomes: Outcomes) -> float:
     """Return what a right answer is taken to be worth where nobody says: twenty answers of the most accurate model."""
     best = max(outcomes.priced, key=lambda m: outcomes.accuracy[m], default=None)
     return 1.0 if best is None else max(1e-9, _TIMES_THE_PRICE * float(outcomes.mean_cost_usd[best]))
 
 
-def grown(tasks: Sequence[Task], outcomes: Outcomes, *, value_usd: float, depth: int = 3, hidden: frozenset[str] = frozenset()) -> Grown:
+def grown(
+    tasks: Sequence[Task], outcomes: Outcomes, *, value_usd: float | None = None, depth: int = 3, hidden: frozenset[str] = frozenset()
+) -> Grown:
     """Return a tree of at most this depth that sends each row to the model worth most there: a right answer's value less the price.
 
     The depth is the least that is worth about most on rows unseen: a single leaf where no tree is surely worth more than one model for
-    all. `tasks` are the outcomes' rows. InputError when there are too few to part.
+    all. `tasks` are the outcomes' rows. `value_usd`: the usual one where nobody says. InputError when no honest tree can come of them.
     """
+    labelled = np.flatnonzero((~np.isnan(outcomes.right)).any(axis=1))
+    tasks, outcomes = [tasks[int(row)] for row in labelled], outcomes.rows(labelled)
+    warnings = sound(outcomes)
+    value_usd = _usual_value_usd(outcomes) if value_usd is None else value_usd
     fewest = max(_FEWEST, len(tasks) // 50)
     if len(tasks) < 2 * fewest:
         what = f"{len(tasks)} rows are too few for a tree: each leaf wants {fewest}"
@@ -79,6 +96,7 @@ def grown(tasks: Sequence[Task], outcomes: Outcomes, *, value_usd: float, depth:
     table = _Table(
         names=tuple(outcomes.models[m] for m in priced),
         right=_filled(outcomes.right[:, priced]),
+        known=~np.isnan(outcomes.right[:, priced]),
         cost=np.nan_to_num(outcomes.cost_usd[:, priced]),
         value_usd=value_usd,
     )
@@ -89,13 +107,15 @@ def grown(tasks: Sequence[Task], outcomes: Outcomes, *, value_usd: float, depth:
     leaves: dict[tuple[str, ...], Leaf] = {}
     best = rows.fitted(rows.best_depth(depth))
     tree = _Saying(seen, rows, best).tree(0, np.arange(len(tasks)), (), leaves)
-    return Grown(tree, leaves, judged, single)
+    return Grown(tree, leaves, judged, single, len(tasks), value_usd, tuple(warnings))
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
     names: tuple[str, ...]
     right: Floats
+    """The model's mean where it is not known."""
+    known: Bools
     cost: Floats
     value_usd: float
 
@@ -105,10 +125,18 @@ class _Table:
         return self.right * self.value_usd - self.cost
 
     def rows(self, which: Ints) -> "_Table":
-        return _Table(self.names, self.right[which], self.cost[which], self.value_usd)
+        return _Table(self.names, self.right[which], self.known[which], self.cost[which], self.value_usd)
 
     def of(self, model: int) -> Worth:
-        return Worth(self.names[model], float(self.right[:, model].mean()), float(self.cost[:, model].mean()))
+        return self.given(self.names[model], np.full(len(self.right), model))
+
+    def given(self, use: str, chosen: Ints) -> Worth:
+        """Return what the model that each row is sent to gave; how often it was right by the rows on which that is known."""
+        rows = np.arange(len(chosen))
+        right, known = self.right[rows, chosen], self.known[rows, chosen]
+        n = int(known.sum())
+        low, high = wilson(int(right[known].sum()), n)
+        return Worth(use, float((right[known] if n else right).mean()), low, high, n, float(self.cost[rows, chosen].mean()))
 
     def best(self) -> int:
         """Return the model worth most on all rows."""
@@ -210,12 +238,7 @@ def _judged(rows: _Rows, depth: int) -> tuple[Worth, Worth]:
     """Return what trees give on parts they have not seen, and what the model gives there that was best for all of the others."""
     by_tree = rows.unseen(lambda taught: taught.fitted(taught.best_depth(depth)))
     alone = rows.unseen(lambda taught: taught.fitted(0))
-    return _given("the tree", rows.table, by_tree), _given(rows.table.names[rows.table.best()], rows.table, alone)
-
-
-def _given(use: str, table: _Table, chosen: Ints) -> Worth:
-    rows = np.arange(len(chosen))
-    return Worth(use, float(table.right[rows, chosen].mean()), float(table.cost[rows, chosen].mean()))
+    return rows.table.given("the tree", by_tree), rows.table.given(rows.table.names[rows.table.best()], alone)
 
 
 def _filled(right: Floats) -> Floats:

@@ -20,7 +20,8 @@ def tree_text(grown: Grown) -> str:
 
 def in_words(worth: Worth) -> str:
     """Return what one way of answering gave."""
-    return f"{worth.use} right on {worth.accuracy:.1%} at ${1000 * worth.cost_usd:.3g} per 1,000"
+    right = f"right on {worth.accuracy:.1%} of {worth.n:,}, {worth.low:.0%} to {worth.high:.0%}," if worth.n else "not known to be right"
+    return f"{worth.use} {right} at ${1000 * worth.cost_usd:.3g} per 1,000"
 
 
 def _lines(tree: Tree, place: tuple[str, ...], grown: Grown) -> Iterator[str]:

@@ -68,8 +68,20 @@ def fit(
     mesh: Mesh,
     runs: Runs,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.", metavar="DIR")] = Path("learned"),
-    budget: Annotated[float | None, typer.Option(min=0.0, help="What 1,000 rows may cost.", metavar="USD")] = None,
-    value_of_correct: Annotated[float | None, typer.Option(min=0.0, help="What one more right answer is worth.", metavar="USD")] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="Only names the policy to use: the best whose 1,000 rows cost no more; nothing is learned by it.", metavar="USD"
+        ),
+    ] = None,
+    value_of_correct: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Only names the policy to use: the one worth most when a right answer is worth this; nothing is learned by it.",
+            metavar="USD",
+        ),
+    ] = None,
     max_loss: Annotated[
         float, typer.Option(min=0.0, max=100.0, help="How far below the best single model a promise may be.", metavar="POINTS")
     ] = 1.0,
@@ -113,7 +125,10 @@ def fit(
         status.update(f"learning from {len(found.outcomes):,} rows")
         settings = Settings(max_loss / 100, budget, value_of_correct)
         day, fields = datetime.now(UTC).date().isoformat(), _kind_fields(kind)
-        learned = fit_learned(found.outcomes, settings, date=day, source=found.source, kind_fields=fields, cards=cards)
+        how = found.answer_kind
+        learned = fit_learned(
+            found.outcomes, settings, date=day, source=found.source, kind_fields=fields, answer_kind=how, cards=cards
+        )
     learned = replace(learned, warnings=(*found.warnings, *learned.warnings))
     save_learned(learned, output)
     if as_json:
@@ -142,11 +157,11 @@ def tree(
 ) -> None:
     """Fit a decision tree that a person can read: which model for which rows, by length, code, urgency, metadata and the like.
 
-    Beside each leaf stand its rows, and what the chosen model and the best other gave there. The figures above the tree are of rows that
-    trees grown in the same way had not seen. No model is asked.
+    Beside each leaf stand its rows, and what the chosen model and the best other gave there, with 95 % intervals. The figures above the
+    tree are of rows that trees grown in the same way had not seen. Rows that do not say who was right are left out. No model is asked.
     """
     with learn_installed():
-        from partsong.routing.grown import grown, usual_value_usd
+        from partsong.routing.grown import grown
         from partsong_cluster.cli.tree_file import Source, facts_of, in_terminal, tree_file
         from partsong_cluster.outcomes.models import mesh_models
         from partsong_cluster.outcomes.runs import outcomes_of_runs
@@ -155,16 +170,15 @@ def tree(
         raise InputError("file-exists", what, at=Place(str(output)), remedy="name another with -o, or write over it with --force")
     with learn_installed(), Console(stderr=True, highlight=False).status("reading runs"):
         found = outcomes_of_runs(runs, reading_of(expected, grade, None), mesh_models(mesh, allowed_by(allow)))
-        value_usd = value_of_correct or usual_value_usd(found.outcomes)
         hidden = frozenset({expected, EXPECTED, "grader"})
-        result = grown([row.task for row in found.rows], found.outcomes, value_usd=value_usd, depth=depth, hidden=hidden)
-    source = Source(mesh, found.source, len(found.rows), value_usd, datetime.now(UTC).date().isoformat())
+        result = grown([row.task for row in found.rows], found.outcomes, value_usd=value_of_correct, depth=depth, hidden=hidden)
+    source = Source(mesh, found.source, datetime.now(UTC).date().isoformat())
     output.write_text(tree_file(result, source, output.parent), encoding="utf-8")
     if as_json:
         typer.echo(in_json(json.dumps(facts_of(result, source), indent=2)))
     else:
         typer.echo(in_terminal(result, source, output))
-    for warning in found.warnings:
+    for warning in (*found.warnings, *result.warnings):
         typer.echo(f"warning: {warning}", err=True)
 
 

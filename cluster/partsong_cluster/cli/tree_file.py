@@ -18,9 +18,6 @@ class Source:
     mesh: Path
     verdicts: str
     """Where right and wrong came from: `labels`, `feedback`, `agreement`."""
-    rows: int
-    value_usd: float
-    """What a right answer counted."""
     date: str
     """Day, ISO 8601."""
 
@@ -43,18 +40,20 @@ def facts_of(grown: Grown, source: Source) -> dict[str, Any]:
     """Return the same facts as JSON has them."""
     leaves = [{"place": list(place), **asdict(leaf)} for place, leaf in grown.leaves.items()]
     return {
-        "rows": source.rows,
+        "rows": grown.rows,
         "source": source.verdicts,
-        "value_of_correct_usd": source.value_usd,
+        "value_of_correct_usd": grown.value_usd,
         "tree": grown.tree.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True),
         "leaves": leaves,
         "judged": asdict(grown.judged),
         "single": asdict(grown.single),
+        "warnings": list(grown.warnings),
     }
 
 
 def _said(grown: Grown, source: Source) -> Iterator[str]:
-    yield f"Grown from {source.rows:,} rows ({source.verdicts}) on {source.date}; a right answer counted ${source.value_usd:.3g}."
+    yield f"Grown from {grown.rows:,} rows ({source.verdicts}) on {source.date}; a right answer counted ${grown.value_usd:.3g}."
     if grown.tree.use is not None:
         yield "No tree is surely worth more here than one model for all rows."
+    yield "The ranges behind shares are their 95 % intervals; those at the leaves are of the rows that the tree was grown from."
     yield f"On rows not grown from: {in_words(grown.judged)}; one model for all, {in_words(grown.single)}."

@@ -1,5 +1,6 @@
 """A tree that is fitted to outcomes: what it sends where, how it is written, and what it is worth on rows unseen."""
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -8,8 +9,9 @@ from ruamel.yaml import YAML
 
 from partsong.contracts import Task
 from partsong.errors import InputError
+from partsong.evaluation.intervals import wilson
 from partsong.learning.outcomes import Outcomes
-from partsong.routing.grown import grown, usual_value_usd
+from partsong.routing.grown import grown
 from partsong.routing.traits import traits
 from partsong.routing.tree import Tree
 from partsong.routing.tree_text import tree_text
@@ -84,15 +86,47 @@ def test_where_one_model_is_best_everywhere_the_tree_is_one_leaf():
     assert tree_text(found).startswith("tree:\n  use: mini  # 300 rows: mini right on")
 
 
-def test_too_few_rows_are_refused():
-    tasks, outcomes = asked(30)
+def right_where(rows: int, *models: float) -> tuple[list[Task], Outcomes]:
+    """Return the rows with the models' outcomes changed: 1 right, 0 wrong, NaN not known, -1 as it was."""
+    tasks, outcomes = asked(rows)
+    return tasks, replace(outcomes, right=np.where(np.array(models) == -1, outcomes.right, np.array(models)))
+
+
+@pytest.mark.parametrize(
+    ("table", "code"),
+    [
+        (asked(30), "too-few-outcomes"),
+        (right_where(300, -1, np.nan), "no-labels"),
+        (right_where(300, np.nan, np.nan), "too-few-outcomes"),
+        (right_where(300, 1.0, 1.0), "one-class"),
+    ],
+)
+def test_where_no_honest_tree_can_come_of_the_outcomes_it_is_refused(table: tuple[list[Task], Outcomes], code: str):
     with pytest.raises(InputError) as caught:
-        grown(tasks, outcomes, value_usd=1.0)
-    assert caught.value.problems[0].code == "too-few-outcomes"
+        grown(*table, value_usd=1.0)
+    assert caught.value.problems[0].code == code
+
+
+def test_rows_that_say_nothing_of_who_is_right_are_no_rows_of_a_leaf():
+    tasks, outcomes = asked()
+    right = outcomes.right.copy()
+    right[::3] = np.nan
+    found = grown(tasks, replace(outcomes, right=right))
+    assert found.rows == sum(leaf.rows for leaf in found.leaves.values()) == 200
+
+
+def test_a_share_is_of_the_rows_on_which_it_is_known_and_has_its_interval():
+    tasks, outcomes = asked()
+    right = outcomes.right.copy()
+    right[:90, 0] = np.nan
+    leaf = grown(tasks, replace(outcomes, right=right), value_usd=1e-6).leaves[()]
+    assert (leaf.rows, leaf.chosen.n, leaf.rival.n) == (300, 210, 300)
+    assert leaf.chosen.accuracy == pytest.approx(right[90:, 0].mean())
+    assert (leaf.chosen.low, leaf.chosen.high) == wilson(int(right[90:, 0].sum()), 210)
 
 
 def test_a_right_answer_counts_as_twenty_of_the_best_models():
-    assert usual_value_usd(asked()[1]) == pytest.approx(20 * 0.002)
+    assert grown(*asked()).value_usd == pytest.approx(20 * 0.002)
 
 
 def test_traits_part_the_rows():

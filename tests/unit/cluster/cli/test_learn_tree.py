@@ -47,8 +47,8 @@ def test_a_tree_is_written_as_a_mesh_file_that_routes_by_it(home, capsys):
     assert partsong("learn", "tree", "mesh.yaml", "out") == 0
     told = capsys.readouterr().out
     assert "if: {metadata: {field: law}}" in told
-    assert "use: large  # 40 rows: large right on 100.0%" in told
-    assert "On rows not grown from: the tree right on 100.0%" in told
+    assert "use: large  # 40 rows: large right on 100.0% of 40, 91% to 100%, at" in told
+    assert "On rows not grown from: the tree right on 100.0% of 120, 97% to 100%, at" in told
     router = load_mesh(home / "tree.yaml", env={}).mesh.router()
     law = Task.of("Is it so?").model_copy(update={"metadata": {"field": "law"}})
     assert [router.decide(task).use for task in (law, Task.of("Is it so?"))] == ["large", "mini"]
@@ -80,3 +80,10 @@ def test_a_file_that_is_there_is_kept_unless_forced(home, capsys):
 def test_what_cannot_be_read_is_told(home, capsys, arguments, said):
     assert partsong("learn", "tree", *arguments) in (2, 6)
     assert said in capsys.readouterr().err
+
+
+def test_outcomes_that_are_all_right_grow_no_tree(home, capsys):
+    (home / "said.jsonl").write_text((home / "said.jsonl").read_text().replace('"no"', '"yes"'))
+    assert partsong("run", "mesh.yaml", "in.jsonl", "-o", "alike", "--engine", "inline", "-q") == 0
+    assert partsong("learn", "tree", "mesh.yaml", "alike") == 2
+    assert "one-class" in capsys.readouterr().err
