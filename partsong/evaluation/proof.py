@@ -22,6 +22,8 @@ BEST, SAMPLES, MIX = "best single model", "self-consistency", "random mix"
 """The contenders."""
 
 _SURE = 0.05
+_NOTHING_GAINED = 0.01
+"""Of accuracy: an interval below it shows that nothing worth more money is gained; none shows that nothing at all is."""
 _STEPS = 14
 _WIDER = 1.02
 
@@ -72,7 +74,8 @@ class Proof(Frozen):
     contenders: tuple[Contender, ...]
     curves: tuple[Curve, ...]
     pays: Literal["yes", "no", "unclear"]
-    """Whether combining pays: more accurate than all that the same dollars buy; or not; or these rows cannot tell."""
+    """Whether combining pays: surely more accurate than all that the same dollars buy; surely not, that is, less accurate than some of it,
+    or dearer than the best single model and less than a point above it; or these rows cannot tell."""
     rows_needed: NonNegativeInt | None
     """When unclear: about how many rows would tell, if the difference to the strongest contender is what it seems."""
 
@@ -181,7 +184,8 @@ def _whole(lane: Lane) -> bool:
 def _verdict(contenders: Sequence[Contender]) -> Literal["yes", "no", "unclear"]:
     equal = [one for one in contenders if one.equal_cost]
     best = contenders[0]
-    if any(one.gain.high < 0 for one in equal) or (best.gain.value <= 0 and best.saved is not None and best.saved.value <= 0):
+    is_dearer = best.saved is not None and best.saved.high < 0
+    if any(one.gain.high < 0 for one in equal) or (is_dearer and best.gain.high < _NOTHING_GAINED):
         return "no"
     surely = all(one.gain.low > 0 and (one.p_value is None or one.p_value < _SURE) for one in equal)
     return "yes" if surely else "unclear"

@@ -24,7 +24,7 @@ def _verdict(proof: Proof) -> str:
     if proof.pays == "yes":
         return f"Combining pays: {proof.mesh} is right more often than anything else that the same money buys here."
     if proof.pays == "no":
-        return f"Combining does not pay here: the same money, or less, is spent at least as well without {proof.mesh}."
+        return f"Combining does not pay here: the same money, or less, is spent as well or better without {proof.mesh}, to within a point."
     needed = (
         f" About {counted(proof.rows_needed, 'labelled row')} would tell, if the difference is what it seems." if proof.rows_needed else ""
     )

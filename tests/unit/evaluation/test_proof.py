@@ -76,6 +76,15 @@ def test_a_mesh_that_costs_more_than_the_best_model_and_is_no_better_does_not_pa
     assert proved(Lane(lane(0.9, 10.0, 2).right, [30.0] * ROWS)).pays == "no"
 
 
+def test_a_mesh_that_seems_no_better_and_costs_more_is_unclear_where_the_interval_leaves_a_gain_open():
+    single, mesh = (Lane([float(row % 5 != wrong) for row in range(40)], [cost] * 40) for wrong, cost in ((0, 1.0), (1, 3.0)))
+    found = prove("mesh", mesh, Rivals({"mini": single}), [row // 8 for row in range(40)], Random(3).random)
+    best = contender(found, BEST)
+    assert best.gain.value <= 0 < 0.01 < best.gain.high
+    assert best.saved.high < 0
+    assert found.pays == "unclear"
+
+
 def test_a_small_gain_at_more_cost_is_unclear_and_the_rows_that_would_tell_are_named():
     best = lane(0.9, 10.0, 2).right
     found = proved(Lane([1.0 if row < 40 else best[row] for row in range(ROWS)], [30.0] * ROWS))
