@@ -6,7 +6,7 @@ import numpy as np
 
 from partsong.learning.outcomes import Floats
 
-__all__ = ["Isotonic", "Platt", "brier", "expected_calibration_error", "logit", "sigmoid"]
+__all__ = ["Isotonic", "Platt", "expected_calibration_error", "logit", "sigmoid"]
 
 _EDGE = 1e-6
 
@@ -27,11 +27,6 @@ def expected_calibration_error(sure: Floats, right: Floats, bins: int = 10) -> f
     bin_of = np.minimum((sure * bins).astype(np.int64), bins - 1)
     gaps = [abs(sure[bin_of == b].mean() - right[bin_of == b].mean()) * (bin_of == b).sum() for b in np.unique(bin_of)]
     return float(sum(gaps) / len(sure))
-
-
-def brier(sure: Floats, right: Floats) -> float:
-    """Return the mean squared distance between confidence and outcome."""
-    return float(((sure - right) ** 2).mean())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from partsong.learning.guarantee import controlled, keep_promise, p_value, rows_needed
+from partsong.learning.guarantee import keep_promise, p_value, rows_needed
 
 BOUND = 0.01
 
@@ -64,9 +64,3 @@ def test_at_the_bound_a_p_value_is_under_a_level_no_more_often_than_the_level(ro
 def test_it_is_nearly_as_telling_as_the_normal_approximation_that_guarantees_nothing():
     found = [keep_promise(losses(3600, (-0.01,), seed), BOUND, level=0.95).kept for seed in range(60)]
     assert np.mean(found) > 0.85
-
-
-def test_risk_control_takes_the_cheapest_threshold_under_the_bound():
-    rising = np.repeat([[0.0, 0.02, 0.08, 0.5]], 1000, axis=0)
-    assert controlled(rising, 0.1) == 2
-    assert controlled(np.ones((10, 3)), 0.1) is None
