@@ -73,9 +73,8 @@ class Judge:
         for dispute, pair in found:
             by_row[id(dispute.row)] += [] if pair is None else [pair]
         for row in open_rows:
-            answers = _answers(row)
-            row.judged = dict.fromkeys(answers, True) if len(answers) == 1 else verdicts(by_row[id(row)], bias)
-        return list(_remarks(self.name, len(disputes), pairs, bias))
+            row.judged = _agreed(row) or verdicts(by_row[id(row)], bias)
+        return [*_unjudged(open_rows), *_remarks(self.name, len(disputes), pairs, bias)]
 
     async def _asked(self, tasks: Sequence[Task], told: Callable[[int, int], None]) -> Sequence[Reply]:
         mesh = self.loaded.mesh.model_copy(update={"store": StoreSpec(cache=True), "telemetry": TelemetrySpec()})
@@ -92,13 +91,32 @@ class Judge:
 
 def _answers(row: Worked) -> dict[str, Candidate]:
     """Return the row's different answers, those of most models first, each as its first model gave it."""
-    said = [(answer, name, reply) for name, reply in row.replies.items() if (answer := answer_of(row, reply)) is not None]
-    count = Counter(answer for answer, _, _ in said)
     first: dict[str, Candidate] = {}
-    for answer, name, reply in said:
-        if isinstance(reply, Completion):
+    for name, reply in row.replies.items():
+        if isinstance(reply, Completion) and (answer := answer_of(row, reply)) is not None:
             first.setdefault(answer, Candidate(source=name, text=reply.text))
-    return {answer: first[answer] for answer, _ in count.most_common()}
+    return {answer: first[answer] for answer, _ in _counted(row).most_common()}
+
+
+def _counted(row: Worked) -> Counter[str]:
+    """Return how many models gave each answer."""
+    return Counter(answer for reply in row.replies.values() if (answer := answer_of(row, reply)) is not None)
+
+
+def _agreed(row: Worked) -> dict[str, bool]:
+    """Return the answer as right where it is the only one and two models or more gave it: there is nothing to compare it with."""
+    count = _counted(row)
+    return dict.fromkeys(count, True) if len(count) == 1 and count.total() > 1 else {}
+
+
+def _unjudged(rows: Sequence[Worked]) -> Iterator[str]:
+    """Yield how many rows the judge was not asked about."""
+    agreed = sum(bool(_agreed(row)) for row in rows)
+    if agreed:
+        yield f"{agreed:,} of {len(rows):,} rows count by agreement: models gave one answer, which is taken for right; nobody judged it"
+    lone = sum(_counted(row).total() == 1 for row in rows)
+    if lone:
+        yield f"{lone:,} of {len(rows):,} rows have one model's answer alone: there is nothing to judge it by, it counts as not known"
 
 
 def _disputes(row: Worked) -> Iterator[_Dispute]:

@@ -150,6 +150,19 @@ def test_a_judge_says_what_is_right_where_no_label_does_and_is_not_paid_twice(pa
     assert len(Path("judged.txt").read_text()) == asked
 
 
+def test_an_answer_that_one_model_alone_gave_is_not_right_for_want_of_a_rival_and_agreement_is_counted(partsong: Partsong):
+    runs = [ran(partsong), "solo"]
+    Path("solo.jsonl").write_text("".join(json.dumps({"id": str(n), "prompt": f"is {n} prime?"}) + "\n" for n in range(15)))
+    assert partsong("run", "mesh.yaml", "solo.jsonl", "-o", "solo", "--engine", "inline", "--model", "free", "-q").code == 0
+    Path("judging.py").write_text(JUDGE)
+    Path("judged.yaml").write_text(JUDGED_MESH)
+    told = json.loads(partsong("learn", "judged.yaml", *runs, "--judge", "judge", "--json").out)["warnings"]
+    agreed = sum(len({n % 10 != 0, n % 2 != 0, n % 3 != 0}) == 1 for n in range(ROWS))
+    assert any(one.startswith(f"{agreed} of 60 rows count by agreement") for one in told)
+    assert any(one.startswith("15 of 60 rows have one model's answer alone") for one in told)
+    assert any(one.startswith("15 of 60 rows have no label, feedback or verdict") for one in told)
+
+
 def test_a_judge_that_is_no_model_or_would_cost_too_much_stops_the_command(partsong: Partsong):
     run = ran(partsong)
     Path("judging.py").write_text(JUDGE)
@@ -203,6 +216,14 @@ def test_the_matrix_names_models_kinds_and_gaps(partsong: Partsong):
     lines = list(csv.DictReader(io.StringIO(Path("matrix.csv").read_text())))
     assert [line["model"] for line in lines] == ["good", "fair", "free"]
     assert [line["cost_usd"] != "" for line in lines] == [True, True, False]
+
+
+def test_a_model_that_only_another_run_of_the_same_store_asked_is_not_in_the_matrix(partsong: Partsong):
+    Path("mesh.yaml").write_text(f"{MESH}store: {{url: 'sqlite:///{Path.cwd()}/journal.db', cache: true}}\n")
+    run = ran(partsong, expected="yes", kind="parity")
+    assert partsong("run", "mesh.yaml", "out.jsonl", "-o", "out-fair", "--engine", "inline", "--model", "fair", "-q").code == 0
+    models = [{cell["model"] for cell in json.loads(partsong("matrix", name, "--json").out)["cells"]} for name in (run, "out-fair")]
+    assert models == [{"good", "fair", "free"}, {"fair"}]
 
 
 def test_a_runs_report_says_what_its_models_are_good_at_where_its_rows_tell(partsong: Partsong):
