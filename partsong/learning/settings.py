@@ -22,11 +22,15 @@ class Settings:
 
 
 def advised(figures: Sequence[Figure], kept: Kept | None, settings: Settings) -> str:
-    """Return the policy to use: worth most by the value of a right answer, else most accurate within the budget, else the promised one."""
-    open_ = [f for f in figures if settings.budget_usd is None or f.usd_per_1000 <= settings.budget_usd]
+    """Return the policy to use: worth most by the value of a right answer, else most accurate within the budget, else the promised one.
+
+    Value and budget choose among policies whose price is known.
+    """
+    priced = [f for f in figures if not isnan(f.usd_per_1000)]
+    open_ = [f for f in priced if settings.budget_usd is None or f.usd_per_1000 <= settings.budget_usd]
     if settings.value_of_correct_usd is not None and open_:
         value = 1000 * settings.value_of_correct_usd
-        return max(open_, key=lambda f: f.accuracy * value - (0.0 if isnan(f.usd_per_1000) else f.usd_per_1000)).policy
+        return max(open_, key=lambda f: f.accuracy * value - f.usd_per_1000).policy
     if settings.budget_usd is not None and open_:
         return max(open_, key=lambda f: f.accuracy).policy
     return "promised" if kept is not None and kept.policy is not None else "best"
