@@ -24,10 +24,11 @@ from partsong.learning.calibration import expected_calibration_error
 from partsong.learning.curves import apgr, calls_for
 from partsong.learning.folds import folds, same_text
 from partsong.learning.frugal import Goal, at_every_rung, vote_accuracy
+from partsong.learning.gate import Need, fit_need
 from partsong.learning.guarantee import keep_promise
 from partsong.learning.memory import shared_questions
 from partsong.learning.outcomes import Floats, Ints, Outcomes, sound
-from partsong.learning.policies import Policies, fit_policies
+from partsong.learning.policies import Policies, fit_policies, pair_of
 from partsong.learning.weights import log_odds
 
 CHARS_PER_TOKEN = 4.0
@@ -149,30 +150,34 @@ class Fitted:
     """What one training part taught."""
 
     policies: Policies
+    need: Need
+    half: float
+    """The need above which half of the questions lie: a route asks the strong model from there on."""
     facts: dict[str, Any]
 
 
 def fitted(train: Recorded, others: Sequence[Recorded]) -> Fitted:
-    """Fit everything on one part, as `partsong learn` does."""
+    """Fit everything on one part: what `partsong learn` does, and the need of the strong model of a pair."""
     started = time.process_time()
     warnings = sound(train.outcomes)
-    policies, _ = fit_policies(train.outcomes, beside=beside(train, others))
-    need = policies.need
+    policies, _ = fit_policies(train.outcomes)
+    need = fit_need(train.outcomes, *pair_of(train.outcomes), beside=beside(train, others))
+    half = float(np.median(need.score(train.outcomes.prompts)))
     spent = round(time.process_time() - started, 2)
     facts: dict[str, Any] = {"warnings": warnings, "pair": [need.weak, need.strong], "fit_cpu_s": spent}
     facts["route_ms_p50"], facts["route_ms_p99"] = _latency_ms(lambda p: need.score([p]), train.outcomes.prompts[:200])
-    return Fitted(policies, facts)
+    return Fitted(policies, need, half, facts)
 
 
-def decide(learned: Policies, prompts: Sequence[str], qids: Sequence[str], oracles: Callable[[int], Oracle]) -> Iterator[dict[str, Any]]:
+def decide(learned: Fitted, prompts: Sequence[str], qids: Sequence[str], oracles: Callable[[int], Oracle]) -> Iterator[dict[str, Any]]:
     """Decide on test questions: of them come prompts and, one by one, the answers that an oracle is asked for; nothing else."""
-    p_right, scores = learned.gate.p_right(prompts), learned.need.score(prompts)
-    column = {m: j for j, m in enumerate(learned.models)}
+    policies, p_right, scores = learned.policies, learned.policies.gate.p_right(prompts), learned.need.score(prompts)
+    column = {m: j for j, m in enumerate(policies.models)}
     for i, qid in enumerate(qids):
         oracle = oracles(i)
         model = learned.need.strong if scores[i] >= learned.half else learned.need.weak
         yield _line("route", qid, oracle, oracle.ask(model), p_right[i, column[model]], scores[i])
-    for goal, policy in learned.frugal.items():
+    for goal, policy in policies.frugal.items():
         own = p_right[:, [column[m] for m in policy.posterior.models]]
         votes, nothing = policy.posterior.votes(own), policy.posterior.nothing(own)
         for i, qid in enumerate(qids):
@@ -183,7 +188,7 @@ def decide(learned: Policies, prompts: Sequence[str], qids: Sequence[str], oracl
 
 def decided(learned: Fitted, test: Recorded) -> list[dict[str, Any]]:
     """Let the policies decide on a recorded part."""
-    return list(decide(learned.policies, test.outcomes.prompts, test.qids, lambda i: Oracle(_answers_of(test, i))))
+    return list(decide(learned, test.outcomes.prompts, test.qids, lambda i: Oracle(_answers_of(test, i))))
 
 
 def _answers_of(task: Recorded, i: int) -> dict[str, str | None]:

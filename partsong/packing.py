@@ -22,7 +22,7 @@ from partsong.errors import InputError
 
 __all__ = ["LEARNED_VERSION", "pack", "unpack", "unreadable"]
 
-LEARNED_VERSION = 3
+LEARNED_VERSION = 4
 """Raised when a field is added, renamed or means something else; what another version wrote is refused."""
 
 _MARK = b"PSLN"
@@ -171,6 +171,7 @@ def _read_array(plain: Any, kind: Any, dimensions: int | None = None) -> Any:
 
 def _read_numbered(plain: Any) -> dict[str, int]:
     names, numbers = plain
+    _expect(isinstance(names, str), "words")
     values = _read_array(numbers, np.int64, 1).tolist()
     keys = names.split("\n") if values else []
     return dict(zip(keys, values, strict=True))

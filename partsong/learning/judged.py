@@ -11,14 +11,15 @@ import numpy as np
 from partsong.evaluation.intervals import wilson
 from partsong.learning.calibration import expected_calibration_error
 from partsong.learning.folds import folds
-from partsong.learning.frugal import Frugal, Goal, at_every_rung, vote_accuracy
+from partsong.learning.frugal import Frugal, Goal, at_every_rung, vote_right
 from partsong.learning.gate import Gate
 from partsong.learning.guarantee import Promise, keep_promise
 from partsong.learning.outcomes import Bools, Floats, Outcomes
 from partsong.learning.policies import Policies, fit_policies
+from partsong.learning.posterior import ballots
 from partsong.learning.weights import log_odds
 
-__all__ = ["Figure", "Kept", "figures_of", "judged", "promised"]
+__all__ = ["Figure", "Kept", "judged", "promised"]
 
 _KEPT_BACK = 3
 """One row in so many judges instead of teaching."""
@@ -34,14 +35,14 @@ class Figure:
     """What one policy gave on rows kept back from the fitting."""
 
     policy: str
-    """`best`: the best single model; `vote`: the log-odds vote of all; `route`; `frugal@GOAL`."""
+    """`best`: the best single model; `vote`: the log-odds vote of all; `gate`; `frugal@GOAL`."""
     n: int
     accuracy: float
     low: float
     high: float
     """95 % interval (Wilson)."""
     usd_per_1000: float
-    """NaN when a price is not known."""
+    """NaN when the price of any call is not known."""
     ece: float
     """Expected calibration error of its stated chance to be right, ten bins; NaN where it states none."""
     asked: float
@@ -55,28 +56,26 @@ class Kept:
     promise: Promise
     words: str
     rows: int
-    """Rows it was tested on."""
+    """Rows it was tested on: those of which it is known whether either was right."""
     gate: Gate | None
     policy: Frugal | None
     """None when no policy cheaper than the best single model can be promised."""
 
 
-def judged(outcomes: Outcomes, max_loss: float, beside: Floats | None = None) -> tuple[tuple[Figure, ...], Kept | None]:
-    """Return the policies' figures and what can be promised of them; nothing when too few rows can be kept back."""
+def judged(outcomes: Outcomes, max_loss: float, value_usd: float) -> tuple[tuple[Figure, ...], Kept | None]:
+    """Return the policies' figures and what can be promised of them; nothing when too few rows can be kept back.
+
+    `value_usd`: what a right answer is worth to the gate.
+    """
     judges = folds(outcomes.prompts, _KEPT_BACK, salt="judge") == 0
     if judges.sum() < _FEWEST_JUDGES or not _teaches(outcomes, ~judges):
         return (), None
     taught, held = (outcomes.rows(np.flatnonzero(rows)) for rows in (~judges, judges))
-    fitted, _ = fit_policies(taught, beside=None if beside is None else beside[~judges])
-    single, *others = figures_of(fitted, held)
-    return (single, *_of_vote(held, taught), *others), promised(fitted, held, max_loss)
-
-
-def figures_of(fitted: Policies, held: Outcomes) -> tuple[Figure, ...]:
-    """Return what each policy gives on rows that it was not fitted on."""
+    fitted, _ = fit_policies(taught)
     p_right = fitted.gate.p_right(held.prompts)
     ensembles = (_ensemble(goal, policy, held, p_right) for goal, policy in fitted.frugal.items())
-    return (_single(held, fitted), _route(held, fitted, p_right), *ensembles)
+    figures = (_single(held, fitted), *_of_vote(held, taught), *_of_gate(held, taught, p_right, value_usd), *ensembles)
+    return figures, promised(fitted, held, max_loss)
 
 
 def _teaches(outcomes: Outcomes, rows: Bools) -> bool:
@@ -94,27 +93,30 @@ def _of_vote(held: Outcomes, taught: Outcomes) -> tuple[Figure, ...]:
     if not any(answer is not None for row in held.answers for answer in row):
         return ()
     weights = log_odds(taught.accuracy)
-    right = np.array([vote_accuracy(held.rows([i]), weights) for i in range(len(held))])
-    return (_figure("vote", right, held.cost_usd.sum(axis=1), None, np.full(len(held), float(len(held.models)))),)
+    return (_figure("vote", vote_right(held, weights), held.cost_usd.sum(axis=1), None, np.full(len(held), float(len(held.models)))),)
 
 
-def _route(held: Outcomes, fitted: Policies, p_right: Floats) -> Figure:
-    strong, weak = (held.models.index(m) for m in (fitted.need.strong, fitted.need.weak))
-    chosen = np.where(fitted.need.score(held.prompts) >= fitted.half, strong, weak)
+def _of_gate(held: Outcomes, taught: Outcomes, p_right: Floats, value_usd: float) -> tuple[Figure, ...]:
+    """Return the figure of a gate among the models of known price, when waiting costs nothing; none where no price is known."""
+    if not taught.priced:
+        return ()
+    among = np.array(taught.priced)
+    chosen = among[(p_right[:, among] * value_usd - taught.mean_cost_usd[among]).argmax(axis=1)]
     rows = np.arange(len(held))
-    return _figure("route", held.right[rows, chosen], held.cost_usd[rows, chosen], p_right[rows, chosen], np.ones(len(held)))
+    return (_figure("gate", held.right[rows, chosen], held.cost_usd[rows, chosen], p_right[rows, chosen], np.ones(len(held))),)
 
 
 def _ensemble(goal: Goal, policy: Frugal, held: Outcomes, p_right: Floats) -> Figure:
     column = {model: j for j, model in enumerate(held.models)}
     own = p_right[:, [column[m] for m in policy.posterior.models]]
     votes, nothing = policy.posterior.votes(own), policy.posterior.nothing(own)
+    cast = ballots(held)
     right, cost, sure, asked = (np.zeros(len(held)) for _ in range(4))
     for i, answers in enumerate(held.answers):
         decision = policy.decide(votes[i], float(nothing[i]), _asker(answers, column))
         given = [column[m] for m in decision.asked]
-        verdicts = [held.right[i, m] for m in given if answers[m] is not None and answers[m] == decision.answer]
-        right[i] = verdicts[0] if verdicts else 0.0
+        named = [cast.choice[i, m] for m in given if answers[m] is not None and answers[m] == decision.answer]
+        right[i] = cast.right[i, named[0]] if named else 0.0
         cost[i], sure[i], asked[i] = held.cost_usd[i, given].sum(), decision.p_right, len(given)
     return _figure(f"frugal@{goal.value}", right, cost, sure, asked)
 
@@ -129,8 +131,7 @@ def _figure(policy: str, right: Floats, cost: Floats, sure: Floats | None, asked
     low, high = wilson(round(float(right[known].sum())), n)
     ece = float("nan") if sure is None or not n else expected_calibration_error(sure[known], right[known])
     accuracy = float(right[known].mean()) if n else float("nan")
-    usd = float(np.nanmean(cost)) * 1000 if (~np.isnan(cost)).any() else float("nan")
-    return Figure(policy, n, accuracy, low, high, usd, ece, float(asked.mean()))
+    return Figure(policy, n, accuracy, low, high, float(cost.mean()) * 1000, ece, float(asked.mean()))
 
 
 def promised(fitted: Policies, held: Outcomes, max_loss: float) -> Kept | None:
@@ -139,11 +140,14 @@ def promised(fitted: Policies, held: Outcomes, max_loss: float) -> Kept | None:
     None when there is no such ensemble. `max_loss`: how much less often than the best single model it may be right.
     """
     policy, best = fitted.frugal.get(Goal.BEST), held.models.index(fitted.best)
-    known = ~np.isnan(held.right[:, best])
-    if policy is None or not known.any():
+    if policy is None:
         return None
     right, cost = at_every_rung(policy, held, fitted.gate.p_right(held.prompts))
-    promise = keep_promise((held.right[:, [best]] - right)[known], max_loss, level=_LEVEL)
+    losses = held.right[:, [best]] - right
+    known = ~np.isnan(losses).any(axis=1)
+    if not known.any():
+        return None
+    promise = keep_promise(losses[known], max_loss, level=_LEVEL)
     cheaper = promise.kept and bool(cost[:, promise.index].mean() < held.cost_usd[:, best].mean())
     tested = replace(policy, option=policy.ladder[promise.index]) if cheaper else None
     return Kept(promise, _words(promise, max_loss, cheaper=cheaper), int(known.sum()), fitted.gate if cheaper else None, tested)

@@ -14,6 +14,7 @@ from partsong.learning.goal import Goal
 from partsong.learning.inquiry import Inquiry
 
 if TYPE_CHECKING:
+    from partsong.evaluation.reading import Kind
     from partsong.learning.frugal import Frugal
     from partsong.learning.gate import Gate
     from partsong.learning.learned import Learned
@@ -71,6 +72,11 @@ class Knowledge:
     def models(self) -> tuple[str, ...]:
         """The models it can judge, new ones too."""
         return (*self.learned.models, *(new.model for new in self.learned.newcomers))
+
+    @cached_property
+    def answer_kind(self) -> "Kind | None":
+        """How answers were read when it was learned; None where that differed from row to row."""
+        return self.learned.answer_kind
 
     @property
     def aims(self) -> tuple[Aim, ...]:

@@ -8,21 +8,25 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from partsong.contracts.task import KIND_FIELDS
 from partsong.errors import InputError
+from partsong.evaluation.reading import Kind, KindField
 from partsong.learning.judged import Figure, Kept, judged
 from partsong.learning.kind_weights import KindWeights, kind_weights
 from partsong.learning.matrix import Cell, Gap, capability_matrix, gaps
 from partsong.learning.memory import prints_of
 from partsong.learning.newcomer import Newcomer, doubts_of, known_models, newcomers
-from partsong.learning.outcomes import FEWEST_ROWS, Floats, Ints, Outcomes, sound
-from partsong.learning.policies import Policies, costs_something, fit_policies
+from partsong.learning.outcomes import FEWEST_ROWS, Ints, Outcomes, sound
+from partsong.learning.policies import Policies, costs_something, fit_policies, usual_value_usd
 from partsong.learning.settings import Settings, advised
 from partsong.learning.trusted import Trusted, fit_trusted
 from partsong.learning.usage import ModelUsage, usage_of
 
 __all__ = ["Learned", "fingerprint", "fit_learned"]
+
+_KIND: TypeAdapter[Kind] = TypeAdapter(KindField)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,14 @@ class Learned:
     fingerprint: str
     """Of the outcomes it was learned from, 16 hexadecimal digits."""
     rows: int
+    """Those of which it was known whether any answer was right."""
     source: str
     """Where right and wrong came from: `labels`, `judge`, `feedback`, `agreement`."""
+    answer_kind_json: str
+    """How answers were read, as a mesh file writes it; empty where that differed from row to row."""
     settings: Settings
+    gate_value_usd: float
+    """US dollars that a right answer was worth to the gate when it was judged: by the settings, else twenty answers of the best model."""
     policies: Policies
     kinds: tuple[str, ...]
     kind_fields: tuple[str, ...]
@@ -66,6 +75,11 @@ class Learned:
         """The models it knows by their outcomes."""
         return self.policies.models
 
+    @property
+    def answer_kind(self) -> Kind | None:
+        """How answers were read; None where that differed from row to row."""
+        return _KIND.validate_json(self.answer_kind_json) if self.answer_kind_json else None
+
 
 def fit_learned(
     outcomes: Outcomes,
@@ -74,19 +88,26 @@ def fit_learned(
     date: str,
     source: str = "labels",
     kind_fields: Sequence[str] = KIND_FIELDS,
-    beside: Floats | None = None,
+    answer_kind: Kind | None = None,
     cards: Mapping[str, float] | None = None,
 ) -> Learned:
     """Learn all that the outcomes can teach; InputError when no honest number can come of them.
 
-    `kind_fields` are those that the outcomes' kinds come from; `beside`: see fit_need; `cards`: the share right that models' cards let
-    expect, for those with too few outcomes of their own.
+    `kind_fields` are those that the outcomes' kinds come from; `answer_kind` is how all answers were read, None where that differs;
+    `cards`: the share right that models' cards let expect, for those with too few outcomes of their own.
     """
+    outcomes = outcomes.rows(outcomes.labelled)
     own = known_models(outcomes, cards or {})
     known = outcomes.columns(own)
+    known = known.rows(known.labelled)
     warnings = _sound(known)
-    figures, kept = judged(known, settings.max_loss, beside)
-    policies, unseen = fit_policies(known, beside=beside)
+    value_usd = usual_value_usd(known) if settings.value_of_correct_usd is None else settings.value_of_correct_usd
+    figures, kept = judged(known, settings.max_loss, value_usd)
+    policies, unseen = fit_policies(known)
+    if len(known) < len(outcomes):  # some rows are known of new models alone
+        every = policies.gate.p_right(outcomes.prompts)
+        every[outcomes.columns(own).labelled] = unseen
+        unseen = every
     new = newcomers(outcomes, own, unseen, cards or {})
     met = [*own, *(outcomes.models.index(one.model) for one in new)]
     cells = capability_matrix(known)
@@ -96,7 +117,9 @@ def fit_learned(
         fingerprint=fingerprint(outcomes),
         rows=len(outcomes),
         source=source,
+        answer_kind_json="" if answer_kind is None else _KIND.dump_json(answer_kind, exclude_defaults=True).decode(),
         settings=settings,
+        gate_value_usd=value_usd,
         policies=policies,
         kinds=tuple(sorted(set(outcomes.kinds))),
         kind_fields=tuple(kind_fields),
@@ -131,6 +154,8 @@ def _unjudged(known: Outcomes, figures: Sequence[Figure]) -> Iterator[str]:
         yield f"{len(known)} rows are too few to keep some back: nothing here says what the policies are worth on others"
     if not known.priced:
         yield "no model's price is known: no policy can weigh cost"
+    elif len(known.priced) == 1:
+        yield f"{known.models[known.priced[0]]} is the only model whose price is known: no ensemble is learned"
     elif not costs_something(known):
         yield "the most accurate model costs nothing: there is nothing to save, and no ensemble is learned"
 

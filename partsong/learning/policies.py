@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from partsong.learning.frugal import Frugal, Goal, fit_frugal, vote_accuracy
-from partsong.learning.gate import Gate, Need, fit_gate, fit_need
+from partsong.learning.gate import Gate, fit_gate
 from partsong.learning.outcomes import Floats, Outcomes
 from partsong.learning.weights import log_odds
 
-__all__ = ["Policies", "best_model", "costs_something", "fit_policies", "pair_of"]
+__all__ = ["Policies", "best_model", "costs_something", "fit_policies", "pair_of", "usual_value_usd"]
 
 _CHEAP = 0.15
 """A weak model costs at most this share of the strong one."""
+_TIMES_THE_PRICE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,30 +22,29 @@ class Policies:
     best: str
     """The most accurate model of known price."""
     gate: Gate
-    need: Need
-    half: float
-    """The need above which half of the questions lie: a route asks the strong model from there on."""
     frugal: dict[Goal, Frugal]
-    """Empty when no answer was kept, no price is known, or the best model costs nothing."""
+    """Empty when no answer was kept, fewer than two prices are known, or the best model costs nothing."""
 
 
-def fit_policies(outcomes: Outcomes, *, beside: Floats | None = None) -> tuple[Policies, Floats]:
-    """Fit gate, need and frugal policies; return them, and what the gate says of rows unseen (see fit_gate). `beside`: see fit_need."""
-    weak, strong = pair_of(outcomes)
+def fit_policies(outcomes: Outcomes) -> tuple[Policies, Floats]:
+    """Fit gate and frugal policies; return them, and what the gate says of rows unseen (see fit_gate)."""
     gate, unseen = fit_gate(outcomes)
-    need = fit_need(outcomes, weak, strong, beside=beside)
     best = best_model(outcomes)
     frugal: dict[Goal, Frugal] = {}
-    if costs_something(outcomes) and any(answer is not None for row in outcomes.answers for answer in row):
+    if len(outcomes.priced) > 1 and costs_something(outcomes) and any(answer is not None for row in outcomes.answers for answer in row):
         vote = vote_accuracy(outcomes, log_odds(outcomes.accuracy))
         frugal = fit_frugal(outcomes, unseen, {Goal.BEST: float(outcomes.accuracy[best]), Goal.COST: 1.0, Goal.VOTE: vote})
-    half = float(np.median(need.score(outcomes.prompts)))
-    return Policies(outcomes.models, outcomes.models[best], gate, need, half, frugal), unseen
+    return Policies(outcomes.models, outcomes.models[best], gate, frugal), unseen
 
 
 def costs_something(outcomes: Outcomes) -> bool:
     """Return whether there is anything to save: the best model of known price costs something."""
     return bool(outcomes.priced) and float(outcomes.mean_cost_usd[best_model(outcomes)]) > 0.0
+
+
+def usual_value_usd(outcomes: Outcomes) -> float:
+    """Return what a right answer is taken to be worth where nobody says, US dollars: twenty answers of the most accurate model."""
+    return max(1e-9, _TIMES_THE_PRICE * float(outcomes.mean_cost_usd[best_model(outcomes)])) if outcomes.priced else 1.0
 
 
 def best_model(outcomes: Outcomes) -> int:

@@ -61,6 +61,12 @@ class Tabled:
     rows: tuple[Worked, ...]
     """What it was made of, in its order."""
 
+    @property
+    def answer_kind(self) -> Kind | None:
+        """How answers were read; None where that differs from row to row."""
+        kinds = {_read_as(row) for row in self.rows}
+        return kinds.pop() if len(kinds) == 1 else None
+
 
 def tabled(rows: Sequence[Worked], models: Sequence[str], prices: Mapping[str, Price]) -> Tabled:
     """Return the outcomes of these models. A failure is a wrong answer; a reply that is not there is not known.
@@ -88,8 +94,11 @@ def answer_of(row: Worked, reply: Completion | Failure | None) -> str | None:
     """Return the reply's answer in its normal form; None when there is none that can be read."""
     if not isinstance(reply, Completion):
         return None
-    kind = row.grader if isinstance(row.grader, Kind) else _TEXT
-    return kind.read(reply.text)
+    return _read_as(row).read(reply.text)
+
+
+def _read_as(row: Worked) -> Kind:
+    return row.grader if isinstance(row.grader, Kind) else _TEXT
 
 
 def _verdicts(row: Worked, answers: Mapping[str, str | None]) -> tuple[str, dict[str, float]]:
@@ -107,7 +116,7 @@ def _verdicts(row: Worked, answers: Mapping[str, str | None]) -> tuple[str, dict
 
 def _by_ratings(row: Worked, answers: Mapping[str, str | None]) -> dict[str, float]:
     """Return what users' scores say of each reply: of those that say the same as a rated one, and of rivals of a right one."""
-    kind = row.grader if isinstance(row.grader, Kind) else _TEXT
+    kind = _read_as(row)
     rated = {answer: one.score >= _RIGHT_FROM for one in row.ratings if (answer := kind.read(one.text)) is not None}
     found = {m: float(rated[a]) for m, a in answers.items() if a is not None and a in rated}
     if isinstance(row.grader, Kind) and row.grader.groups_exactly and any(rated.values()):

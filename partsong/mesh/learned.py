@@ -20,6 +20,7 @@ from partsong.plans.frugal import Frugal
 
 __all__ = ["LearnedSpec", "known_here", "learned_errors", "learned_reader"]
 
+_SAME_KIND = "leave `kind` out, or learn it anew of answers read so: partsong learn MESH RUN... --grade KIND"
 _LEARN = "learn it from runs of this mesh: partsong learn MESH RUN... -o learned/"
 
 Packed = Annotated[
@@ -97,6 +98,11 @@ def learned_errors(sound: Sound, knowledge: Knowledge | None) -> Iterator[Proble
         if knowledge is not None and plan.goal not in knowledge.aims:
             at = sound.mentions(plan.goal, "plans", name)[0]
             yield Problem("goal-not-learned", f"nothing is learned that could aim at {plan.goal!r}{_why(knowledge, plan.goal)}", at, _LEARN)
+
+        learned = None if knowledge is None else knowledge.answer_kind
+        if learned is not None and plan.counted.kind != learned.kind:
+            what = f"it was learned of answers read as {learned.kind}, and {name} counts them as {plan.counted.kind}"
+            yield Problem("kind-not-learned", what, sound.place("plans", name), _SAME_KIND)
 
 
 def _why(knowledge: Knowledge, goal: str) -> str:

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, PositiveFloat, PrivateAttr, ValidationIn
 
 from partsong.contracts import Answer, Candidate, Failure, FailureCode, Frozen, Name, Reply, Task, TierOutcome, Usd
 from partsong.contracts.known import known
-from partsong.evaluation.reading import KindField, Label, Letter
+from partsong.evaluation.reading import Kind, KindField, Label, Letter
 from partsong.learning.inquiry import Heard, Inquiry, Standing, Voice
 from partsong.learning.knowledge import Aim, Knowledge
 from partsong.merging.normalise import voted
@@ -52,8 +52,8 @@ class Frugal(Plan):
     accurate at no more than its cost; `vote`, the cheapest to reach the vote of all; `promised`, what the tested promise holds for."""
     models: dict[Name, Rated] = {}
     """In place of a goal: the models or plans that may be asked, by accuracy and cost. They are taken to err independently."""
-    answer_kind: KindField = Field(default=Label(), alias="kind")
-    """What sort of answer is counted: exact, label, letter, number, json or text."""
+    answer_kind: KindField | None = Field(default=None, alias="kind")
+    """What sort of answer is counted: exact, label, letter, number, json or text. None: as it was learned, else label."""
     options: Annotated[int, Field(ge=2)] | None = None
     """By hand: how many answers a question may have; None: as many as the kind lists, else 10."""
     sure: Threshold | None = None
@@ -89,6 +89,12 @@ class Frugal(Plan):
         if self.goal is not None and self._knowledge is not None:
             yield from self._knowledge.asks(self.goal)
 
+    @property
+    def counted(self) -> Kind:
+        """What sort of answer is counted."""
+        learned = None if self.goal is None or self._knowledge is None else self._knowledge.answer_kind
+        return self.answer_kind or learned or Label()
+
     def _inquiry(self, task: Task) -> Inquiry | None:
         if self.goal is None:
             return self._by_hand()
@@ -98,7 +104,7 @@ class Frugal(Plan):
 
     def _by_hand(self) -> Inquiry:
         """Return the inquiry of models whose wrong answers are spread evenly over the other options (log-odds, as in a weighted vote)."""
-        others = (self.options or _listed(self.answer_kind)) - 1
+        others = (self.options or _listed(self.counted)) - 1
         rated = self.models.items()
         voices = (Voice(m, max(0.0, log(others * r.accuracy / (1 - r.accuracy))), r.accuracy, r.cost_usd) for m, r in rated)
         return Inquiry(tuple(voices), log(others), _ENOUGH if self.sure is None else self.sure, self.value_of_correct_usd)
@@ -107,7 +113,7 @@ class Frugal(Plan):
         return sure if self.goal is None or self._knowledge is None else self._knowledge.honest(self.goal, sure)
 
 
-def _listed(kind: KindField) -> int:
+def _listed(kind: Kind) -> int:
     among = kind.among if isinstance(kind, Label | Letter) else ()
     return max(2, len(among) or _OPTIONS)
 
@@ -125,7 +131,7 @@ class _Poll:
         """Count a reply; return how things stand with it."""
         self.replies.append((voice, reply))
         answers = [_candidate(voice, reply) for voice, reply in self.replies if isinstance(reply, Answer)]
-        self.candidates = voted(answers, self.plan.answer_kind)
+        self.candidates = voted(answers, self.plan.counted)
         vote_of = {candidate.source: candidate.vote for candidate in self.candidates}
         standing = inquiry.standing([Heard(voice.model, vote_of.get(voice.model)) for voice, _ in self.replies])
         vote = vote_of.get(voice.model)
@@ -141,7 +147,7 @@ class _Poll:
     def closed(self, standing: Standing, voices: int, confidence: float) -> Reply:
         """Return the likeliest answer as its first voter gave it, with how it came about; a failure when there is none."""
         if standing.best is None:
-            return elected(self.candidates, self.plan.answer_kind) if self.candidates else self.replies[-1][1]
+            return elected(self.candidates, self.plan.counted) if self.candidates else self.replies[-1][1]
         first = next(candidate for candidate in self.candidates if candidate.vote == standing.best)
         answer = next(reply for voice, reply in self.replies if voice.model == first.source)
         return answer.model_copy(
@@ -159,7 +165,7 @@ class _Poll:
         if isinstance(reply, Failure):
             return f"failed: {reply.code}"
         if vote is None:
-            return f"cannot be read as {self.plan.answer_kind.kind}"
+            return f"cannot be read as {self.plan.counted.kind}"
         ranked = sorted(standing.chances.items(), key=lambda one: -one[1])[:_SHOWN]
         return f"says {_short(vote)} ({', '.join(f'{_short(answer)} {chance:.2f}' for answer, chance in ranked)})"
 

@@ -19,7 +19,7 @@ _NOTHING = "\u2013"
 _CALLED = {
     "best": "best single: {best}",
     "vote": "all vote, by log-odds",
-    "route": "route: {strong} for half, else {weak}",
+    "gate": "gate: ${value:g} a right answer",
     "frugal@best": "frugal: best",
     "frugal@cost": "frugal: cost",
     "frugal@vote": "frugal: vote",
@@ -81,8 +81,7 @@ def _figures(learned: Learned) -> Table:
 
 
 def _called(policy: str, learned: Learned) -> str:
-    need = learned.policies.need
-    return _CALLED[policy].format(best=learned.policies.best, strong=need.strong, weak=need.weak)
+    return _CALLED[policy].format(best=learned.policies.best, value=learned.gate_value_usd)
 
 
 def _table(first: str, names: Sequence[str]) -> Table:

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from partsong.contracts.allowed import Allowed
-from partsong.contracts.task import KIND_FIELDS
 from partsong.errors import InputError
 from partsong.learning.learned import Learned, fit_learned
 from partsong.learning.saved import load_learned, save_learned
@@ -33,7 +32,8 @@ def learn(run: Path, folder: Path) -> None:
     """Learn all that the run can teach, and keep it in the folder."""
     found = outcomes_of_runs([run], Reading())
     day = datetime.now(UTC).date().isoformat()
-    save_learned(fit_learned(found.outcomes, Settings(), date=day, source=found.source, kind_fields=KIND_FIELDS), folder)
+    learned = fit_learned(found.outcomes, Settings(), date=day, source=found.source, answer_kind=found.answer_kind)
+    save_learned(learned, folder)
 
 
 def learned_mesh(lessons: Lessons, folder: Path) -> tuple[LoadedMesh, Learned]:

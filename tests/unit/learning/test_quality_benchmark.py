@@ -59,7 +59,7 @@ def test_a_decision_depends_on_the_prompt_and_the_answers_that_were_asked_for_an
         return oracle
 
     def run(spoil: bool) -> list:
-        return list(quality.decide(learned.policies, test.outcomes.prompts, test.qids, oracles(spoil)))
+        return list(quality.decide(learned, test.outcomes.prompts, test.qids, oracles(spoil)))
 
     asked: dict[int, set[str]] = {}
     first = run(False)

@@ -1,0 +1,65 @@
+"""Figures are of what is known: rows that nobody labelled change nothing, and a price that is not known is no price."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from unit.learning.made import made
+
+from partsong.learning.learned import fit_learned
+from partsong.learning.outcomes import Outcomes
+from partsong.learning.settings import Settings
+
+DAY = "2026-11-30"
+
+
+def unlabelled(table: Outcomes) -> Outcomes:
+    return replace(table, right=np.full(table.right.shape, np.nan))
+
+
+def together(one: Outcomes, other: Outcomes) -> Outcomes:
+    return Outcomes(
+        one.models,
+        one.prompts + other.prompts,
+        np.vstack([one.right, other.right]),
+        one.answers + other.answers,
+        np.vstack([one.cost_usd, other.cost_usd]),
+        one.kinds + other.kinds,
+    )
+
+
+def test_rows_that_nobody_labelled_change_no_figure():
+    table = made(120)
+    alone = fit_learned(table, Settings(), date=DAY)
+    beside = fit_learned(together(table, unlabelled(made(120, seed=5))), Settings(), date=DAY)
+    assert alone.figures
+    assert repr(beside.figures) == repr(alone.figures)
+    assert (beside.rows, beside.fingerprint, beside.kept) == (120, alone.fingerprint, alone.kept)
+    assert [policy.option for policy in beside.policies.frugal.values()] == [policy.option for policy in alone.policies.frugal.values()]
+
+
+def test_rows_that_only_a_new_model_is_known_on_count_for_no_other():
+    table = made(120)
+    probes = unlabelled(made(12, seed=5))
+    probes.right[:, 0] = 1.0
+    learned = fit_learned(together(replace(table, right=np.where(np.arange(4) == 0, np.nan, table.right)), probes), Settings(), date=DAY)
+    rows = fit_learned(table.columns((1, 2, 3)), Settings(), date=DAY)
+    assert [(new.model, new.probes) for new in learned.newcomers] == [("m0", 12)]
+    assert repr(learned.figures) == repr(rows.figures)
+
+
+def test_a_policy_has_no_price_where_that_of_one_call_is_not_known():
+    table = made(120)
+    cost = table.cost_usd.copy()
+    cost[::2, 1] = np.nan
+    figures = {f.policy: f for f in fit_learned(replace(table, cost_usd=cost), Settings(), date=DAY).figures}
+    assert np.isnan(figures["vote"].usd_per_1000)
+    assert figures["best"].usd_per_1000 == pytest.approx(1.0)
+
+
+def test_with_one_price_alone_no_ensemble_is_learned_and_that_is_said():
+    table = made(60)
+    cost = np.where(np.arange(4) == 0, table.cost_usd, np.nan)
+    learned = fit_learned(replace(table, cost_usd=cost), Settings(), date=DAY)
+    assert learned.policies.frugal == {}
+    assert any("m0 is the only model whose price is known" in warning for warning in learned.warnings)
