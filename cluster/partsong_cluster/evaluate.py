@@ -166,7 +166,7 @@ def _not_learned_from(rows: Sequence[int], mesh: _Way, knowledge: Knowledge | No
         told = memory_words(len(rows) - len(left), len(rows))
         if len(left) < FEWEST_ROWS:
             remedy = "record a run over other rows, and prove it on those; or name a plan in a mesh without `learned`"
-            raise InputError("learned-from", told, remedy=remedy)
+            raise InputError("learned-from", f"nothing can be proved of this mesh here: {told}", remedy=remedy)
         doubts.append(told)
     return left
 
