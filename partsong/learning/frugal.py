@@ -18,7 +18,7 @@ from partsong.learning.inquiry import Heard, Inquiry, Voice
 from partsong.learning.outcomes import Floats, Ints, Outcomes
 from partsong.learning.posterior import Ballots, Posterior, ballots, fit_posterior
 
-__all__ = ["Decision", "Frugal", "Goal", "Option", "at_every_rung", "choose", "fit_frugal", "vote_accuracy"]
+__all__ = ["Decision", "Frugal", "Goal", "Option", "at_every_rung", "choose", "fit_frugal", "vote_accuracy", "vote_right"]
 
 _LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9, 0.92, 0.94, 0.955, 0.97, 0.98, 0.988, 0.994, 0.998)
 """How sure one may have to be before one stops asking."""
@@ -92,6 +92,7 @@ class _Walk:
 
     sure: Floats
     right: Floats
+    """NaN where nobody said."""
     decided: Floats
     cost: Floats
 
@@ -205,7 +206,7 @@ def _at_levels(order: tuple[int, ...], walk: _Walk) -> list[Option]:
     found = []
     for level in _LEVELS:
         at = walk.stops(level)
-        accuracy = _COUNTED * walk.right[rows, at].mean() + (1 - _COUNTED) * walk.sure[rows, at].mean()
+        accuracy = _COUNTED * _mean_known(walk.right[rows, at]) + (1 - _COUNTED) * walk.sure[rows, at].mean()
         found.append(Option(order, level, float(accuracy), float(walk.cost[rows, at].mean())))
     return found
 
@@ -228,7 +229,7 @@ def _measured(order: tuple[int, ...], options: Iterable[Option], parts: Sequence
         stops = [(walk, np.arange(len(walk.sure)), walk.stops(option.level)) for walk in walks]
         right = np.concatenate([walk.right[rows, at] for walk, rows, at in stops])
         cost = np.concatenate([walk.cost[rows, at] for walk, rows, at in stops])
-        yield replace(option, accuracy=float(right.mean()), cost_usd=float(cost.mean()))
+        yield replace(option, accuracy=_mean_known(right), cost_usd=float(cost.mean()))
 
 
 def _table(outcomes: Outcomes, posterior: Posterior, p_right: Floats, columns: Sequence[int]) -> _Table:
@@ -239,13 +240,24 @@ def _table(outcomes: Outcomes, posterior: Posterior, p_right: Floats, columns: S
 
 
 def vote_accuracy(outcomes: Outcomes, weights: Floats) -> float:
-    """Return how often the weighted vote of all models is right; among equals the first model's answer stands."""
+    """Return how often the weighted vote of all models is right, of the rows where that is known."""
+    return _mean_known(vote_right(outcomes, weights))
+
+
+def vote_right(outcomes: Outcomes, weights: Floats) -> Floats:
+    """Return for each row whether the weighted vote of all models is right; among equals the first model's answer stands."""
     cast = ballots(outcomes)
     rows, models = np.nonzero(cast.choice >= 0)
     scores = np.full(cast.right.shape, -1e9)
     scores[rows, cast.choice[rows, models]] = 0.0
     np.add.at(scores, (rows, cast.choice[rows, models]), weights[models])
-    return float(cast.right[np.arange(len(outcomes)), scores.argmax(axis=1)].mean())
+    return np.asarray(cast.right[np.arange(len(outcomes)), scores.argmax(axis=1)])
+
+
+def _mean_known(right: Floats) -> float:
+    """Return the share right of those where it is known; 0 where it is of none."""
+    known = ~np.isnan(right)
+    return float(right[known].mean()) if known.any() else 0.0
 
 
 def choose(found: Sequence[Option], goal: Goal, *, aim: float, best_usd: float, vote_usd: float) -> Option:
@@ -281,7 +293,7 @@ def _ladder(found: Sequence[Option], best_usd: float) -> tuple[Option, ...]:
 
 
 def at_every_rung(policy: Frugal, outcomes: Outcomes, p_right: Floats) -> tuple[Floats, Floats]:
-    """Return right and cost, rows x options of the policy's ladder: to keep a promise by."""
+    """Return right (NaN where nobody said) and cost, rows x options of the policy's ladder: to keep a promise by."""
     table = _table(outcomes, policy.posterior, p_right, [outcomes.models.index(m) for m in policy.posterior.models])
     rows = np.arange(len(outcomes))
     walks = [(walk := table.walk(option.order), walk.stops(option.level)) for option in policy.ladder]
@@ -309,4 +321,5 @@ def _honest(option: Option, parts: Sequence[_Table]) -> Platt | Isotonic:
         sure.append(walk.sure[rows, at])
         right.append(walk.right[rows, at])
     said, truth = np.concatenate(sure), np.concatenate(right)
+    said, truth = said[known := ~np.isnan(truth)], truth[known]
     return Isotonic.fit(said, truth) if len(said) >= _MANY else Platt.fit(said, truth)

@@ -59,6 +59,11 @@ class Outcomes:
         """Columns of the models that a policy may ask."""
         return tuple(int(m) for m in np.flatnonzero(~np.isnan(self.mean_cost_usd)))
 
+    @property
+    def labelled(self) -> Ints:
+        """Rows of which it is known whether any answer was right: the others teach nothing of that."""
+        return np.flatnonzero(~np.isnan(self.right).all(axis=1))
+
     def rows(self, which: Sequence[int] | Ints) -> "Outcomes":
         """Return these rows alone."""
         index = [int(i) for i in which]
@@ -118,7 +123,9 @@ def doubts(outcomes: Outcomes) -> list[str]:
             found.append(f"{model}: all {seen.size} outcomes are alike; its accuracy is shrunk, not taken as certain")
     clashes = _contradictions(outcomes)
     if clashes:
-        found.append(f"{clashes} rows where one and the same answer is labelled both right and wrong; they count as not known")
+        found.append(
+            f"{clashes} rows where one and the same answer is labelled both right and wrong; an ensemble that gives it counts as wrong"
+        )
     repeated = sum(count - 1 for count in Counter(same_text(p) for p in outcomes.prompts).values())
     if repeated:
         found.append(f"{repeated} questions are repeated; copies are kept on one side of every split")

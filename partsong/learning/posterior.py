@@ -28,7 +28,7 @@ class Ballots:
     choice: Ints
     """Rows x models; -1 where there is no answer."""
     right: Floats
-    """Rows x candidates; 1 for the right one."""
+    """Rows x candidates: 1 right, 0 wrong, NaN where nobody said."""
 
     def rows(self, which: Ints | Bools) -> "Ballots":
         """Return these rows alone."""
@@ -38,22 +38,16 @@ class Ballots:
 def ballots(outcomes: Outcomes) -> Ballots:
     """Number the candidates of each row in the order of the models; an answer labelled both right and wrong counts as wrong."""
     choice = np.full(outcomes.right.shape, -1, dtype=np.int64)
-    verdicts: list[list[float]] = []
     for i, answers in enumerate(outcomes.answers):
         number: dict[str, int] = {}
-        verdict: list[float] = []
         for m, answer in enumerate(answers):
-            if answer is None:
-                continue
-            if answer not in number:
-                number[answer] = len(number)
-                verdict.append(1.0)
-            choice[i, m] = number[answer]
-            verdict[number[answer]] = min(verdict[number[answer]], float(outcomes.right[i, m] == 1.0))
-        verdicts.append(verdict)
-    right = np.zeros((len(verdicts), max((len(v) for v in verdicts), default=0) or 1))
-    for i, verdict in enumerate(verdicts):
-        right[i, : len(verdict)] = verdict
+            if answer is not None:
+                choice[i, m] = number.setdefault(answer, len(number))
+    rows, models = np.nonzero(choice >= 0)
+    said = choice[rows, models]
+    right = np.zeros((len(choice), choice.max(initial=0) + 1))
+    right[rows, said] = np.nan
+    np.fmin.at(right, (rows, said), outcomes.right[rows, models])
     return Ballots(choice, right)
 
 
@@ -123,14 +117,23 @@ def _random_subsets(rows: int, models: int, dice: np.random.Generator) -> Bools:
 def _slope(at: Floats, said: Floats, right: Floats, departure: Floats) -> Floats:
     weight, lean, none, none_lean = at[:-3], at[-3], at[-2], at[-1]
     score = np.einsum("imk,im->ik", said, weight + lean * departure)
-    seen = said.any(axis=1)
+    seen = np.asarray(said.any(axis=1))
     ease = departure.mean(axis=1)
     odds = np.where(seen, np.exp(np.clip(score, -30, 30)), 0.0)
     odds_none = np.exp(np.clip(none - none_lean * ease, -30, 30))
     total = odds.sum(axis=1) + odds_none
-    truth = right * seen
+    truth, truth_none = _truth(right, seen, odds, odds_none)
     gap = odds / total[:, None] - truth
-    gap_none = odds_none / total - (truth.sum(axis=1) == 0)
+    gap_none = odds_none / total - truth_none
     per_vote = np.einsum("imk,ik->im", said, gap)
     slope = [per_vote.mean(axis=0), [(per_vote * departure).sum(axis=1).mean()], [gap_none.mean()], [(-gap_none * ease).mean()]]
     return np.concatenate([np.asarray(s, dtype=np.float64) for s in slope])
+
+
+def _truth(right: Floats, seen: Bools, odds: Floats, odds_none: Floats) -> tuple[Floats, Floats]:
+    """Return which candidate is right, and whether none is; where nobody said, as likely as the weights have it (expectation)."""
+    known = np.where(seen, np.nan_to_num(right), 0.0)
+    unsettled = known.sum(axis=1) == 0
+    maybe = np.where(np.isnan(right) & seen & unsettled[:, None], odds, 0.0)
+    left = maybe.sum(axis=1) + odds_none
+    return known + maybe / left[:, None], np.where(unsettled, odds_none / left, 0.0)

@@ -105,6 +105,22 @@ def test_an_answer_with_two_labels_counts_as_wrong_in_the_ballots():
     assert ballots(table).right.tolist() == [[0.0]]
 
 
+def test_an_answer_that_nobody_judged_is_neither_right_nor_wrong():
+    table = Outcomes(
+        ("a", "b", "c"), ("q", "r"), np.array([[1.0, np.nan, np.nan], [np.nan, 0.0, 0.0]]), (tuple("xxy"), tuple("xyy")), np.ones((2, 3))
+    )
+    assert ballots(table).right.tolist() == pytest.approx(np.array([[1.0, np.nan], [np.nan, 0.0]]), nan_ok=True)
+    assert vote_accuracy(table, np.array([1.0, 0.1, 0.1])) == 1.0  # of the second row's vote nothing is known
+
+
+def test_weights_are_fitted_though_most_answers_are_not_judged():
+    table = made(600)
+    right = np.where(np.random.default_rng(1).random(table.right.shape) < 0.6, np.nan, table.right)
+    sparse, full = (fit_posterior(t, flat(table), range(4)) for t in (replace(table, right=right), table))
+    assert sparse.weight == pytest.approx(full.weight, abs=0.5)
+    assert sparse.none == pytest.approx(full.none, abs=0.5)
+
+
 def test_a_vote_by_log_odds_lets_one_strong_model_outweigh_two_weak_ones():
     assert log_odds(np.array([0.99]))[0] > 2 * log_odds(np.array([0.6]))[0]
     table = Outcomes(("a", "b", "c"), ("q",), np.array([[1.0, 0.0, 0.0]]), (("x", "y", "y"),), np.ones((1, 3)))

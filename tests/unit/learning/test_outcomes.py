@@ -48,7 +48,10 @@ def test_an_answer_labelled_both_right_and_wrong_is_counted():
     answers = (("same", "same", "x", "y"), *table.answers[1:])
     right = table.right.copy()
     right[0] = [1.0, 0.0, 0.0, 0.0]
-    assert any("1 rows where one and the same answer" in note for note in sound(replace(table, answers=answers, right=right)))
+    assert any(
+        "1 rows where one and the same answer" in note and "counts as wrong" in note
+        for note in sound(replace(table, answers=answers, right=right))
+    )
 
 
 def test_repeated_questions_are_counted_and_fall_into_one_fold():
