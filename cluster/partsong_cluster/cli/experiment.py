@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from partsong.contracts import Arm
+from partsong.errors import Place, RunError
 from partsong.evaluation.figure import Figure
 from partsong.evaluation.standing import Standing
 from partsong.evaluation.summary import PlanSummary
@@ -47,16 +48,18 @@ def show(
 ) -> None:
     """Say who leads, whether that is sure, and whether one may stop. Runs may still be at work, and one may look as often as one likes.
 
-    Exit code 0: shown; 2: wrong usage; 6: a folder holds no run, or its runs mean different experiments by one name.
+    Exit code 0: shown; 2: wrong usage; 6: a folder holds no run, the runs have no experiment, or mean different
+    ones by one name.
     """
     standings = standings_of(runs, name or ())
+    if not standings:
+        remedy = "write `experiments` into the mesh file (docs/experiments.md), and run it"
+        raise RunError("no-experiment", "the mesh of these runs has no `experiments`", at=Place(str(runs[0])), remedy=remedy)
     if as_json:
         facts = [{**one.model_dump(mode="json"), "words": list(standing_words(one))} for one in standings]
         typer.echo(json.dumps(facts, indent=2))
-    elif standings:
-        Console(highlight=False).print(Group(*(part for one in standings for part in _parts(one))))
     else:
-        typer.echo("The mesh of these runs has no `experiments`.")
+        Console(highlight=False).print(Group(*(part for one in standings for part in _parts(one))))
 
 
 @app.command(

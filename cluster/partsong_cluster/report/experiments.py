@@ -13,9 +13,10 @@ from partsong.evaluation.standing import Gathering, ShadowRows, Standing
 from partsong.evaluation.trial import Trial
 from partsong.routing.experiments import Experiment, ExperimentField, Shadow
 from partsong.routing.rollout import trial_of
-from partsong_cluster.batch.finished import finished_rows, manifest_of, store_of
+from partsong_cluster.batch.finished import finished_rows, manifest_of, plans_of, store_of
 from partsong_cluster.batch.folder import read_snapshot
 from partsong_cluster.outcomes.runs import mean_ratings
+from partsong_cluster.report.billed import as_billed
 
 __all__ = ["experiments_of", "standings_of"]
 
@@ -85,13 +86,14 @@ class _Read:
             self.gathering.test(trials[row], waits=row >= finished.before)
 
     def _add_shadowed(self, folder: Path, shadow: Shadow) -> None:
-        """Take the rows of a run that both arms answered."""
+        """Take the rows of a run that both arms answered, with their bills' latency: live rows wait for their turn unlike shadows."""
+        plans = plans_of(folder)
         shadows, lives = dict[int, Trial](), dict[int, Trial]()
-        for record in finished_rows(folder, beside=self.name):
+        for record in (as_billed(one, plans) for one in finished_rows(folder, beside=self.name)):
             if (trial := _trial(self.name, shadow, record)) is not None:
                 shadows[record.row] = trial
                 self.gathering.count(record, trial)
-        for record in finished_rows(folder):
+        for record in (as_billed(one, plans) for one in finished_rows(folder)):
             if (trial := _trial(self.name, shadow, record)) is not None and record.task is not None:
                 self.sampled += shadow.samples(self.name, record.task)
                 if record.row in shadows:

@@ -73,7 +73,8 @@ def _rest(standing: Standing) -> Iterator[str]:
         shadow = standing.shadow
         missing = f"; {shadow.missing:,} have none: no room, no money or no time, or they are under way" if shadow.missing else ""
         yield f"Of {counted(shadow.sampled, 'sampled row')} {shadow.shadowed:,} have a shadow{missing}."
-        yield f"The shadows cost {money(standing.challenger.cost_usd, 'usd')}."
+        cost = money(standing.challenger.cost_usd, "usd")
+        yield f"The shadows cost {cost}. Latencies are those of the calls, without waiting for their turn."
     if standing.waiting:
         yield f"{counted(standing.waiting, 'finished row')} wait for an earlier one before the test takes them."
 

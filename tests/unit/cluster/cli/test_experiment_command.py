@@ -79,11 +79,13 @@ def test_rollback_undoes_it_and_decisions_lists_both(ran, partsong):
     assert "complaints" in out
 
 
-def test_nothing_decided_and_no_experiments_are_said_to_be_so(home, partsong):
+def test_nothing_decided_is_said_and_a_run_without_experiments_is_an_error(home, partsong):
     assert partsong("experiment", "decisions", "mesh.yaml")[1] == "Nothing was decided yet.\n"
     (home / "plain.yaml").write_text("version: 1\nmodels:\n  old: {adapter: recorded, file: outcomes.jsonl}\n")
     partsong("run", "plain.yaml", "in.jsonl", "-o", "plain", "--engine", "inline", "-q")
-    assert partsong("experiment", "show", "plain")[1] == "The mesh of these runs has no `experiments`.\n"
+    code, out, err = partsong("experiment", "show", "plain", "--json")
+    assert (code, out) == (6, "")
+    assert "no-experiment: the mesh of these runs has no `experiments`" in err
 
 
 @pytest.mark.parametrize(

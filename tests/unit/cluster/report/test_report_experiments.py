@@ -12,7 +12,7 @@ from partsong_cluster.report.experiments import standings_of
 from partsong_cluster.report.standing_words import standing_words
 from scripted_engine import answer
 
-from partsong.contracts import Failure, FailureCode, Reply, Row, RowRecord
+from partsong.contracts import BillLine, Failure, FailureCode, Reply, Row, RowRecord
 from partsong.errors import RunError
 from partsong.evaluation.guardrails import Guardrails
 from partsong.evaluation.standing import Gathering
@@ -136,11 +136,14 @@ async def test_a_shadow_is_compared_row_by_row_with_what_answered(tmp_path):
     assert standing.sample_ratio_p is None
     words = " ".join(standing_words(standing))
     assert "Of 60 sampled rows 30 have a shadow; 30 have none" in words
-    assert "The shadows cost $0.06" in words
+    assert "The shadows cost $0.06. Latencies are those of the calls" in words
+    assert (standing.champion.latency_p95_s, standing.challenger.latency_p95_s) == pytest.approx((0.25, 0.25), rel=0.05)
 
 
 def _shadow_of(record: RowRecord, shadow: Shadow) -> RowRecord:
-    reply = answer("yes", cost_usd=0.002).model_copy(update={"route": shadow.shadow_route("trial")})
+    route = shadow.shadow_route("trial")
+    bill = (BillLine(step=route.use, model="maxi", cost_usd=0.002, latency_s=0.25),)
+    reply = answer("yes").model_copy(update={"route": route, "bill": bill, "latency_s": 9.0})
     return record.model_copy(update={"run": shadow_run(record.run, "trial"), "reply": reply})
 
 
