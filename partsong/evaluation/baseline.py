@@ -50,8 +50,9 @@ class Against(Comparison):
     """Share of A's cost that B saves, below 0 when it costs more; None when A costs nothing."""
     faster: Figure | None = None
     """Share of A's mean latency that B saves, on the rows that both answered; None when A takes no time."""
-    p_holm: Probability = 1.0
-    """McNemar's p-value adjusted for all that were compared with the same A."""
+    p_holm: Probability | None = None
+    """McNemar's p-value adjusted for all combinations that were compared with the same A; None for a single model: A was chosen for being
+    right more often than it on these very rows, which no p-value here takes into account."""
 
     @property
     def rows_needed(self) -> int | None:

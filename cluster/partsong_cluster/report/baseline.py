@@ -46,7 +46,7 @@ def _cells(line: PlanLine, unit: CostUnit) -> Iterator[tuple[str, Cell]]:
     yield "routing accuracy", _NOTHING if own is None else _in_per_cent(own.routing)
     yield "climbed a tier", _in_per_cent(share_of(line.summary.escalated, answered)) if line.summary.escalated else _NOTHING
     yield "right, in points", _NOTHING if beside is None else _gained(beside)
-    yield "p", _NOTHING if beside is None else (f"{beside.p_holm:.2g}", "")
+    yield "p", _NOTHING if beside is None or beside.p_holm is None else (f"{beside.p_holm:.2g}", "")
     yield "cost, of best", _NOTHING if beside is None else _left_over(beside.saved)
     yield _FASTER, _NOTHING if beside is None else _left_over(beside.faster)
 

@@ -87,7 +87,7 @@ def section_of(
 
 
 def best_single(summaries: Iterable[tuple[bool, PlanSummary]], unit: CostUnit) -> str | None:
-    """Return the most accurate single model, the cheapest of equals; None when none is graded."""
+    """Return the single model that is most accurate on these rows, the cheapest of equals; None when none is graded."""
     singles = [summary for single, summary in summaries if single and summary.accuracy is not None]
     if not singles:
         return None
@@ -117,7 +117,9 @@ def _failure(plan: str, record: RowRecord, failure: Failure) -> FailureExample:
 def _lines(runs: Sequence[PlanRun], read: Mapping[str, _Read], best: str | None, strong: str) -> list[PlanLine]:
     dice = Random(_SEED).random  # noqa: S311  resampling, no secret
     singles = [read[run.name].worked for run in runs if run.single]
-    beside = holm_adjusted([_beside(run.name, best, read, dice) for run in runs])
+    beside = [_beside(run.name, best, read, dice) for run in runs]
+    combined = iter(holm_adjusted([one for run, one in zip(runs, beside, strict=True) if not run.single]))
+    beside = [one if run.single else next(combined) for run, one in zip(runs, beside, strict=True)]
     return [
         PlanLine(
             name=run.name,

@@ -66,20 +66,21 @@ def _compared(section: Section) -> Iterator[str]:
         yield f"{top.name} is right most often, on {_accuracy(top)} of the rows, for {money(top.cost_per_1000(unit), unit)} per 1,000."
         return
     yield (
-        f"The best single model is {best.name}: right on {_accuracy(best)} of {best.summary.graded:,} rows, "
+        f"The best single model on these rows is {best.name}: right on {_accuracy(best)} of {best.summary.graded:,} rows, "
         f"for {money(best.cost_per_1000(unit), unit)} per 1,000."
     )
     combined = [line for line in section.lines if not line.single and line.against_best is not None]
     if not combined:
         return
     top = max(combined, key=lambda line: (line.summary.accuracy or 0.0, -line.cost_per_1000(unit)))
-    yield _most_accurate(top, best, sum(line.against_best is not None for line in section.lines))
+    yield _most_accurate(top, best, len(combined))
     yield _cheapest(combined, top, best, unit)
 
 
 def _most_accurate(top: PlanLine, best: PlanLine, compared: int) -> str:
     found = top.against_best
     assert found is not None
+    assert found.p_holm is not None, "of a combination"
     low, high = found.difference_interval()
     points = f"{found.difference * 100:+.1f} points (95 % interval {low * 100:+.1f} to {high * 100:+.1f})"
     mine, theirs = ((found.both_right + only) / found.rows for only in (found.only_b, found.only_a))

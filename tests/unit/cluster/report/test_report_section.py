@@ -1,6 +1,7 @@
 """A section: several ways on the same rows, summed up and compared."""
 
 from partsong_cluster.report import PlanRun
+from partsong_cluster.report.baseline import baseline_columns
 from report_builders import record, section, way
 
 
@@ -17,6 +18,14 @@ def test_a_way_is_compared_row_by_row_with_the_best_single_model():
     assert against["strong"] is None
     assert against["vote"] is not None
     assert (against["vote"].both_right, against["vote"].only_a, against["vote"].only_b, against["vote"].neither) == (1, 1, 2, 0)
+
+
+def test_only_combinations_have_a_p_value_as_the_best_single_model_was_chosen_among_the_others_on_these_rows():
+    found = section(way("weak", "----------", single=True), way("strong", "+---------", single=True), way("vote", "++++++++++"))
+    against = {line.name: line.against_best for line in found.lines}
+    assert against["weak"].p_holm is None
+    assert against["vote"].p_holm == against["vote"].p_value < 0.05  # the other single model takes no part in the adjustment
+    assert [name for name in baseline_columns(found) if name == "p"] == ["p"]
 
 
 def test_of_equally_accurate_single_models_the_cheaper_is_the_best():
