@@ -2,6 +2,7 @@ import gzip
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -100,3 +101,30 @@ def test_a_model_that_the_test_part_lacks_stops_the_judgement_by_name(quality: M
     with pytest.raises(SystemExit, match="no responses of m9"):
         quality.of_models(parts[1], ("m0", "m9"))
     assert quality.of_models(parts[1], ("m2", "m0")).outcomes.models == ("m2", "m0")
+
+
+def test_the_test_part_of_the_same_data_set_comes_before_one_of_the_same_task(quality: ModuleType, parts: tuple):
+    train, test, _ = parts
+    same, one, two = (quality.Recorded(name, test.qids, test.outcomes) for name in ("a.t", "b.t", "c.t"))
+    assert quality.counterpart(train, [one, same]).name == "a.t"
+    assert quality.counterpart(train, [one]).name == "b.t"
+    assert quality.counterpart(train, []) is None
+    with pytest.raises(SystemExit, match=r"b\.t and c\.t are test parts"):
+        quality.counterpart(train, [one, two])
+
+
+def test_a_missing_response_is_said_and_no_figure_is_lost_to_it(quality: ModuleType, parts: tuple):
+    train, test, _ = parts
+    right = test.outcomes.right.copy()
+    right[:5, 0] = np.nan
+    lines, figures = quality.once(train, quality.Recorded("b.t", test.qids, replace(test.outcomes, right=right)), [train])
+    assert "5 of 80 questions lack some model's response: nothing is judged on them" in figures["warnings"]
+    assert (figures["n"], len(lines)) == (75, 4 * 75)
+    assert not np.isnan([figures[policy]["accuracy"] for policy in ("route", "frugal@best", "frugal@vote")]).any()
+
+
+def test_folds_give_no_share_of_calls_over_scores_of_different_fits(quality: ModuleType, parts: tuple):
+    _, figures = quality.crossed(parts[0], [parts[0]], 2)
+    assert {"apgr", "apgr_by_fold"} < set(figures["route"])
+    assert not any(name.startswith("cpt") for name in figures["route"])
+    assert figures["guarantee"]["as_learned"]["level"] == 0.95
