@@ -86,7 +86,8 @@ def test_a_mesh_that_knows_which_rows_are_easy_pays(partsong: Partsong):
     assert mix["gain"]["low"] > 0
     told = partsong("eval", "mesh.yaml", "cheap", "dear").out
     assert "Combining pays" in told
-    assert "it costs 45 % less" in told
+    assert "Beside the best single model it is as often right as far as these rows tell (" in " ".join(told.split())
+    assert "and it costs 45 % less." in " ".join(told.split())
 
 
 def test_a_plan_that_asks_both_and_does_no_better_is_said_not_to_pay(partsong: Partsong):
@@ -192,7 +193,5 @@ def test_rows_that_a_mesh_was_learned_from_prove_nothing_of_it(partsong: Partson
 def test_a_mesh_is_not_judged_on_what_it_was_learned_from_alone(partsong: Partsong):
     done = partsong("eval", learned_from(partsong, 110), "cheap", "dear")
     assert (done.code, done.out) == (2, "")
-    assert (
-        "learned-from: nothing can be proved of this mesh here: 110 of 120 rows were learned from: figures on them are memory; the other 10 are too few"
-        in done.err
-    )
+    assert "learned-from: nothing can be proved of this mesh here: 110 of 120 rows were learned from" in done.err
+    assert "the other 10 are too few to say anything" in done.err
