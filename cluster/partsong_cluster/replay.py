@@ -20,6 +20,7 @@ from partsong.telemetry.spec import TelemetrySpec
 from partsong.work.unasked import UnaskedWorker
 from partsong_cluster.batch.finished import finished_rows, manifest_of, store_of
 from partsong_cluster.batch.folder import JOURNAL, Manifest, RunFolder
+from partsong_cluster.outcomes.asked import asked_in, who
 
 __all__ = ["Replay", "same_rows"]
 
@@ -66,7 +67,10 @@ class Replay:
 
     async def _rows(self, mesh: Mesh, manifest: Manifest, recorded: Sequence[Manifest], folder: Path, told: Callable[[int], None]) -> None:
         failures: dict[bytes, Failure] = {}
-        store = ReplayedStore.over(folder / JOURNAL, [store_of(run) for run in self.runs])
+        known, asked = {name: who(name, spec) for name, spec in mesh.models.items()}, asked_in(self.runs)
+        store = ReplayedStore.over(
+            folder / JOURNAL, [store_of(run) for run in self.runs], lambda row, model: known[model] in asked.get(row, ())
+        )
         engine = InlineEngine(
             mesh,
             store,

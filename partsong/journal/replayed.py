@@ -1,10 +1,10 @@
 """Replayed: the store of a replay: it answers from other runs' journals, and keeps no row for an answer that lacked a call there."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from partsong.contracts import Completion, Failure, FailureCode, RowRecord
+from partsong.contracts import BillLine, Completion, Failure, FailureCode, RowRecord
 from partsong.contracts.epoch import Epoch
 from partsong.journal.sqlite import SqliteStore
 from partsong.journal.store import Record, Store
@@ -17,12 +17,14 @@ class ReplayedStore(SqliteStore):
 
     recorded: Sequence[Store] = ()
     """Where completions come from, the first that has one; closed with this store."""
+    asked: Callable[[int, str], bool]
+    """Whether a run that is replayed asked this model about this row: the stores hold calls of other runs too."""
 
     @classmethod
-    def over(cls, path: Path, recorded: Sequence[Store]) -> Self:
+    def over(cls, path: Path, recorded: Sequence[Store], asked: Callable[[int, str], bool]) -> Self:
         """Make the replay's own file; what is asked is looked up in the recorded stores."""
         store = cls.open(path)
-        store.recorded = recorded
+        store.recorded, store.asked = recorded, asked
         return store
 
     def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
@@ -34,7 +36,7 @@ class ReplayedStore(SqliteStore):
 
     def append(self, records: Iterable[Record], under: Collection[Epoch] = ()) -> None:
         """See Store.append; a plan may climb past a call that is not there or vote without it, and its answer would be a guess."""
-        super().append([_told(record) if isinstance(record, RowRecord) else record for record in records], under)
+        super().append([self._told(record) if isinstance(record, RowRecord) else record for record in records], under)
 
     def close(self) -> None:
         """See Store.close."""
@@ -42,13 +44,15 @@ class ReplayedStore(SqliteStore):
         for store in self.recorded:
             store.close()
 
+    def _told(self, record: RowRecord) -> RowRecord:
+        missing = sorted({line.model for line in record.reply.bill if self._lacks(record.row, line)})
+        if not missing:
+            return record
+        names = ", ".join(missing)
+        message = f"the recorded runs hold no such call of {names}; record one, or replay a plan that does without it"
+        route = record.reply.route
+        failure = Failure(code=FailureCode.NOT_COVERED, message=message, where=names, bill=record.reply.bill, route=route)
+        return record.model_copy(update={"reply": failure})
 
-def _told(record: RowRecord) -> RowRecord:
-    missing = sorted({line.model for line in record.reply.bill if line.failure == FailureCode.NOT_COVERED})
-    if not missing:
-        return record
-    names = ", ".join(missing)
-    message = f"the recorded runs hold no such call of {names}; record one, or replay a plan that does without it"
-    route = record.reply.route
-    failure = Failure(code=FailureCode.NOT_COVERED, message=message, where=names, bill=record.reply.bill, route=route)
-    return record.model_copy(update={"reply": failure})
+    def _lacks(self, row: int, line: BillLine) -> bool:
+        return line.failure == FailureCode.NOT_COVERED or (line.outcome == "cache" and not self.asked(row, line.model))

@@ -7,8 +7,6 @@ from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
-from pydantic import TypeAdapter, ValidationError
-
 from partsong.contracts import Answer, CallRecord, Completion, Failure, ModelSpec, RowRecord, Task
 from partsong.contracts.feedback import Feedback
 from partsong.contracts.task import KIND_FIELDS
@@ -17,14 +15,12 @@ from partsong.evaluation.grading import Grader
 from partsong.evaluation.marked import EXPECTED, expected_of, grader_of
 from partsong.journal.store import Store
 from partsong.learning.tabled import Rated, Tabled, Worked, tabled
-from partsong.mesh.schema import ModelField
 from partsong.work.asked import Fingerprint
 from partsong_cluster.batch.finished import finished_rows, manifest_of, store_of
-from partsong_cluster.batch.folder import read_snapshot
+from partsong_cluster.outcomes.asked import asked_in, models_of_run, who
 
 __all__ = ["Reading", "mean_ratings", "models_of", "outcomes_of_runs", "worked_rows"]
 
-_MODELS: TypeAdapter[dict[str, ModelSpec]] = TypeAdapter(dict[str, ModelField])
 _ROWS_AT_ONCE = 256
 
 
@@ -75,32 +71,29 @@ def models_of(folders: Sequence[Path]) -> Mapping[str, ModelSpec]:
     found: dict[str, ModelSpec] = {}
     for folder in folders:
         manifest_of(folder)  # says so where there is no run
-        for name, spec in _models_of(folder).items():
-            if name in found and Fingerprint(found[name], name).of(_PROBE) != Fingerprint(spec, name).of(_PROBE):
+        for name, spec in models_of_run(folder).items():
+            if name in found and who(name, found[name]) != who(name, spec):
                 what = f"model {name!r} is another one in this run than in {folders[0]}"
                 raise RunError("models-differ", what, at=Place(str(folder)), remedy="look at these runs one by one, or rename the model")
             found.setdefault(name, spec)
     return found
 
 
-def _models_of(folder: Path) -> Mapping[str, ModelSpec]:
-    try:
-        return _MODELS.validate_python(read_snapshot(folder).get("models", {}))
-    except ValidationError as error:
-        what = f"the models that this run was started with cannot be read ({error.error_count()} problems)"
-        raise RunError("run-snapshot", what, at=Place(str(folder)), remedy="install the adapters that it used") from None
-
-
 def worked_rows(folders: Sequence[Path], reading: Reading, models: Mapping[str, ModelSpec]) -> Iterable[Worked]:
-    """Return the rows of all runs in the order they are first met; the same question under the same id and label is one."""
+    """Return the rows of all runs in the order they are first met; the same question under the same id and label is one.
+
+    A model's reply counts where one of these runs asked that model about the row: what other runs of the store asked is none of theirs.
+    """
+    known = {name: who(name, spec) for name, spec in models.items()}
     prints = {name: Fingerprint(spec, name) for name, spec in models.items()}
     found: dict[tuple[str, str, str], Worked] = {}
     for folder in folders:
-        run = manifest_of(folder).run
+        run, asked = manifest_of(folder).run, asked_in([folder])
         with closing(store_of(folder)) as store:
             rows = _readable(folder)
             while records := list(islice(rows, _ROWS_AT_ONCE)):
-                _hear(store, run, records, prints, reading, found)
+                own = [{name: prints[name] for name in prints if known[name] in asked.get(record.row, ())} for record, _ in records]
+                _hear(store, run, records, own, reading, found)
     return found.values()
 
 
@@ -112,14 +105,14 @@ def _hear(
     store: Store,
     run: str,
     records: Sequence[tuple[RowRecord, Task]],
-    prints: Mapping[str, Fingerprint],
+    own: Sequence[Mapping[str, Fingerprint]],
     reading: Reading,
     found: dict[tuple[str, str, str], Worked],
 ) -> None:
-    """Add what the store holds of these rows: completions by what was asked, failures among the run's own calls."""
+    """Add what the store holds of these rows' `own` models: completions by what was asked, failures among the run's own calls."""
     numbers = [record.row for record, _ in records]
     failures = {call.ask_hash: call for call in store.failed_calls(run, min(numbers), max(numbers))}
-    asked = [{name: _plain_asks(task, one) for name, one in prints.items()} for _, task in records]
+    asked = [{name: _plain_asks(task, one) for name, one in prints.items()} for (_, task), prints in zip(records, own, strict=True)]
     completions = store.cached([ask for row in asked for asks in row.values() for ask in asks])
     ratings = mean_ratings(store.ratings(run, min(numbers), max(numbers)))
     for (record, task), row in zip(records, asked, strict=True):
@@ -157,6 +150,3 @@ def _reply(
     if failed is None or isinstance(failed.reply, Completion):
         return None
     return failed.reply.model_copy(update={"cost_usd": failed.cost_usd})
-
-
-_PROBE = Task.of("")
