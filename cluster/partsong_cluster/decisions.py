@@ -1,4 +1,7 @@
-"""Decisions: which arm of an experiment it shall be: written into the mesh file, and kept with who, when, why in a file beside it."""
+"""Decisions: which arm of an experiment it shall be: written into the mesh file, and kept with who, when, why in a file beside it.
+
+A rollout that stops itself is kept there too. That binds no later run, since nobody decided it; but a later run's user is told.
+"""
 
 import os
 from collections.abc import Sequence
@@ -9,12 +12,14 @@ from pydantic import ValidationError
 from partsong.contracts import Arm, Frozen
 from partsong.errors import InputError, MeshError, Place
 from partsong.evaluation.standing import Standing
-from partsong.mesh import load_mesh
+from partsong.mesh import LoadedMesh, load_mesh
 from partsong.mesh.edit import with_word
 from partsong.mesh.explain import nearest
+from partsong.routing.experiments import Rollout
+from partsong.routing.rollout import Stopped
 from partsong_cluster.batch.disk import replace_file
 
-__all__ = ["DECISIONS", "Decision", "decide", "decisions_beside"]
+__all__ = ["DECISIONS", "Decision", "decide", "decisions_beside", "keep_stop", "stops_beside"]
 
 DECISIONS = "experiments.jsonl"
 """The file beside the mesh file; a decision a line, only ever added to."""
@@ -40,6 +45,8 @@ class Decision(Frozen):
     runs: tuple[str, ...] = ()
     evidence: Standing | None = None
     """How the experiment stood."""
+    stopped: bool = False
+    """A rollout stopped itself for the rest of its run: the mesh file is as it was."""
 
 
 def decide(
@@ -88,6 +95,32 @@ def decisions_beside(mesh: Path) -> Sequence[Decision]:
             remedy = "put it right, or take it out"
             raise InputError("bad-decision", "the line is no decision", at=Place(str(path), number), remedy=remedy) from None
     return [one for one in found if one.mesh == mesh.name]
+
+
+def keep_stop(mesh: Path, loaded: LoadedMesh, stop: Stopped, *, who: str, at: str, run: str) -> None:
+    """Keep that a rollout stopped itself in this run; OSError where the file beside the mesh file cannot be written."""
+    experiment = loaded.mesh.experiments[stop.name]
+    kept = Decision(
+        at=at,
+        who=who,
+        mesh=mesh.name,
+        mesh_hash=loaded.hash,
+        experiment=stop.name,
+        arm="champion",
+        use=experiment.champion,
+        before=experiment.decided,
+        reason=f"the rollout stopped itself: {stop.guard}",
+        runs=(run,),
+        stopped=True,
+    )
+    _keep(mesh.with_name(DECISIONS), kept)
+
+
+def stops_beside(mesh: Path, loaded: LoadedMesh) -> Sequence[Decision]:
+    """Return the stops after which nothing was decided, of rollouts that go on as if they were none; InputError as decisions_beside."""
+    going = {name for name, one in loaded.mesh.experiments.items() if isinstance(one, Rollout) and one.decided is None}
+    latest = {one.experiment: one for one in decisions_beside(mesh)} if going else {}
+    return [one for name, one in latest.items() if name in going and one.stopped]
 
 
 def _keep(path: Path, decision: Decision) -> None:

@@ -10,7 +10,7 @@ from partsong.contracts import CallRecord, Failure, FailureCode, Reply, Row, Row
 from partsong.engine import Engine
 from partsong.errors import BudgetError, InputError, Place, RunError, most_telling
 from partsong.journal.store import RunInfo
-from partsong.routing.rollout import Rollouts
+from partsong.routing.rollout import Rollouts, Stopped
 from partsong.telemetry.levels import ROWS_UNPUBLISHED
 from partsong_cluster.batch.aside import aside
 from partsong_cluster.batch.attempts import Attempts
@@ -88,8 +88,12 @@ class BatchRun:
         weight: Callable[[], float],
         limits_usd: bool = False,
         rollouts: Rollouts,
+        stopped: Callable[[Stopped], None],
     ) -> None:
-        """`weight` returns its share beside other runs on the engine; `limits_usd` says that the mesh limits dollars of a run or a day."""
+        """`weight` returns its share beside other runs on the engine; `limits_usd` says that the mesh limits dollars of a run or a day.
+
+        `stopped` hears of a rollout that stops itself in this session.
+        """
         self._engine = engine
         self._info = info
         self._ledger = ledger
@@ -113,6 +117,7 @@ class BatchRun:
         self._weight = weight
         self._terms = Terms()
         self._rollouts = rollouts
+        self._on_stop = stopped
         self._codes_told: set[FailureCode] = set()
         self.refused: str | None = None
         """Which call a budget refused, and why; None while it has refused none."""
@@ -280,6 +285,8 @@ class BatchRun:
         change = self._rollouts.saw(record)
         if change is not None:
             self._watcher.say(f"{change}.")
+        if isinstance(change, Stopped):
+            self._on_stop(change)
 
     async def _bad(self, read: Read, bad: BadRow) -> Reply:
         failure = Failure(code=FailureCode.BAD_ROW, message=bad.reason, where=f"{read.file}:{read.at.line}")

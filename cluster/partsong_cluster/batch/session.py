@@ -19,7 +19,7 @@ from partsong.journal.salvage import set_aside_if_damaged
 from partsong.journal.store import RunInfo
 from partsong.mesh import LoadedMesh
 from partsong.routing.experiments import recorded_runs
-from partsong.routing.rollout import Rollouts
+from partsong.routing.rollout import Rollouts, Stopped
 from partsong_cluster.batch.attempts import Attempts
 from partsong_cluster.batch.folder import JOURNAL, LEDGER, MANIFEST, SNAPSHOT, Manifest, RunFolder
 from partsong_cluster.batch.ingest import InputRules
@@ -74,6 +74,10 @@ def _one() -> float:
     return 1.0
 
 
+def _only_said(_stop: Stopped) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Session:
     """Works at a run until it is done or something stops it."""
@@ -85,6 +89,8 @@ class Session:
     stop: Stop
     weight: Callable[[], float] = _one
     """Returns the run's share beside other runs on the same engine, as it is now."""
+    stopped: Callable[[Stopped], None] = _only_said
+    """Hears of a rollout that stops itself; the watcher does in any case."""
 
     async def work(self) -> dict[str, Any]:
         """Return the run's summary, which stands among its results too."""
@@ -154,6 +160,7 @@ class Session:
             weight=self.weight,
             limits_usd=self.loaded.mesh.limits_usd,
             rollouts=Rollouts(self.loaded.mesh.experiments),
+            stopped=self.stopped,
         )
         try:
             outcome = await run.work()

@@ -39,6 +39,7 @@ from partsong_cluster.batch.stop import Outcome, Stop, on_signals
 from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.cli.exit_codes import ExitCode, code_of_summary
 from partsong_cluster.cli.show_run import forecast_shown, summary_shown
+from partsong_cluster.cli.stops import stops_kept, stops_told
 from partsong_cluster.engines import EngineKind, open_engine
 from partsong_cluster.report import write_run_report
 
@@ -186,6 +187,8 @@ def run(
         progress.say(
             "Standard input cannot be compared with what this run has read: it goes on right only with the same rows in the same order."
         )
+    for line in stops_told(mesh, loaded):
+        progress.say(line)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         summary = runner.run(_worked(order, loaded, _EngineChoice(engine, address), progress))
     _print_end(summary, order, as_json=as_json, quiet=quiet)
@@ -240,7 +243,8 @@ async def _worked(order: RunOrder, loaded: LoadedMesh, choice: "_EngineChoice", 
         )
 
     with progress, on_signals(interrupted):
-        session = Session(order, loaded, start_engine, progress, stop)
+        stopped = stops_kept(Path(order.mesh), loaded, order.folder, progress.say)
+        session = Session(order, loaded, start_engine, progress, stop, stopped=stopped)
         summary = await session.work()
         await session.add(await asyncio.to_thread(write_run_report, order.folder))
         return summary

@@ -3,10 +3,12 @@
 import json
 
 import pytest
-from partsong_cluster.decisions import decide, decisions_beside
+from partsong_cluster.decisions import decide, decisions_beside, keep_stop, stops_beside
 
 from partsong.errors import InputError, MeshError
+from partsong.evaluation.guardrails import Guard
 from partsong.mesh import load_mesh
+from partsong.routing.rollout import Stopped
 
 MESH = """\
 version: 1
@@ -119,3 +121,33 @@ def test_a_line_that_is_no_decision_is_named(mesh, line):
     with pytest.raises(InputError) as found:
         decisions_beside(mesh)
     assert (found.value.problems[0].code, found.value.problems[0].at.line) == ("bad-decision", 2)
+
+
+STOPPED = Stopped("trial", Guard(name="failure_rise", limit=0.05, value=0.5, e_value=90.0, state="broken"))
+
+
+@pytest.fixture
+def rollout(mesh):
+    split = "split:\n            champion: mini\n            challenger: maxi    # the new one\n            share: 0.1"
+    mesh.write_text(MESH.replace(split, "rollout: {champion: mini, challenger: maxi, stages: [{share: 0.1}]}"))
+    return mesh
+
+
+def test_a_stop_is_kept_among_the_decisions_until_something_is_decided(rollout):
+    before = rollout.read_text()
+    keep_stop(rollout, load_mesh(rollout, env={}), STOPPED, run="out", **WHEN)
+    [kept] = decisions_beside(rollout)
+    assert (kept.stopped, kept.arm, kept.use, kept.runs) == (True, "champion", "mini", ("out",))
+    assert kept.reason == "the rollout stopped itself: failed rows +50.0 points, the limit is +5.0 points (surely beyond)"
+    assert rollout.read_text() == before
+    assert list(stops_beside(rollout, load_mesh(rollout, env={}))) == [kept]
+    decide(rollout, "trial", "champion", reason="it stopped", **WHEN)
+    assert stops_beside(rollout, load_mesh(rollout, env={})) == []
+
+
+def test_a_stop_counts_no_more_when_the_rollout_was_decided_and_taken_up_again(rollout):
+    keep_stop(rollout, load_mesh(rollout, env={}), STOPPED, run="out", **WHEN)
+    before = rollout.read_text()
+    decide(rollout, "trial", "champion", reason="it stopped", **WHEN)
+    rollout.write_text(before)
+    assert stops_beside(rollout, load_mesh(rollout, env={})) == []

@@ -79,6 +79,26 @@ def test_rollback_undoes_it_and_decisions_lists_both(ran, partsong):
     assert "complaints" in out
 
 
+def test_a_rollout_that_stopped_itself_is_kept_and_the_next_run_is_told(home, partsong):
+    stages = "stages: [{share: 0.5, rows: 500}, {share: 1}]"
+    rollout = f"rollout: {{champion: new, challenger: old, {stages}, guardrails: {{accuracy_drop: 0.01}}}}"
+    (home / "mesh.yaml").write_text(MESH.replace("split: {champion: old, challenger: new}", rollout))
+    outcomes = [
+        {"id": f"q{n}", "model": model, "answer": "yes" if model == "new" else "no"} for n in range(120) for model in ("old", "new")
+    ]
+    (home / "outcomes.jsonl").write_text("".join(json.dumps(one) + "\n" for one in outcomes))
+    _, _, err = partsong("run", "mesh.yaml", "in.jsonl", "-o", "out", "--engine", "inline")
+    assert "trial is stopped" in " ".join(err.split())
+    assert "was stopped at" not in err
+    [kept] = json.loads(partsong("experiment", "decisions", "mesh.yaml", "--json")[1])
+    assert (kept["stopped"], kept["experiment"], kept["use"], kept["runs"]) == (True, "trial", "new", ["out"])
+    assert "decided" not in (home / "mesh.yaml").read_text()
+    _, _, err = partsong("run", "mesh.yaml", "in.jsonl", "-o", "later", "--engine", "inline", "--limit", "5")
+    told = " ".join(err.split())
+    assert "trial was stopped at" in told
+    assert "partsong experiment rollback mesh.yaml trial --run=out" in told
+
+
 def test_nothing_decided_is_said_and_a_run_without_experiments_is_an_error(home, partsong):
     assert partsong("experiment", "decisions", "mesh.yaml")[1] == "Nothing was decided yet.\n"
     (home / "plain.yaml").write_text("version: 1\nmodels:\n  old: {adapter: recorded, file: outcomes.jsonl}\n")
