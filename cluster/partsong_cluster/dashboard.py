@@ -1,33 +1,19 @@
 """Dashboard: the HTTP API of a Ray cluster's head, asked with the cluster's token."""
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from partsong.errors import EngineError
+from partsong_cluster.ray_token import WHERE_IT_GOES
 
-__all__ = ["DASHBOARD", "Dashboard", "token_of"]
+__all__ = ["DASHBOARD", "Dashboard"]
 
 DASHBOARD = "http://127.0.0.1:8265"
 """Where Ray's head has it, seen from itself or through a forwarded port."""
 
-_HOME_TOKEN = Path("~/.ray/auth_token")
 _TIMEOUT_S = 10.0
-_NO_TOKEN = "set RAY_AUTH_TOKEN, or put the cluster's token into ~/.ray/auth_token"  # noqa: S105  it says where one goes
-
-
-def token_of(env: Mapping[str, str] = os.environ) -> str | None:
-    """Return the cluster's token by Ray's own rules: the variable, the file that a variable names, the file in the home folder."""
-    if token := env.get("RAY_AUTH_TOKEN", "").strip():
-        return token
-    path = Path(env.get("RAY_AUTH_TOKEN_PATH") or _HOME_TOKEN).expanduser()
-    try:
-        return path.read_text(encoding="utf-8").strip() or None
-    except OSError:
-        return None
 
 
 class Dashboard:
@@ -47,7 +33,7 @@ class Dashboard:
         answer = self._get(path, self._headers)
         if answer.status_code in (401, 403):
             what = f"{self.url} refuses: " + ("the token is wrong" if self._headers else "it wants the cluster's token")
-            raise EngineError("ray-token", what, remedy=_NO_TOKEN)
+            raise EngineError("ray-token", what, remedy=WHERE_IT_GOES)
         try:
             answer.raise_for_status()
             return answer.json()

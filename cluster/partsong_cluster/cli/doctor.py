@@ -14,10 +14,11 @@ from rich.text import Text
 
 from partsong.mesh import LoadedMesh, load_mesh
 from partsong_cluster.cli.allow import Allow, allowed_by
-from partsong_cluster.dashboard import Dashboard, token_of
+from partsong_cluster.dashboard import Dashboard
 from partsong_cluster.deploy import LoadedDeploy, load_deploy
 from partsong_cluster.doctor import Check, Finding, Level, Patient, examined
 from partsong_cluster.doctor.gather import patient_here, patient_of_cluster
+from partsong_cluster.ray_token import token_of
 from partsong_cluster.terminal import in_json, plain
 
 __all__ = ["DOCTOR_EXAMPLES", "doctor"]
@@ -63,7 +64,7 @@ def doctor(
 
 def _patient(address: str | None, loaded: LoadedMesh | None, deploy: LoadedDeploy | None, *, ask: bool) -> Patient:
     if address is None or "://" in address:
-        dashboard = None if address is None else Dashboard(address, token_of())
+        dashboard = None if address is None else Dashboard(address, token_of().text)
         return patient_here(loaded, deploy, dashboard, ask=ask)
     return asyncio.run(_joined(address, loaded, deploy, ask=ask))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +43,10 @@ Address = Annotated[
 Run = Annotated[str, typer.Argument(help="The run, as `jobs ls` shows it, the beginning of it, or the job's name.", metavar="JOB")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")]
 
+_LISTED = ("run", "name", "tenant", "state", "started", "output")
+_READ_COLUMNS = 10_000
+"""More than a line has: a program, or a file, gets all of it."""
+
 
 @app.command("ls", epilog="Examples:  partsong jobs ls  |  partsong jobs ls --address http://head:8265 --json")
 def list_jobs(address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None:
@@ -54,12 +58,13 @@ def list_jobs(address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> No
     if not jobs:
         typer.echo("no jobs; `partsong submit` makes one")
         return
-    table = Table("run", "name", "tenant", "state", "started", "output", box=None, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in _LISTED:
+        table.add_column(heading, overflow="fold")
     for job in jobs:
         facts = _facts(job)
-        shown = (facts[key] for key in ("run", "name", "tenant", "state", "started", "output"))
-        table.add_row(*(Text(plain(str(fact))) for fact in shown))
-    Console(highlight=False, soft_wrap=True).print(table)
+        table.add_row(*(Text(plain(str(facts[key]))) for key in _LISTED))
+    _console().print(table)
 
 
 @app.command(epilog="Examples:  partsong jobs show 3f2a  |  partsong jobs show nightly --json")
@@ -74,10 +79,11 @@ def show(job: Run, address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) 
         return
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
     for key in ("run", "name", "tenant", "state", "mesh", "input", "output", "system", "started", "rows", "cost_usd"):
         if facts.get(key) is not None:
             grid.add_row(key, Text(plain(str(facts[key]))))
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     console.print(grid)
     if facts["summary"] is not None:
         console.print(summary_shown(facts["summary"], facts["output"]))
@@ -228,10 +234,14 @@ def followed(cluster: Cluster, run: str, *, as_json: bool) -> int:
     return last.code
 
 
+def _console() -> Console:
+    """Return where tables are printed: whole lines for a program or a file; a terminal has as many columns as it has."""
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _READ_COLUMNS)
+
+
 def _facts(job: Job) -> dict[str, Any]:
-    started = datetime.fromtimestamp(job.started_ms / 1e3, UTC).isoformat(timespec="seconds")
     told = {key: job.told.get(key, "") for key in ("name", "tenant", "mesh", "input", "output", "system")}
-    return {"run": job.run, **told, "state": job.state, "started": started, "watchers": [one.submission_id for one in job.watchers]}
+    return {"run": job.run, **told, "state": job.state, "started": job.started, "watchers": [one.submission_id for one in job.watchers]}
 
 
 def _events(cluster: Cluster, job: Job) -> list[Event]:

@@ -12,7 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from partsong.errors import EngineError
-from partsong_cluster.dashboard import DASHBOARD, Dashboard, token_of
+from partsong_cluster.dashboard import DASHBOARD, Dashboard
+from partsong_cluster.ray_token import token_of
 from partsong_cluster.terminal import in_json
 from partsong_cluster.top import Endpoints, PrometheusServer, Source, View, Watch, endpoints_of
 from partsong_cluster.top.drawn import drawn
@@ -63,7 +64,7 @@ def _source(address: str | None, prometheus: str | None, endpoints: list[str]) -
     url = address or os.environ.get("RAY_API_SERVER_ADDRESS") or DASHBOARD
     if "://" not in url:
         raise typer.BadParameter("--address is the dashboard's: http://HEAD:8265")
-    return Endpoints(endpoints_of(Dashboard(url, token_of())))
+    return Endpoints(endpoints_of(Dashboard(url, token_of().text)))
 
 
 def _twice(source: Source, interval_s: float) -> View:

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from partsong.mesh import LoadedMesh, variables_of
-from partsong_cluster.dashboard import Dashboard, token_of
+from partsong_cluster.dashboard import Dashboard
 from partsong_cluster.deploy import LoadedDeploy
 from partsong_cluster.doctor import on_node, probe
 from partsong_cluster.doctor.on_node import health_of
 from partsong_cluster.doctor.patient import Clock, ModelHealth, Node, Patient
 from partsong_cluster.doctor.probe import Facts, Wanted, probed
 from partsong_cluster.doctor.store import address_of
+from partsong_cluster.ray_token import token_of
 
 __all__ = ["patient_here", "patient_of_cluster"]
 
@@ -58,7 +59,7 @@ def patient_of_cluster(loaded: LoadedMesh | None, deploy: LoadedDeploy | None, *
         )
         for node, told in _by_id(alive)
     ]
-    dashboard = Dashboard(f"http://{url}", token_of()) if url else None
+    dashboard = Dashboard(f"http://{url}", token_of().text) if url else None
     return Patient(here=here, nodes=nodes, dashboard=dashboard, loaded=loaded, deploy=deploy)
 
 

@@ -61,12 +61,12 @@ def open_files(patient: Patient) -> Iterator[Finding]:
 
 
 def token_file(patient: Patient) -> Iterator[Finding]:
-    """Can nobody else read the cluster's token?"""
+    """Can nobody else read the file that the cluster's token is in, where it is in one?"""
     for one in [patient.here, *patient.machines] if patient.clustered else [patient.here]:
         if one.token_mode is None:
             continue
-        what = f"~/.ray/auth_token has mode {one.token_mode:04o}"
+        what = f"{one.token_file} has mode {one.token_mode:04o}"
         if one.token_mode & _OTHERS:
-            yield fail(one.where, f"{what}: others on this machine can read it", "chmod 600 ~/.ray/auth_token")
+            yield fail(one.where, f"{what}: others on this machine can read it", f"chmod 600 {one.token_file}")
         else:
             yield ok(one.where, what)

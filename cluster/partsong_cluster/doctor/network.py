@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from partsong.errors import EngineError
 from partsong_cluster.doctor.finding import Finding, fail, ok, warn
 from partsong_cluster.doctor.patient import Patient
+from partsong_cluster.ray_token import WHERE_IT_GOES
 
 __all__ = ["auth", "listeners", "tls"]
 
@@ -15,7 +16,6 @@ _OPEN_TO_ALL = "metrics"
 _REFUSED = frozenset({401, 403})
 _SOON_DAYS = 14.0
 _WITH_TOKEN = "start Ray everywhere with RAY_AUTH_MODE=token and the same token"  # noqa: S105  words
-_OWN_TOKEN = "set RAY_AUTH_TOKEN, or put the cluster's token into ~/.ray/auth_token"  # noqa: S105  words
 
 
 def listeners(patient: Patient) -> Iterator[Finding]:
@@ -87,7 +87,7 @@ def _jobs_api(patient: Patient) -> Iterator[Finding]:
     if without not in _REFUSED:
         yield fail(where, "/api/jobs/ answers without a token: whoever reaches it runs code on the cluster", _WITH_TOKEN)
     elif with_ in _REFUSED:
-        yield fail(where, "/api/jobs/ refuses the token that is here, or there is none", _OWN_TOKEN)
+        yield fail(where, "/api/jobs/ refuses the token that is here, or there is none", WHERE_IT_GOES)
     else:
         yield ok(where, "/api/jobs/ refuses who has no token")
     if where.startswith("http://") and not any(host in where for host in ("//127.", "//localhost")):

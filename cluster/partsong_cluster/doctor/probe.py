@@ -41,8 +41,10 @@ class Facts(NamedTuple):
     shm_total: int
     shm_free: int
     open_files: int
+    token_file: str
+    """From which Ray reads the token here; empty where a variable holds it."""
     token_mode: int | None
-    """Permissions of `~/.ray/auth_token`; None where there is none."""
+    """That file's permissions; None where there is none."""
     auth_mode: str
     tls: bool
     certificate_days: float | None
@@ -57,6 +59,7 @@ def probed(where: str, wanted: Any) -> Any:
     variables, addresses = wanted
     temp = "/tmp/ray" if Path("/tmp/ray").exists() else "/tmp"  # noqa: S108  Ray's own place
     disk = shutil.disk_usage(temp)
+    token_file = "" if os.environ.get("RAY_AUTH_TOKEN", "").strip() else os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
     shm = shutil.disk_usage("/dev/shm") if Path("/dev/shm").exists() else None  # noqa: S108
     return (
         where,
@@ -71,7 +74,8 @@ def probed(where: str, wanted: Any) -> Any:
         shm.total if shm else 0,
         shm.free if shm else 0,
         _open_files(),
-        _mode(Path("~/.ray/auth_token").expanduser()),
+        token_file,
+        _mode(Path(token_file).expanduser()) if token_file else None,
         os.environ.get("RAY_AUTH_MODE", ""),
         os.environ.get("RAY_USE_TLS", "0") in ("1", "true", "True"),
         _certificate_days(os.environ.get("RAY_TLS_SERVER_CERT", "")),

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 from partsong.contracts.credentials import credential_in
 from partsong.errors import EngineError, Place, RunError
 from partsong_cluster.cli.exit_codes import ExitCode
+from partsong_cluster.ray_token import WHERE_IT_GOES, token_of
 
 __all__ = ["DEFAULT_ADDRESS", "Cluster", "Job", "JobAwayError"]
 
@@ -88,6 +89,11 @@ class Job:
         """Unix time of the first watcher's start, in milliseconds."""
         return self.watchers[0].start_time or 0
 
+    @property
+    def started(self) -> str:
+        """The same as a date and time (UTC)."""
+        return datetime.fromtimestamp(self.started_ms / 1e3, UTC).isoformat(timespec="seconds")
+
 
 class Cluster:
     """Speaks to the job API; every method raises EngineError with what to do when it cannot."""
@@ -102,7 +108,7 @@ class Cluster:
         if found := credential_in(self.address):
             remedy = "take it out and change it: the token is in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
             raise EngineError("literal-secret", f"the address of the job API holds {found}", remedy=remedy)
-        self._token = _token(env)
+        self._token = token_of(env)
         self._client: Any = None
 
     def check(self) -> str:
@@ -150,8 +156,9 @@ class Cluster:
         found = [job for job in jobs if job.run == named or any(one.submission_id == named for one in job.watchers)]
         found = found or [job for job in jobs if job.run.startswith(named)] or [job for job in jobs if job.told.get("name") == named]
         if len(found) > 1:
-            what = f"{len(found)} jobs are called {named!r}"
-            raise RunError("unknown-job", what, at=Place(self.address), remedy="`partsong jobs ls` shows their runs")
+            which = ", ".join(f"{job.run} ({job.state}, {job.started})" for job in found)
+            what = f"{len(found)} jobs are called {named!r}: {which}"
+            raise RunError("ambiguous-job", what, at=Place(self.address), remedy="name one by its run")
         return found[0] if found else None
 
     def log(self, job: Job) -> str:
@@ -194,7 +201,7 @@ class Cluster:
     def _sdk(self) -> Any:
         if self._client is None:
             self.check()
-            if self._token:
+            if self._token.text:
                 os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's client sends the token only when told so before it is imported
             from ray.job_submission import JobSubmissionClient
 
@@ -215,15 +222,16 @@ class Cluster:
             raise EngineError("job-refused", what, at=Place(self.address), remedy="see the cluster's dashboard") from None
 
     def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        return {"Authorization": f"Bearer {self._token.text}"} if self._token.text else {}
 
     def _refused(self, status: int) -> EngineError:
         at = Place(self.address)
-        if status in (401, 403) and not self._token:
-            remedy = "set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, or put it into ~/.ray/auth_token; whoever runs the cluster has it"
+        if status in (401, 403) and not self._token.text:
+            remedy = f"{WHERE_IT_GOES}; whoever runs the cluster has it"
             return EngineError("token-missing", "this cluster wants a token", at=at, remedy=remedy)
         if status in (401, 403):
-            return EngineError("token-wrong", "this cluster refuses the token", at=at, remedy="ask whoever runs the cluster for its token")
+            what = f"this cluster refuses the token of {self._token.source}"
+            return EngineError("token-wrong", what, at=at, remedy="ask whoever runs the cluster for its token")
         remedy = "check that the address is that of Ray's dashboard"
         return EngineError("no-job-api", f"what answers is no job API (status {status})", at=at, remedy=remedy)
 
@@ -231,14 +239,3 @@ class Cluster:
         reason = getattr(error, "reason", None) or error
         remedy = "check the address (Ray's dashboard, port 8265), and that the cluster runs and can be reached from here"
         return EngineError("no-cluster", f"no cluster answers: {reason}"[:500], at=Place(self.address), remedy=remedy)
-
-
-def _token(env: Mapping[str, str]) -> str:
-    """Return the token as Ray finds it; empty when there is none."""
-    if env.get("RAY_AUTH_TOKEN"):
-        return env["RAY_AUTH_TOKEN"].strip()
-    path = Path(env.get("RAY_AUTH_TOKEN_PATH") or Path(env.get("HOME") or "~") / ".ray" / "auth_token").expanduser()
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

@@ -35,6 +35,7 @@ def facts(where: str = "10.0.0.1", **fields) -> Facts:
         shm_total=4 * GB,
         shm_free=4 * GB,
         open_files=65_536,
+        token_file="~/.ray/auth_token",
         token_mode=None,
         auth_mode="token",
         tls=True,
@@ -116,6 +117,30 @@ def test_ports_on_all_addresses_are_named_and_those_that_ask_for_no_token():
 def test_a_token_that_others_can_read_is_wrong():
     assert only(found("token file", here=facts("here", token_mode=0o644))).remedy == "chmod 600 ~/.ray/auth_token"
     assert only(found("token file", here=facts("here", token_mode=0o600))).level == "ok"
+    named = only(found("token file", here=facts("here", token_file="/etc/partsong/token", token_mode=0o644)))
+    assert named.what.startswith("/etc/partsong/token has mode 0644")
+    assert named.remedy == "chmod 600 /etc/partsong/token"
+
+
+def test_the_token_file_that_is_looked_at_is_the_one_that_ray_reads(tmp_path, monkeypatch):
+    def looked_at() -> tuple[str, int | None]:
+        told = Facts(*probed("here", tuple(Wanted())))
+        return told.token_file, told.token_mode
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    assert looked_at() == ("~/.ray/auth_token", None)
+    for name, mode in ((".ray/auth_token", 0o644), ("named", 0o600)):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+        file.chmod(mode)
+    assert looked_at() == ("~/.ray/auth_token", 0o644)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "named"))
+    assert looked_at() == (str(tmp_path / "named"), 0o600)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "held by the variable")
+    assert looked_at() == ("", None)
 
 
 def test_certificates_are_told_before_they_end():

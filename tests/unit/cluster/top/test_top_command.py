@@ -72,7 +72,7 @@ def test_without_the_token_it_says_that_one_is_wanted(capsys):
         assert run("--address", url, "--once") == 7
     told = capsys.readouterr().err
     assert "it wants the cluster's token" in told
-    assert "RAY_AUTH_TOKEN" in told
+    assert "RAY_AUTH_TOKEN_PATH" in told
 
 
 def test_endpoints_can_be_given(capsys):
