@@ -9,7 +9,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,12 @@ class RemoteResults:
             if owner is None or owner.get("run") != run:  # another has begun here at the same moment
                 raise self._taken(owner or {})
 
+    def owner(self) -> str:
+        """Return which run's results stand here, and where it began; empty where none do. Raises as `errors` says."""
+        with self.errors():
+            owner = self._owner()
+        return "" if owner is None else _named(owner)
+
     def lines(self, name: str) -> Lines:
         """See Results.lines."""
         fs, folder = self._system()
@@ -115,8 +121,8 @@ class RemoteResults:
         return found
 
     def _taken(self, owner: dict[str, Any]) -> RunError:
-        what = f"the results of another run stand here: {owner.get('run', 'unknown')}, begun on {owner.get('host', 'another host')}"
-        remedy = "go on with it there, name another place, or start again with --fresh, which deletes them"
+        what = f"the results of another run stand here: {_named(owner)}"
+        remedy = "go on with it where it began, name another place with -o, or delete what stands there (`partsong run` does with --fresh)"
         return RunError("output-taken", what, at=Place(self.name), remedy=remedy)
 
     def _empty(self) -> None:
@@ -126,6 +132,10 @@ class RemoteResults:
         _delete(fs, gathered(fs, folder))
         for name in (*_OURS, _OWNER):
             _delete(fs, [f"{folder}/{name}"])
+
+
+def _named(owner: Mapping[str, Any]) -> str:
+    return f"{owner.get('run', 'unknown')}, begun on {owner.get('host', 'another host')}"
 
 
 def gathered(fs: Any, folder: str) -> Sequence[str]:

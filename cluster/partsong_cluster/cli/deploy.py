@@ -222,8 +222,7 @@ async def _applied(deploy: LoadedDeploy, loaded: LoadedMesh, address: str | None
 
 def _order(doing: Doing, deploy: LoadedDeploy, loaded: LoadedMesh) -> Handed:
     """Return what the cluster is asked to do; MeshError before anything is sent when the deploy file asks for what cannot be."""
-    if errors := examined(deploy, loaded.mesh).errors:
-        raise MeshError.of(errors)
+    examined(deploy, loaded.mesh).check()
     text = Path(deploy.file).read_text(encoding="utf-8")
     mesh = loaded.mesh.pack().decode()
     return Handed(doing=doing, deploy=text, deploy_file=deploy.file, mesh=mesh, mesh_hash=loaded.hash, allowed=loaded.allowed)

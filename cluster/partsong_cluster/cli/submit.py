@@ -106,6 +106,7 @@ def submit(
     ready = Submission.of(wish, os.environ)
     cluster = Cluster(address)
     cluster.check()
+    ready.check_place()
     job = ready.send(cluster, os.environ, package=not package)
     run = ready.order.run
     if as_json:

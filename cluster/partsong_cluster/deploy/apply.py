@@ -4,7 +4,7 @@ import asyncio
 
 from partsong_actors.setup import SystemSpec
 
-from partsong.errors import EngineError, MeshError
+from partsong.errors import EngineError
 from partsong.mesh import LoadedMesh
 from partsong.work.notices import Tell
 from partsong_cluster.deploy.applied import Applied, forget, keep, running
@@ -24,9 +24,7 @@ async def plan_for(deploy: LoadedDeploy, loaded: LoadedMesh) -> Plan:
     """Return what applying would do; MeshError when the deploy file asks for what cannot be or what no node can hold."""
     import ray
 
-    found = examined(deploy, loaded.mesh, as_machines(ray.nodes()))  # type: ignore[no-untyped-call]
-    if found.errors:
-        raise MeshError.of(found.errors)
+    examined(deploy, loaded.mesh, as_machines(ray.nodes())).check()  # type: ignore[no-untyped-call]
     there = await running(deploy.deploy.name, deploy.deploy.namespace)
     return planned(there[0] if there else None, Applied.of(deploy.deploy, loaded))
 

@@ -8,7 +8,7 @@ from partsong_actors.setup import Placement, SystemSpec
 from pydantic import BaseModel
 
 from partsong.contracts.credentials import credential_in
-from partsong.errors import Problem
+from partsong.errors import MeshError, Problem
 from partsong.mesh import Mesh
 from partsong.mesh.explain import nearest
 from partsong.plans.trust import Python
@@ -28,6 +28,11 @@ class Examined:
     """What keeps it from being applied."""
     warnings: tuple[Problem, ...]
     """What is probably not meant."""
+
+    def check(self) -> None:
+        """Raise MeshError with what keeps it from being applied, if anything does."""
+        if self.errors:
+            raise MeshError.of(self.errors)
 
 
 def examined(loaded: LoadedDeploy, mesh: Mesh | None = None, nodes: Sequence[Machine] | None = None) -> Examined:

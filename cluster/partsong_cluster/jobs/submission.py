@@ -18,14 +18,15 @@ from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.contracts.credentials import credential_in
 from partsong.errors import InputError, MeshError, Place, RunError
 from partsong.journal.postgres_address import PostgresAddress, is_postgres
-from partsong.mesh import LoadedMesh, StoreSpec, load_mesh
+from partsong.mesh import LoadedMesh, Mesh, StoreSpec, load_mesh
 from partsong_cluster.batch.estimate import Estimator
 from partsong_cluster.batch.places import FileKind
 from partsong_cluster.batch.plain_url import check_plain
-from partsong_cluster.batch.remote_results import is_remote
+from partsong_cluster.batch.remote_results import RemoteResults, is_remote
 from partsong_cluster.batch.run import Limits
 from partsong_cluster.batch.state_folder import state_home
 from partsong_cluster.deploy import load_deploy
+from partsong_cluster.deploy.check import examined
 from partsong_cluster.deploy.overlay import overlaid, system_spec
 from partsong_cluster.deploy.schema import Deploy
 from partsong_cluster.jobs.bundle import CarriedInput, carried_input, write_bundle
@@ -76,7 +77,7 @@ class Submission:
         """Return the submission; MeshError, InputError or RunError with all that stands against it."""
         find = partial(imported, folder=wish.mesh.parent, allowed=wish.allowed)
         loaded = load_mesh(wish.mesh, env=env, check_secrets=False, import_function=find, allowed=wish.allowed)
-        deploy = None if wish.deploy is None else load_deploy(wish.deploy).deploy
+        deploy = None if wish.deploy is None else _deploy(wish.deploy, loaded.mesh)
         mesh = loaded.mesh if deploy is None else overlaid(loaded.mesh, deploy)
         _check_no_credentials(mesh.store, wish)
         _check_store(mesh.store.url, wish)
@@ -114,6 +115,17 @@ class Submission:
             of_its_own=deploy is None,
         )
         return cls(order, loaded, carried)
+
+    def check_place(self) -> None:
+        """Raise InputError where another run's results stand; a place that cannot be read from here is the cluster's to judge."""
+        try:
+            owner = RemoteResults(self.order.output).owner()
+        except RunError:
+            return
+        if owner:
+            what = f"the results of another run stand here: {owner}"
+            remedy = "name another place with -o, or delete what stands there"
+            raise InputError("output-taken", what, at=Place(self.order.output), remedy=remedy)
 
     def send(self, cluster: Cluster, env: Mapping[str, str], *, package: bool) -> str:
         """Submit it and return Ray's name of the job; `package` lets this version travel with it."""
@@ -156,6 +168,13 @@ def environment_of(files: Path, *, package: bool) -> Iterator[Mapping[str, Any]]
 def kept_folder(run: str, env: Mapping[str, str]) -> Path:
     """Return where this machine keeps a job's files, to send them again."""
     return state_home(env) / "jobs" / run
+
+
+def _deploy(file: Path, mesh: Mesh) -> Deploy:
+    """Return what the file says; MeshError where `partsong deploy check` finds what cannot be."""
+    loaded = load_deploy(file)
+    examined(loaded, mesh).check()
+    return loaded.deploy
 
 
 def _tenancy(wish: Wish, deploy: Deploy | None) -> Tenancy:

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from partsong_cluster.batch.remote_results import RemoteResults
 from partsong_cluster.batch.run import Limits
 from partsong_cluster.deploy import load_deploy
 from partsong_cluster.jobs.bundle import ORDER, write_bundle
@@ -121,17 +122,32 @@ def test_input_that_all_nodes_share_stays_where_it_is(folder: Path):
         ({"input": "missing.jsonl"}, InputError, "no-input"),
         ({"use": "nobody"}, MeshError, "unknown-name"),
         ({"deploy": "deploy.yaml"}, RunError, "unknown-tenant"),
+        ({"deploy": "other.yaml", "tenant": "research"}, MeshError, "unknown-model"),
         ({"mesh": "local.yaml"}, MeshError, "store-needed"),
         ({"limits": Limits(budget_usd=1.0)}, MeshError, "no-price"),
     ],
 )
 def test_what_is_wrong_is_found_before_anything_is_sent(folder: Path, changed: dict, kind: type[PartsongError], code: str):
     (folder / "local.yaml").write_text(MESH[: MESH.index("store:")])
+    (folder / "other.yaml").write_text(DEPLOY.replace("mini:", "mimi:"))
     changed = {name: folder / value if name in ("deploy", "mesh") else value for name, value in changed.items()}
     with pytest.raises(kind) as error:
         Submission.of(wish(folder, **changed), {})
     assert error.value.code == code
     assert error.value.problems[0].remedy
+
+
+def test_a_place_that_holds_another_runs_results_is_refused_where_it_can_be_read(folder: Path):
+    out = folder / "out"
+    ready = Submission.of(wish(folder, output=str(out)), {})
+    ready.check_place()
+    RemoteResults(f"file://{out}").own("before", b'{"run": "before"}', fresh=False)
+    with pytest.raises(InputError, match="results of another run stand here: before") as error:
+        ready.check_place()
+    assert error.value.code == "output-taken"
+    assert "-o" in error.value.problems[0].remedy
+    (out / "run.json").write_text("no JSON")
+    ready.check_place()
 
 
 @pytest.mark.parametrize("url", ["postgresql://u:canaryPW@db/p", "postgresql://u@db/p?password=canaryPW"])
