@@ -85,11 +85,12 @@ In another terminal:
   export PATH=$PWD/.venv/bin:$PATH
   partsong models pull smollm2-135m        # 98 MB, if `make demo` has not fetched it
   partsong submit deploy/meshes/mixed.yaml cluster/partsong_cluster/demo/data/mixed.jsonl \\
-      --deploy deploy/three-nodes.yaml -o $PWD/answers --follow
-  partsong top                             # in one more terminal: pools, workers, queues, costs
-  scripts/cluster kill 2                   # a node loses its power: every row is answered all the same
+      --deploy deploy/three-nodes.yaml -o $PWD/answers --name mixed
+  partsong top                             # pools, workers, queues, cost; q quits
+  scripts/cluster kill 2                   # a node loses its power: every row is answered all the same, none is paid twice
   scripts/cluster start 2                  # it is back
-  partsong jobs ls""")
+  partsong jobs follow mixed               # you may also close the laptop
+  partsong jobs results mixed -o got""")
 
 
 def _watch() -> None:

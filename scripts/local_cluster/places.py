@@ -68,6 +68,7 @@ def environment() -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(folder() / "token"),
         "RAY_API_SERVER_ADDRESS": DASHBOARD,
+        "RAY_ADDRESS": HEAD,
         "RAY_USAGE_STATS_ENABLED": "0",
     }
 
