@@ -236,7 +236,8 @@ def _table(outcomes: Outcomes, posterior: Posterior, p_right: Floats, columns: S
     pick = list(columns)
     cast = ballots(outcomes)
     own = p_right[:, pick]
-    return _Table(Ballots(cast.choice[:, pick], cast.right), posterior.votes(own), posterior.nothing(own), outcomes.cost_usd[:, pick])
+    cost = np.where(np.isnan(outcomes.cost_usd), outcomes.mean_cost_usd, outcomes.cost_usd)[:, pick]  # a call nobody priced: the usual
+    return _Table(Ballots(cast.choice[:, pick], cast.right), posterior.votes(own), posterior.nothing(own), cost)
 
 
 def vote_accuracy(outcomes: Outcomes, weights: Floats) -> float:

@@ -63,3 +63,11 @@ def test_with_one_price_alone_no_ensemble_is_learned_and_that_is_said():
     learned = fit_learned(replace(table, cost_usd=cost), Settings(), date=DAY)
     assert learned.policies.frugal == {}
     assert any("m0 is the only model whose price is known" in warning for warning in learned.warnings)
+
+
+def test_the_gate_is_judged_at_what_a_right_answer_is_worth():
+    miser, lavish, usual = (fit_learned(made(120), Settings(value_of_correct_usd=value), date=DAY) for value in (1e-9, 1000.0, None))
+    figure = {name: next(f for f in one.figures if f.policy == "gate") for name, one in (("miser", miser), ("lavish", lavish))}
+    assert figure["miser"].usd_per_1000 == pytest.approx(0.02)
+    assert figure["lavish"].usd_per_1000 > 0.9
+    assert (lavish.gate_value_usd, usual.gate_value_usd) == (1000.0, pytest.approx(20 * 0.001))
