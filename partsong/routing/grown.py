@@ -12,6 +12,7 @@ from partsong.errors import InputError
 from partsong.evaluation.intervals import wilson
 from partsong.learning.folds import folds
 from partsong.learning.outcomes import Bools, Floats, Ints, Outcomes, sound
+from partsong.learning.policies import usual_value_usd
 from partsong.routing.traits import Trait, traits
 from partsong.routing.tree import Tree
 
@@ -25,7 +26,6 @@ _FEWEST = 20
 _PRIOR_ROWS = 5
 """What all rows say of a model counts as so many rows of each leaf."""
 _FOLDS = 5
-_TIMES_THE_PRICE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,6 @@ class Grown:
     warnings: tuple[str, ...]
 
 
-def _usual_value_usd(outcomes: Outcomes) -> float:
-    """Return what a right answer is taken to be worth where nobody says: twenty answers of the most accurate model."""
-    best = max(outcomes.priced, key=lambda m: outcomes.accuracy[m], default=None)
-    return 1.0 if best is None else max(1e-9, _TIMES_THE_PRICE * float(outcomes.mean_cost_usd[best]))
-
-
 def grown(
     tasks: Sequence[Task], outcomes: Outcomes, *, value_usd: float | None = None, depth: int = 3, hidden: frozenset[str] = frozenset()
 ) -> Grown:
@@ -84,10 +78,10 @@ def grown(
     The depth is the least that is worth about most on rows unseen: a single leaf where no tree is surely worth more than one model for
     all. `tasks` are the outcomes' rows. `value_usd`: the usual one where nobody says. InputError when no honest tree can come of them.
     """
-    labelled = np.flatnonzero((~np.isnan(outcomes.right)).any(axis=1))
+    labelled = outcomes.labelled
     tasks, outcomes = [tasks[int(row)] for row in labelled], outcomes.rows(labelled)
     warnings = sound(outcomes)
-    value_usd = _usual_value_usd(outcomes) if value_usd is None else value_usd
+    value_usd = usual_value_usd(outcomes) if value_usd is None else value_usd
     fewest = max(_FEWEST, len(tasks) // 50)
     if len(tasks) < 2 * fewest:
         what = f"{len(tasks)} rows are too few for a tree: each leaf wants {fewest}"
