@@ -4,7 +4,7 @@ import pytest
 from partsong.contracts import Completion, Failure, FailureCode, Price, Task
 from partsong.contracts.completion import Logprobs, Timing, Usage
 from partsong.evaluation.grading import Contains, Grader
-from partsong.evaluation.reading import Label
+from partsong.evaluation.reading import Label, Number, Text
 from partsong.learning.tabled import Rated, Worked, tabled
 
 
@@ -93,3 +93,10 @@ def test_confidences_are_those_stated_else_the_mean_token_probability():
     assert found.outcomes.stated is not None
     assert found.outcomes.stated[0].tolist() == pytest.approx([0.7, np.exp(-0.2), np.nan], nan_ok=True)
     assert found.outcomes.latency_s[0, 0] == 0.5
+
+
+def test_how_answers_were_read_is_kept_where_all_were_read_alike():
+    number, label, free = row(1, grader=Number(), a=said("1")), row(2, a=said("x")), row(3, grader=Contains(), a=said("x"))
+    assert tabled([number, number], ["a"], {}).answer_kind == Number()
+    assert tabled([free], ["a"], {}).answer_kind == Text()
+    assert tabled([number, label], ["a"], {}).answer_kind is None

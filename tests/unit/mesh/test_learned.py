@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 from knowledge_builders import EASY, HARD, MODELS, knowledge, saved
+from unit.learning.made import made
 
 from partsong.contracts import Task
 from partsong.errors import InputError, MeshError
+from partsong.evaluation.reading import Kind, Label, Number
+from partsong.learning.learned import fit_learned
+from partsong.learning.saved import save_learned
+from partsong.learning.settings import Settings
 from partsong.mesh import Mesh, load_mesh
 from partsong.mesh.show import shown
 from partsong.testing.scripted import ScriptedPort
@@ -87,6 +92,26 @@ def test_another_artefact_makes_another_mesh(home):
 )
 def test_what_does_not_fit_is_refused(home, change, expected):
     assert codes(home, TEXT.replace(*change)) == expected
+
+
+def read_as(home: Path, kind: Kind | None) -> None:
+    save_learned(fit_learned(made(60), Settings(), date="2026-11-30", answer_kind=kind), home / "learned")
+
+
+def test_answers_are_counted_as_they_were_read_when_it_was_learned(home):
+    bare = TEXT.replace("{goal: best, kind: label}", "best")
+    assert load(home, bare).mesh.plans["f"].counted == Label()
+    read_as(home, Label(among=("right", "wrong")))
+    mesh = load(home, bare).mesh
+    assert mesh.plans["f"].counted == Mesh.unpack(mesh.pack()).plans["f"].counted == Label(among=("right", "wrong"))
+    assert load(home).mesh.plans["f"].counted == Label()
+
+
+def test_another_kind_of_answers_than_it_was_learned_with_is_refused(home):
+    read_as(home, Number())
+    assert codes(home, TEXT) == ["kind-not-learned"]
+    read_as(home, None)
+    assert load(home).mesh.plans["f"].counted == Label()
 
 
 def test_what_is_learned_of_other_models_is_refused(home):
