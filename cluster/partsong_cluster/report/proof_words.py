@@ -12,7 +12,7 @@ __all__ = ["proof_words", "within"]
 
 def proof_words(proof: Proof) -> Sequence[str]:
     """Return a few sentences, the verdict first."""
-    return [_verdict(proof), *(_against(proof, one) for one in proof.contenders), *_left_open(proof)]
+    return [f"{_verdict(proof)} {_beside_best(proof)}", *(_against(proof, one) for one in proof.contenders), *_left_open(proof)]
 
 
 def within(figure: Figure) -> str:
@@ -29,6 +29,18 @@ def _verdict(proof: Proof) -> str:
         f" About {counted(proof.rows_needed, 'labelled row')} would tell, if the difference is what it seems." if proof.rows_needed else ""
     )
     return f"These {proof.rows:,} rows cannot tell whether combining pays.{needed}"
+
+
+def _beside_best(proof: Proof) -> str:
+    """Say what a buyer asks first: accuracy and cost beside the one model that would be bought instead."""
+    best = next(one for one in proof.contenders if one.name == BEST)
+    accuracies = f"{share(proof.accuracy.value)} against {share(best.accuracy.value)}"
+    if best.p_value is None or best.p_value >= SURE:
+        right = f"as often right as far as these rows tell ({accuracies})"
+    else:
+        more = "more" if best.gain.value > 0 else "less"
+        right = f"{more} often right by {points(abs(best.gain.value)).lstrip('+')} points ({accuracies}, p = {best.p_value:.2g})"
+    return f"Beside the best single model it is {right}, and {_cost(best)}."
 
 
 def _against(proof: Proof, one: Contender) -> str:
