@@ -106,7 +106,8 @@ def test_a_missing_file_is_named_where_it_is_named_with_the_nearest_there_is(fol
 
 
 def test_a_missing_mesh_file_and_a_folder_in_its_place_are_told_apart(folder):
-    assert refused(folder.path / "none.yaml")[0].code == "no-such-file"
+    missing = refused(folder.path / "none.yaml")[0]
+    assert (missing.code, missing.remedy) == ("no-such-file", "check the path")
     assert refused(folder.path)[0].code == "file-unreadable"
 
 
