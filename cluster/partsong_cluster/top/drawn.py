@@ -31,7 +31,11 @@ class _Column(NamedTuple, Generic[T]):
 
 def drawn(view: View, width: int, *, keys: bool = False) -> RenderableType:
     """Return all of it for so many columns; `keys` says which keys there are."""
-    parts: list[RenderableType] = [_system(system) for system in view.systems] or [Text("no Partsong system tells anything yet", "dim")]
+    parts: list[RenderableType] = [_system(system) for system in view.systems] or [
+        Text("no Partsong system tells anything yet: none runs, or one is starting", "dim")
+    ]
+    if view.systems and not view.models and not view.jobs:
+        parts.append(Text("starting: models and jobs are shown as soon as they tell anything", "dim"))
     wide = width >= _WIDE_COLUMNS
     parts += _table("models", _MODELS, view.models, wide=wide) + _table("jobs", _JOBS, view.jobs, wide=wide)
     parts += _table("nodes", _NODES, view.nodes, wide=wide)

@@ -1,8 +1,10 @@
 """What `partsong top` makes of metrics pages: sums over processes, rates over half a minute, and what nobody tells is left open."""
 
-from partsong_cluster.top import Watch
+from partsong_cluster.top import View, Watch
+from partsong_cluster.top.drawn import drawn
 from partsong_cluster.top.sample import Sample, samples_of
 from partsong_cluster.top.sources import Reading
+from rich.console import Console
 
 RAY = 'Component="core_worker",NodeAddress="{node}",WorkerId="{worker}",otel_scope_version="",system="night"'
 
@@ -90,3 +92,17 @@ def test_jobs_nodes_and_actors_that_the_store_does_not_confirm():
         ("10.0.0.2", 1, None, None),
     ]
     assert view.systems[0].unconfirmed == ("coordinator-1",)
+
+
+def test_a_system_that_tells_no_model_or_job_yet_is_starting():
+    told = Reading(tuple(samples_of('ray_partsong_rows_under_way{actor="coordinator",system="night"} 0.0\n')))
+    assert "starting" in shown(Watch().saw(told, 0.0))
+    assert "starting" not in shown(Watch().saw(page(100), 0.0))
+    assert "none runs, or one is starting" in shown(Watch().saw(Reading(()), 0.0))
+
+
+def shown(view: View) -> str:
+    console = Console(width=160)
+    with console.capture() as capture:
+        console.print(drawn(view, console.width))
+    return capture.get()
