@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from partsong.contracts import Answer, CallRecord, Completion, Failure, FailureCode, Route, Row, RowRecord, Task, Terms, Timing
+from partsong.adapters.python import imported
+from partsong.contracts import Answer, CallRecord, Completion, Failure, FailureCode, Route, Row, RowOutcome, RowRecord, Task, Terms, Timing
 from partsong.errors import BudgetError
 from partsong.inline import InlineEngine
 from partsong.journal.sqlite import SqliteStore
@@ -236,3 +237,53 @@ async def test_an_engine_does_not_wait_for_a_challenger_that_hangs(tmp_path):
     before = asyncio.all_tasks()
     assert await engine_end(tmp_path, "hangs", "50ms") == []
     assert asyncio.all_tasks() == before
+
+
+ONE_MODEL = """
+version: 1
+models:
+  one: {adapter: python, target: "turns:answered", concurrency: 1, price: {input: 0, output: 0}}
+plans:
+  again: {cascade: [{ask: one}]}
+experiments:
+  trial: {shadow: {champion: one, challenger: again, usd_per_run: 1, at_once: 1}}
+routes: [{use: trial}]
+"""
+TURNS = """
+import asyncio
+
+turns = []
+shadow_began, shadow_may_end = asyncio.Event(), asyncio.Event()
+
+async def answered(task):
+    turns.append(task.id)
+    if turns == ["q0", "q0"]:
+        shadow_began.set()
+        await shadow_may_end.wait()
+    return "yes"
+
+async def state(task):
+    return turns, shadow_began, shadow_may_end
+"""
+
+
+async def test_on_one_model_a_live_row_waits_for_the_shadow_call_under_way_and_for_no_other(tmp_path):
+    (tmp_path / "turns.py").write_text(TURNS)
+    loaded = load_text(ONE_MODEL, tmp_path, env={})
+    turns, began, may_end = await imported("turns:state", tmp_path)(None)
+
+    def ask(engine: InlineEngine, number: int) -> asyncio.Task[RowOutcome]:
+        return asyncio.create_task(engine.answer(Row(run="run", row=number, task=Task.of(f"hello {number}", id=f"q{number}"))))
+
+    async with InlineEngine(loaded.mesh, SqliteStore.open(tmp_path / "journal.db"), folder=tmp_path) as engine:
+        await ask(engine, 0)
+        await began.wait()
+        live = [ask(engine, number) for number in (1, 2)]
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert turns == ["q0", "q0"]  # the shadow's call has the model's one permit
+        may_end.set()
+        await asyncio.gather(*live)
+        assert turns[2] == "q1"
+        engine.over("run")
+    assert sorted(turns) == ["q0", "q0", "q1", "q1", "q2", "q2"]
