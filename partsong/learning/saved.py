@@ -34,6 +34,9 @@ def load_learned(folder: Path) -> Learned:
     path = folder / PACKED
     try:
         return unpack(path.read_bytes(), Learned)
+    except FileNotFoundError:
+        remedy = f"partsong learn MESH RUN... -o {folder} writes it; a mesh file names it as seen from its own folder"
+        raise InputError("learned-unreadable", f"nothing learned is in {folder}", at=Place(str(path)), remedy=remedy) from None
     except OSError as error:
         problem = unreadable(f"{error.strerror or error}").problems[0]
     except InputError as error:

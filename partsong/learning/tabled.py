@@ -15,7 +15,10 @@ from partsong.learning.folds import same_text
 from partsong.learning.outcomes import Floats, Outcomes
 from partsong.learning.posterior import ballots
 
-__all__ = ["Rated", "Tabled", "Worked", "answer_of", "tabled"]
+__all__ = ["AGREEMENT", "Rated", "Tabled", "Worked", "answer_of", "tabled"]
+
+AGREEMENT = "agreement"
+"""The source of what is right when there is no other: every share right is an estimate."""
 
 _TEXT = Text()
 _RIGHT_FROM = 0.5
@@ -186,7 +189,7 @@ def _by_agreement(table: Outcomes, rows: Sequence[Worked]) -> Tabled:
         "nothing says what is right: the models' agreement stands in for it, so EVERY ACCURACY HERE IS AN ESTIMATE;"
         " errors that models share count as right. Label rows (metadata `expected`), collect feedback, or name a --judge"
     )
-    return Tabled(replace(table, right=right), "agreement", (said,), tuple(rows))
+    return Tabled(replace(table, right=right), AGREEMENT, (said,), tuple(rows))
 
 
 def _odd(rows: Sequence[Worked], sources: Counter[str], disputed: int) -> list[str]:

@@ -66,9 +66,10 @@ def compare(
     sections = sections_of_runs(runs, mark)
     if expected != EXPECTED and not any(line.summary.graded for section, _ in sections for line in section.lines):
         raise typer.BadParameter(f"no row has {expected!r} in its metadata", param_hint="--expected")
-    if len(sections) > 1:
-        typer.echo("These runs are over different inputs: only those of the same input can be compared row by row.", err=True)
+    apart = "These runs are over different inputs: only those of the same input were compared row by row."
     if as_json:
+        if len(sections) > 1:
+            typer.echo(apart, err=True)
         for note in (note for section, _ in sections for note in section.notes):
             typer.echo(f"warning: {note}", err=True)
         lines = [one for section, folders in sections for one in compared(section, folders, mark, wanted)]
@@ -79,6 +80,8 @@ def compare(
         console.print(section_shown(section, graded_by=[kind for folder in folders for kind in mark.kinds(folder)]))
         for line in _wanted_told(section, wanted):
             console.print(Text(plain(line)))
+    if len(sections) > 1:
+        console.print(Text(apart, "yellow"))
 
 
 def marker_of(expected: str, grade: str | None) -> Marker:

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from partsong.mesh import LoadedMesh
 from partsong.mesh.explain import nearest
 from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.cli.compare import Expected, Grade, grader_named
+from partsong_cluster.cli.exit_codes import ExitCode
 from partsong_cluster.terminal import in_json
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def fit(
         from partsong_cluster.outcomes.models import mesh_to_learn
         from partsong_cluster.outcomes.runs import outcomes_of_runs
     tell = Console(stderr=True, highlight=False)
-    with learn_installed(), tell.status("reading runs") as status:
+    with _stoppable("" if judge is None else " but the judge's verdicts"), learn_installed(), tell.status("reading runs") as status:
         loaded = mesh_to_learn(mesh, allowed_by(allow))
         models = loaded.mesh.models
         cards = dict(_card(one, loaded.mesh.models) for one in card or ())
@@ -126,9 +127,7 @@ def fit(
         settings = Settings(max_loss / 100, budget, value_of_correct)
         day, fields = datetime.now(UTC).date().isoformat(), _kind_fields(kind)
         how = found.answer_kind
-        learned = fit_learned(
-            found.outcomes, settings, date=day, source=found.source, kind_fields=fields, answer_kind=how, cards=cards
-        )
+        learned = fit_learned(found.outcomes, settings, date=day, source=found.source, kind_fields=fields, answer_kind=how, cards=cards)
     learned = replace(learned, warnings=(*found.warnings, *learned.warnings))
     save_learned(learned, output)
     if as_json:
@@ -168,7 +167,7 @@ def tree(
     if output.exists() and not force:
         what = f"{output} is there already"
         raise InputError("file-exists", what, at=Place(str(output)), remedy="name another with -o, or write over it with --force")
-    with learn_installed(), Console(stderr=True, highlight=False).status("reading runs"):
+    with _stoppable(), learn_installed(), Console(stderr=True, highlight=False).status("reading runs"):
         found = outcomes_of_runs(runs, reading_of(expected, grade, None), mesh_models(mesh, allowed_by(allow)))
         hidden = frozenset({expected, EXPECTED, "grader"})
         result = grown([row.task for row in found.rows], found.outcomes, value_usd=value_of_correct, depth=depth, hidden=hidden)
@@ -180,6 +179,16 @@ def tree(
         typer.echo(in_terminal(result, source, output))
     for warning in (*found.warnings, *result.warnings):
         typer.echo(f"warning: {warning}", err=True)
+
+
+@contextmanager
+def _stoppable(kept: str = "") -> Iterator[None]:
+    """Let Ctrl-C end the command; what is learned is written afterwards, at once."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"stopped, nothing written{kept}", err=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 def _judging(

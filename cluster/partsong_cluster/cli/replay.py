@@ -70,9 +70,9 @@ def replay(
         with telling() as told:
             asyncio.run(Replay(runs, loaded, str(mesh)).work(folder, use, told))
         missing = _missing(folder)
-        [(section, folders)] = sections_of_runs([runs[0], folder], mark)
+        [(section, folders)] = sections_of_runs([*runs, folder], mark)
         chance = estimated(runs[0], loaded.mesh, use, mark)
-        was, now = compared(section, folders, mark)
+        was, *_, now = compared(section, folders, mark)
     share_covered = _covered(now, use or str(mesh), chance)
     if as_json:
         typer.echo(in_json(json.dumps(_facts(was, now, share_covered, missing, chance) | {"doubts": section.notes}, indent=2)))

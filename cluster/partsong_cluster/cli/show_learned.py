@@ -10,6 +10,7 @@ from rich.text import Text
 
 from partsong.learning.learned import Learned
 from partsong.learning.matrix import Cell
+from partsong.learning.tabled import AGREEMENT
 from partsong_cluster.report.words import counted, money, seconds, share
 from partsong_cluster.terminal import plain
 
@@ -19,7 +20,7 @@ _NOTHING = "\u2013"
 _CALLED = {
     "best": "best single: {best}",
     "vote": "all vote, by log-odds",
-    "gate": "gate: ${value:g} a right answer",
+    "gate": "gate: ${value:.3g} a right answer",
     "frugal@best": "frugal: best",
     "frugal@cost": "frugal: cost",
     "frugal@vote": "frugal: vote",
@@ -50,7 +51,7 @@ def _models(learned: Learned) -> Table:
     overall = {model: [cell for cell in learned.cells if cell.model == model] for model in learned.models}
     new = {one.model: one for one in learned.newcomers}
     stated = {one.model: one for one in learned.trusted if one.kind == "all"}
-    names = ("rows", "right", "$ per 1,000", "p50", "p95", *(("ECE stated", "ECE made honest") if stated else ()))
+    names = ("rows", _right_of(learned), "$ per 1,000", "p50", "p95", *(("ECE stated", "ECE made honest") if stated else ()))
     table = _table("model", names)
     for usage in learned.usage:
         rows, right = _measured(overall[usage.model]) if usage.model in overall else (new[usage.model].words, new[usage.model].expected)
@@ -67,7 +68,7 @@ def _measured(cells: Sequence[Cell]) -> tuple[str, float]:
 
 
 def _figures(learned: Learned) -> Table:
-    table = _table("policy", ("right", "95 % interval", "$ per 1,000", "asked", "ECE"))
+    table = _table("policy", (_right_of(learned), "95 % interval", "$ per 1,000", "asked", "ECE"))
     for one in learned.figures:
         ece = _NOTHING if isnan(one.ece) else f"{one.ece:.3f}"
         within = f"{100 * one.low:.1f} to {100 * one.high:.1f}"
@@ -78,6 +79,11 @@ def _figures(learned: Learned) -> Table:
     )
     table.caption_justify = "left"
     return table
+
+
+def _right_of(learned: Learned) -> str:
+    """Return the header of a share right: nobody who reads the table alone may take an estimate for a measurement."""
+    return "right (estimate)" if learned.source == AGREEMENT else "right"
 
 
 def _called(policy: str, learned: Learned) -> str:

@@ -9,6 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from partsong.learning.matrix import Cell
+from partsong.learning.tabled import AGREEMENT
 from partsong.learning.usage import ModelUsage
 from partsong_cluster.outcomes.matrix import Matrix
 from partsong_cluster.report.words import counted, money, seconds
@@ -35,16 +36,16 @@ def _parts(found: Matrix, width: int) -> Iterator[RenderableType]:
         yield Text("The rows name no kind of task: these were found in the words of the prompts.", "dim")
     for start in range(0, len(models), across):
         yield Text()
-        yield _block(found.cells, found.usage[start : start + across])
+        yield _block(found.cells, found.usage[start : start + across], "kind (estimates)" if found.source == AGREEMENT else "kind")
     yield Text("Share right, shrunk towards the model's mean where rows are few; below it the 95 % interval and the rows.", "dim")
     yield Text()
     yield from (Padding(Text(plain(f"Gap: {gap.words}.")), (0, 0, 0, 2)) for gap in found.gaps)
     yield from (Text(plain(f"! {warning}"), "yellow") for warning in found.warnings)
 
 
-def _block(cells: Sequence[Cell], models: Sequence[ModelUsage]) -> Table:
+def _block(cells: Sequence[Cell], models: Sequence[ModelUsage], first: str) -> Table:
     columns = (Column(plain(one.model), justify="right", overflow="fold", max_width=_COLUMN - 2) for one in models)
-    table = Table(Column("kind", overflow="fold", max_width=_WIDEST_KIND), *columns, box=None, pad_edge=False, header_style="dim")
+    table = Table(Column(first, overflow="fold", max_width=_WIDEST_KIND), *columns, box=None, pad_edge=False, header_style="dim")
     at = {(cell.model, cell.kind): cell for cell in cells}
     for kind in sorted({cell.kind for cell in cells}):
         table.add_row(Text(plain(kind)), *(_cell(at[one.model, kind]) for one in models))

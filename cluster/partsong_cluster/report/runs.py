@@ -109,4 +109,4 @@ def _names(folders: Sequence[Path]) -> Iterator[str]:
         manifest = manifest_of(folder)
         name = folder.name if seen[folder.name] == 1 else str(folder)
         use = f" ({manifest.use})" if manifest.use not in (None, folder.name) else ""
-        yield f"{name}{use}{' replayed' if manifest.replay_of else ''}"
+        yield f"{name}{use}{' replayed' if manifest.replay_of and folder.name != 'replayed' else ''}"

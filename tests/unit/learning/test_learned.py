@@ -170,8 +170,10 @@ def test_missing_truncated_foreign_and_later_files_are_one_error(learned: Learne
         (tmp_path / PACKED).write_bytes(spoilt)
         with pytest.raises(InputError, match="learned-unreadable"):
             load_learned(tmp_path)
-    with pytest.raises(InputError, match="learned-unreadable"):
+    with pytest.raises(InputError, match="learned-unreadable") as missing:
         load_learned(tmp_path / "nowhere")
+    assert f"nothing learned is in {tmp_path / 'nowhere'}" in str(missing.value)
+    assert missing.value.problems[0].remedy.startswith(f"partsong learn MESH RUN... -o {tmp_path / 'nowhere'}")
 
 
 def test_a_vocabulary_that_is_no_text_is_refused():

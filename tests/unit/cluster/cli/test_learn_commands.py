@@ -103,6 +103,18 @@ def test_a_mesh_that_already_names_what_is_not_learned_yet_can_learn_and_is_told
 NEW = '  new: {adapter: python, target: "voices:new", price: {input: 0, output: 500, request: 0.0002}}\nplans:'
 
 
+def test_ctrl_c_leaves_nothing_behind_and_says_so(partsong: Partsong, monkeypatch: pytest.MonkeyPatch):
+    run = ran(partsong, expected="yes")
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("partsong.learning.learned.fit_learned", interrupted)
+    done = partsong("learn", "mesh.yaml", run, "-o", "learned")
+    assert (done.code, done.out, done.err.strip()) == (130, "", "stopped, nothing written")
+    assert not Path("learned").exists()
+
+
 def test_a_model_that_no_run_asked_enters_the_gate_by_its_card(partsong: Partsong):
     run = ran(partsong, expected="yes")
     Path("wider.yaml").write_text(MESH.replace("plans:", NEW))
@@ -235,7 +247,12 @@ def test_a_runs_report_says_what_its_models_are_good_at_where_its_rows_tell(part
 
 
 def test_a_matrix_of_rows_without_labels_says_that_it_is_an_estimate(partsong: Partsong):
-    assert "EVERY ACCURACY HERE IS AN ESTIMATE" in " ".join(partsong("matrix", ran(partsong)).out.split())
+    run = ran(partsong)
+    shown = partsong("matrix", run).out
+    assert "EVERY ACCURACY HERE IS AN ESTIMATE" in " ".join(shown.split())
+    assert "kind (estimates)" in shown
+    assert "right (estimate)" in partsong("learn", "mesh.yaml", run).out
+    assert "(estimate" not in partsong("matrix", ran(partsong, "labelled", expected="yes")).out
 
 
 def test_feedback_stands_in_for_labels_in_matrix_and_compare(partsong: Partsong):

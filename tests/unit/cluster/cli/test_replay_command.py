@@ -137,6 +137,22 @@ def test_calls_of_a_run_that_is_not_named_answer_nothing_though_it_shares_the_st
     assert partsong("replay", "c", "--mesh", "mesh.yaml", "--plan", "tiers", "--json").json["covered"]["value"] == 1.0
 
 
+def test_all_runs_that_are_named_are_baselines(partsong: Partsong):
+    recorded(partsong, "a", "cheap")
+    recorded(partsong, "b", "dear")
+    told = " ".join(partsong("replay", "a", "b", "--mesh", "mesh.yaml", "--plan", "tiers", "-o", "replayed").out.split())
+    assert "The best single model on these rows is b (dear): right on 100" in told
+    assert "replayed (tiers)" in told
+    assert "replayed (tiers) replayed" not in told
+
+
+def test_runs_over_different_inputs_are_said_not_to_be_compared_in_the_last_line(partsong: Partsong):
+    recorded(partsong, "a", "cheap")
+    Path("in.jsonl").write_text(Path("in.jsonl").read_text().replace("odd or even", "even or odd"))
+    recorded(partsong, "b", "dear")
+    assert "of the same input were compared row by row" in " ".join(partsong("compare", "a", "b").out.strip().splitlines()[-2:])
+
+
 def test_without_a_plan_the_meshs_routes_decide_whatever_the_run_was_told_to_use(partsong: Partsong):
     recorded(partsong, "out", "duet")
     assert partsong("replay", "out", "--mesh", "mesh.yaml", "--json").json["replayed"]["routes"] == {"rule 1: default": 40}
