@@ -56,7 +56,8 @@ def _verdict(standing: Standing) -> str:
 def _price(old: PlanSummary, new: PlanSummary) -> str:
     costs = f"1,000 rows cost {money(new.usd_per_1000, 'usd')} with the challenger, {money(old.usd_per_1000, 'usd')} with the champion"
     latency = f"95 % are answered within {seconds(new.latency_p95_s)} and {seconds(old.latency_p95_s)}"
-    return f"{costs}; {latency}; {new.failed:,} of {new.rows:,} and {old.failed:,} of {old.rows:,} failed."
+    failed = f"{new.failed:,} of {new.rows:,} and {old.failed:,} of {old.rows:,} failed"
+    return f"{costs}; {latency}; {failed}. These are as counted, without intervals: what is surely too much, the guardrails say."
 
 
 def _split(standing: Standing) -> str:

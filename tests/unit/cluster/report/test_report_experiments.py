@@ -64,6 +64,7 @@ async def test_a_split_says_who_leads_and_that_one_may_stop(tmp_path):
     assert "The difference is sure" in words
     assert "one may stop" in words
     assert "The rows are split as told" in words
+    assert "failed. These are as counted, without intervals: " in words
 
 
 async def test_the_report_page_says_it_too(tmp_path):
