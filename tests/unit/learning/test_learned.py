@@ -72,6 +72,14 @@ def test_a_promise_that_few_rows_cannot_support_is_not_given(learned: Learned):
     assert "nothing but the best single model" in kept.words
 
 
+def test_a_promise_is_tested_on_the_rows_whose_answers_were_judged(learned: Learned):
+    held = made(200, seed=4)
+    right = np.where(np.arange(200)[:, None] < 50, np.nan, held.right)
+    kept = promised(learned.policies, replace(held, right=right), 0.05)
+    assert kept is not None
+    assert kept.rows == 150
+
+
 @pytest.mark.parametrize(
     ("settings", "advice"),
     [
