@@ -90,8 +90,8 @@ def _bytes_of(path: Path, named_at: Place | None) -> bytes:
             return source.read(LONGEST_BYTES + 1)
     except FileNotFoundError:
         near = _beside_it(path)
-        starts = "; it starts at the file that names it" if named_at else ""
-        remedy = f"did you mean {near}?" if near else f"check the path{starts}"
+        check = "check the path; it starts at the file that names it" if named_at else "check the path"
+        remedy = f"did you mean {near}?" if near else check
         raise MeshError("no-such-file", f"there is no file {path}", at=at, remedy=remedy) from None
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)

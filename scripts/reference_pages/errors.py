@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import partsong_actors
@@ -135,10 +136,18 @@ class _Words:
         return f"{{{_last_name(node)}}}"
 
     def _assigned(self, name: str) -> ast.expr | None:
-        """Return the text that the name has at this line; None when it is no text written here."""
+        """Return the text that the name has at this line; None when it is no text that is written somewhere."""
         assigns = [node for scope in (self.module.body, ast.walk(self.scope)) for node in scope if isinstance(node, ast.Assign)]
         values = [a.value for a in assigns if a.lineno < self.line and isinstance(a.targets[0], ast.Name) and a.targets[0].id == name]
-        return values[-1] if values and isinstance(values[-1], ast.JoinedStr | ast.IfExp | ast.Constant | ast.BinOp) else None
+        if values:
+            return values[-1] if isinstance(values[-1], ast.JoinedStr | ast.IfExp | ast.Constant | ast.BinOp) else None
+        return self._imported(name)
+
+    def _imported(self, name: str) -> ast.expr | None:
+        """Return the text that another module of ours calls so."""
+        imports = [node for node in self.module.body if isinstance(node, ast.ImportFrom) and name in {one.name for one in node.names}]
+        text = getattr(import_module(imports[0].module or ""), name, None) if imports else None
+        return ast.Constant(text) if isinstance(text, str) else None
 
 
 def _last_name(node: ast.expr) -> str:

@@ -40,7 +40,9 @@ def check_new(results: Results) -> None:
     with results.errors():
         name = results.holds_rows()
     if name:
-        remedy = "put it back, name another place, or start again with --fresh, which pays for all rows again"
+        remedy = (
+            "put it back, name another place, or delete what stands there (`partsong run` does with --fresh), and all rows are paid again"
+        )
         raise RunError(
             "journal-gone", f"the journal of this run is gone, and {name} holds rows of it", at=Place(results.name), remedy=remedy
         )
