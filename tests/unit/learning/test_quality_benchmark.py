@@ -124,7 +124,8 @@ def test_a_missing_response_is_said_and_no_figure_is_lost_to_it(quality: ModuleT
 
 
 def test_folds_give_no_share_of_calls_over_scores_of_different_fits(quality: ModuleType, parts: tuple):
-    _, figures = quality.crossed(parts[0], [parts[0]], 2)
+    few = parts[0].rows(np.arange(90))
+    _, figures = quality.crossed(few, [few], 2)
     assert {"apgr", "apgr_by_fold"} < set(figures["route"])
     assert not any(name.startswith("cpt") for name in figures["route"])
     assert figures["guarantee"]["as_learned"]["level"] == 0.95
