@@ -16,7 +16,7 @@ from partsong_cluster.jobs.wheel import write_wheel
 from postgres import postgres_server
 from providers.process import running_server
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.chaos]
 
 TOKEN = "0123456789abcdef" * 4
 KEY = "canaryKEY-77f1"
@@ -136,7 +136,6 @@ def test_a_run_is_half_of_one_version_and_half_of_another_and_no_call_is_paid_tw
     assert server.stats(summary=True)["total"] == ROWS
 
 
-@pytest.mark.chaos
 def test_a_second_system_of_the_new_version_works_beside_the_first_on_one_store(site, tmp_path):
     server, old, new = site
     old.deploy("apply", "--yes", file="fast.yaml")
