@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,6 +43,40 @@ Kind = Annotated[
     str | None,
     typer.Option(help="The metadata field with the kind of task; default: the first of kind, skill, category.", metavar="FIELD"),
 ]
+Output = Annotated[Path, typer.Option("--output", "-o", help="The folder to write.", metavar="DIR")]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0, help="Only names the policy to use: the best whose 1,000 rows cost no more; nothing is learned by it.", metavar="USD"
+    ),
+]
+ValueOfCorrect = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        help="Only names the policy to use: the one worth most when a right answer is worth this; nothing is learned by it.",
+        metavar="USD",
+    ),
+]
+MaxLoss = Annotated[float, typer.Option(min=0.0, max=100.0, help="How far below the best single model a promise may be.", metavar="POINTS")]
+JudgeName = Annotated[
+    str | None,
+    typer.Option("--judge", help="A model of MESH that judges rows without label or feedback; it is asked, and costs.", metavar="MODEL"),
+]
+JudgeBudget = Annotated[float | None, typer.Option(min=0.0, help="Stop before the judge has cost more.", metavar="USD")]
+Cards = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--card", help="The share right that a new model's card lets expect, as MODEL=0.8; may be repeated.", metavar="MODEL=SHARE"
+    ),
+]
+TreeFile = Annotated[Path, typer.Option("--output", "-o", help="The file to write: a mesh file that extends MESH.", metavar="FILE")]
+Depth = Annotated[int, typer.Option(min=1, max=8, help="How many conditions may stand above a leaf.")]
+TreeValue = Annotated[
+    float | None, typer.Option(min=0.0, help="What a right answer is worth; default: 20 answers of the best model.", metavar="USD")
+]
+Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")]
 
 
 class _FitUnlessNamed(TyperGroup):
@@ -68,37 +101,17 @@ app = typer.Typer(
 def fit(
     mesh: Mesh,
     runs: Runs,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.", metavar="DIR")] = Path("learned"),
-    budget: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0, help="Only names the policy to use: the best whose 1,000 rows cost no more; nothing is learned by it.", metavar="USD"
-        ),
-    ] = None,
-    value_of_correct: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            help="Only names the policy to use: the one worth most when a right answer is worth this; nothing is learned by it.",
-            metavar="USD",
-        ),
-    ] = None,
-    max_loss: Annotated[
-        float, typer.Option(min=0.0, max=100.0, help="How far below the best single model a promise may be.", metavar="POINTS")
-    ] = 1.0,
+    output: Output = Path("learned"),
+    budget: Budget = None,
+    value_of_correct: ValueOfCorrect = None,
+    max_loss: MaxLoss = 1.0,
     expected: Expected = "expected",
     grade: Grade = None,
     kind: Kind = None,
-    judge: Annotated[
-        str | None,
-        typer.Option(help="A model of MESH that judges rows without label or feedback; it is asked, and costs.", metavar="MODEL"),
-    ] = None,
-    judge_budget: Annotated[float | None, typer.Option(min=0.0, help="Stop before the judge has cost more.", metavar="USD")] = None,
-    card: Annotated[
-        list[str] | None,
-        typer.Option(help="The share right that a new model's card lets expect, as MODEL=0.8; may be repeated.", metavar="MODEL=SHARE"),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")] = False,
+    judge: JudgeName = None,
+    judge_budget: JudgeBudget = None,
+    card: Cards = None,
+    as_json: AsJson = False,
     allow: Allow = None,
 ) -> None:
     """Learn from runs whom to ask, when to stop and what that is worth, and write it as a folder that a mesh file names as `learned`.
@@ -110,25 +123,23 @@ def fit(
     A model with fewer than 30 outcomes is new: what is expected of it comes from its --card and from what outcomes it has.
     """
     with learn_installed():  # NumPy and what stands on it: other commands do not wait for it
-        from partsong.learning.learned import fit_learned
         from partsong.learning.saved import header, save_learned
         from partsong.learning.settings import Settings
         from partsong_cluster.cli.show_learned import learned_shown
+        from partsong_cluster.outcomes.learned import learned_of_runs
         from partsong_cluster.outcomes.models import mesh_to_learn
-        from partsong_cluster.outcomes.runs import outcomes_of_runs
-    tell = Console(stderr=True, highlight=False)
+    settings, tell = Settings(max_loss / 100, budget, value_of_correct), Console(stderr=True, highlight=False)
     with _stoppable("" if judge is None else " but the judge's verdicts"), learn_installed(), tell.status("reading runs") as status:
         loaded = mesh_to_learn(mesh, allowed_by(allow))
-        models = loaded.mesh.models
-        cards = dict(_card(one, loaded.mesh.models) for one in card or ())
-        judging = _judging(judge, loaded, output, judge_budget, status)
-        found = outcomes_of_runs(runs, reading_of(expected, grade, kind), models, judging, also=models)
-        status.update(f"learning from {len(found.outcomes):,} rows")
-        settings = Settings(max_loss / 100, budget, value_of_correct)
-        day, fields = datetime.now(UTC).date().isoformat(), _kind_fields(kind)
-        how = found.answer_kind
-        learned = fit_learned(found.outcomes, settings, date=day, source=found.source, kind_fields=fields, answer_kind=how, cards=cards)
-    learned = replace(learned, warnings=(*found.warnings, *learned.warnings))
+        learned = learned_of_runs(
+            runs,
+            reading_of(expected, grade, kind),
+            settings,
+            models=loaded.mesh.models,
+            judge=_judging(judge, loaded, output, judge_budget, status),
+            cards=dict(_card(one, loaded.mesh.models) for one in card or ()),
+            read=lambda rows: status.update(f"learning from {rows:,} rows"),
+        )
     save_learned(learned, output)
     if as_json:
         typer.echo(in_json(json.dumps(header(learned), indent=2)))
@@ -140,18 +151,13 @@ def fit(
 def tree(
     mesh: Mesh,
     runs: Runs,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The file to write: a mesh file that extends MESH.", metavar="FILE")
-    ] = Path("tree.yaml"),
-    depth: Annotated[int, typer.Option(min=1, max=8, help="How many conditions may stand above a leaf.")] = 3,
-    value_of_correct: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="What a right answer is worth; default: 20 answers of the best model.", metavar="USD"),
-    ] = None,
+    output: TreeFile = Path("tree.yaml"),
+    depth: Depth = 3,
+    value_of_correct: TreeValue = None,
     expected: Expected = "expected",
     grade: Grade = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
     allow: Allow = None,
 ) -> None:
     """Fit a decision tree that a person can read: which model for which rows, by length, code, urgency, metadata and the like.
@@ -207,7 +213,7 @@ def reading_of(expected: str, grade: str | None, kind: str | None) -> "Reading":
     """Return how runs are read, by the three options."""
     from partsong_cluster.outcomes.runs import Reading
 
-    return Reading(expected, grader_named(grade), _kind_fields(kind))
+    return Reading(expected, grader_named(grade), KIND_FIELDS if kind is None else (kind,))
 
 
 def _card(given: str, models: Mapping[str, ModelSpec]) -> tuple[str, float]:
@@ -220,7 +226,3 @@ def _card(given: str, models: Mapping[str, ModelSpec]) -> tuple[str, float]:
             return model, float(share)
     remedy = "write the share right that is expected: --card mini=0.8"
     raise InputError("bad-card", f"--card {given} is no model and a share between 0 and 1", remedy=remedy)
-
-
-def _kind_fields(kind: str | None) -> tuple[str, ...]:
-    return KIND_FIELDS if kind is None else (kind,)

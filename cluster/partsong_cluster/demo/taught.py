@@ -1,17 +1,17 @@
 """Taught: a part's lessons become what its mesh goes by, and the mesh with it."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 from partsong.contracts.allowed import Allowed
 from partsong.errors import InputError
-from partsong.learning.learned import Learned, fit_learned
+from partsong.learning.learned import Learned
 from partsong.learning.saved import load_learned, save_learned
 from partsong.learning.settings import Settings
 from partsong.mesh import LoadedMesh, load_text
 from partsong_cluster.demo.parts import Lessons
-from partsong_cluster.outcomes.runs import Reading, outcomes_of_runs
+from partsong_cluster.outcomes.learned import learned_of_runs
+from partsong_cluster.outcomes.runs import Reading
 
 __all__ = ["can_promise", "is_learned", "learn", "learned_mesh", "promise_note"]
 
@@ -30,10 +30,7 @@ def is_learned(folder: Path) -> bool:
 
 def learn(run: Path, folder: Path) -> None:
     """Learn all that the run can teach, and keep it in the folder."""
-    found = outcomes_of_runs([run], Reading())
-    day = datetime.now(UTC).date().isoformat()
-    learned = fit_learned(found.outcomes, Settings(), date=day, source=found.source, answer_kind=found.answer_kind)
-    save_learned(learned, folder)
+    save_learned(learned_of_runs([run], Reading(), Settings()), folder)
 
 
 def learned_mesh(lessons: Lessons, folder: Path) -> tuple[LoadedMesh, Learned]:

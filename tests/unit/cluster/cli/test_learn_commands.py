@@ -109,7 +109,7 @@ def test_ctrl_c_leaves_nothing_behind_and_says_so(partsong: Partsong, monkeypatc
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("partsong.learning.learned.fit_learned", interrupted)
+    monkeypatch.setattr("partsong_cluster.outcomes.learned.fit_learned", interrupted)
     done = partsong("learn", "mesh.yaml", run, "-o", "learned")
     assert (done.code, done.out, done.err.strip()) == (130, "", "stopped, nothing written")
     assert not Path("learned").exists()

@@ -1,0 +1,42 @@
+"""Learned: what runs teach as of today: their outcomes, all that can be fitted to them, and what is to be known of both."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from partsong.contracts import ModelSpec
+from partsong.learning.learned import Learned, fit_learned
+from partsong.learning.settings import Settings
+from partsong.learning.tabled import Worked
+from partsong_cluster.outcomes.runs import Reading, outcomes_of_runs
+
+__all__ = ["learned_of_runs"]
+
+
+def learned_of_runs(
+    folders: Sequence[Path],
+    reading: Reading,
+    settings: Settings,
+    *,
+    models: Mapping[str, ModelSpec] | None = None,
+    judge: Callable[[Sequence[Worked]], Sequence[str]] = lambda _: (),
+    cards: Mapping[str, float] | None = None,
+    read: Callable[[int], None] = lambda _: None,
+) -> Learned:
+    """Return what the runs teach of their models, or of these; InputError when no honest number can come of them.
+
+    `judge` and `cards` as in outcomes_of_runs and fit_learned; `read` hears the number of rows before the fit begins.
+    """
+    found = outcomes_of_runs(folders, reading, models, judge, also=models or ())
+    read(len(found.outcomes))
+    learned = fit_learned(
+        found.outcomes,
+        settings,
+        date=datetime.now(UTC).date().isoformat(),
+        source=found.source,
+        kind_fields=reading.kind_fields,
+        answer_kind=found.answer_kind,
+        cards=cards,
+    )
+    return replace(learned, warnings=(*found.warnings, *learned.warnings))
