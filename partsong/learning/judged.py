@@ -19,7 +19,7 @@ from partsong.learning.policies import Policies, fit_policies
 from partsong.learning.posterior import ballots
 from partsong.learning.weights import log_odds
 
-__all__ = ["Figure", "Kept", "judged", "promised"]
+__all__ = ["Kept", "PolicyFigures", "judged", "promised"]
 
 _KEPT_BACK = 3
 """One row in so many judges instead of teaching."""
@@ -31,7 +31,7 @@ _MOST_NAMED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class PolicyFigures:
     """What one policy gave on rows kept back from the fitting."""
 
     policy: str
@@ -62,7 +62,7 @@ class Kept:
     """None when no policy cheaper than the best single model can be promised."""
 
 
-def judged(outcomes: Outcomes, max_loss: float, value_usd: float) -> tuple[tuple[Figure, ...], Kept | None]:
+def judged(outcomes: Outcomes, max_loss: float, value_usd: float) -> tuple[tuple[PolicyFigures, ...], Kept | None]:
     """Return the policies' figures and what can be promised of them; nothing when too few rows can be kept back.
 
     `value_usd`: what a right answer is worth to the gate.
@@ -83,12 +83,12 @@ def _teaches(outcomes: Outcomes, rows: Bools) -> bool:
     return bool((~np.isnan(outcomes.right[rows])).any(axis=0).all())
 
 
-def _single(held: Outcomes, fitted: Policies) -> Figure:
+def _single(held: Outcomes, fitted: Policies) -> PolicyFigures:
     best = held.models.index(fitted.best)
     return _figure("best", held.right[:, best], held.cost_usd[:, best], None, np.ones(len(held)))
 
 
-def _of_vote(held: Outcomes, taught: Outcomes) -> tuple[Figure, ...]:
+def _of_vote(held: Outcomes, taught: Outcomes) -> tuple[PolicyFigures, ...]:
     """Return the figure of all models' vote; none where no answers were kept."""
     if not any(answer is not None for row in held.answers for answer in row):
         return ()
@@ -96,7 +96,7 @@ def _of_vote(held: Outcomes, taught: Outcomes) -> tuple[Figure, ...]:
     return (_figure("vote", vote_right(held, weights), held.cost_usd.sum(axis=1), None, np.full(len(held), float(len(held.models)))),)
 
 
-def _of_gate(held: Outcomes, taught: Outcomes, p_right: Floats, value_usd: float) -> tuple[Figure, ...]:
+def _of_gate(held: Outcomes, taught: Outcomes, p_right: Floats, value_usd: float) -> tuple[PolicyFigures, ...]:
     """Return the figure of a gate among the models of known price, when waiting costs nothing; none where no price is known."""
     if not taught.priced:
         return ()
@@ -106,7 +106,7 @@ def _of_gate(held: Outcomes, taught: Outcomes, p_right: Floats, value_usd: float
     return (_figure("gate", held.right[rows, chosen], held.cost_usd[rows, chosen], p_right[rows, chosen], np.ones(len(held))),)
 
 
-def _ensemble(goal: Goal, policy: Frugal, held: Outcomes, p_right: Floats) -> Figure:
+def _ensemble(goal: Goal, policy: Frugal, held: Outcomes, p_right: Floats) -> PolicyFigures:
     column = {model: j for j, model in enumerate(held.models)}
     own = p_right[:, [column[m] for m in policy.posterior.models]]
     votes, nothing = policy.posterior.votes(own), policy.posterior.nothing(own)
@@ -125,13 +125,13 @@ def _asker(answers: tuple[str | None, ...], column: dict[str, int]) -> Callable[
     return lambda model: answers[column[model]]
 
 
-def _figure(policy: str, right: Floats, cost: Floats, sure: Floats | None, asked: Floats) -> Figure:
+def _figure(policy: str, right: Floats, cost: Floats, sure: Floats | None, asked: Floats) -> PolicyFigures:
     known = ~np.isnan(right)
     n = int(known.sum())
     low, high = wilson(round(float(right[known].sum())), n)
     ece = float("nan") if sure is None or not n else expected_calibration_error(sure[known], right[known])
     accuracy = float(right[known].mean()) if n else float("nan")
-    return Figure(policy, n, accuracy, low, high, float(cost.mean()) * 1000, ece, float(asked.mean()))
+    return PolicyFigures(policy, n, accuracy, low, high, float(cost.mean()) * 1000, ece, float(asked.mean()))
 
 
 def promised(fitted: Policies, held: Outcomes, max_loss: float) -> Kept | None:

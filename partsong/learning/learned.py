@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from partsong.contracts.task import KIND_FIELDS
 from partsong.errors import InputError
 from partsong.evaluation.reading import Kind, KindField
-from partsong.learning.judged import Figure, Kept, judged
+from partsong.learning.judged import Kept, PolicyFigures, judged
 from partsong.learning.kind_weights import KindWeights, kind_weights
 from partsong.learning.matrix import Cell, Gap, capability_matrix, gaps
 from partsong.learning.memory import prints_of
@@ -61,7 +61,7 @@ class Learned:
     """Of new models too."""
     newcomers: tuple[Newcomer, ...]
     """Models with too few outcomes of their own: the gate may choose them, nothing else is learned of them."""
-    figures: tuple[Figure, ...]
+    figures: tuple[PolicyFigures, ...]
     """Empty when too few rows could be kept back."""
     kept: Kept | None
     advice: str
@@ -148,7 +148,7 @@ def _sound(known: Outcomes) -> list[str]:
     return sound(known)
 
 
-def _unjudged(known: Outcomes, figures: Sequence[Figure]) -> Iterator[str]:
+def _unjudged(known: Outcomes, figures: Sequence[PolicyFigures]) -> Iterator[str]:
     """Yield what could not be measured or weighed."""
     if not figures:
         yield f"{len(known)} rows are too few to keep some back: nothing here says what the policies are worth on others"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
 
-from partsong.learning.judged import Figure, Kept
+from partsong.learning.judged import Kept, PolicyFigures
 
 __all__ = ["Settings", "advised"]
 
@@ -21,7 +21,7 @@ class Settings:
     """US dollars that one more right answer is worth."""
 
 
-def advised(figures: Sequence[Figure], kept: Kept | None, settings: Settings) -> str:
+def advised(figures: Sequence[PolicyFigures], kept: Kept | None, settings: Settings) -> str:
     """Return the policy to use: worth most by the value of a right answer, else most accurate within the budget, else the promised one.
 
     Value and budget choose among policies whose price is known.

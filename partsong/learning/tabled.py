@@ -15,7 +15,7 @@ from partsong.learning.folds import same_text
 from partsong.learning.outcomes import Floats, Outcomes
 from partsong.learning.posterior import ballots
 
-__all__ = ["AGREEMENT", "Rated", "Tabled", "Worked", "answer_of", "tabled"]
+__all__ = ["AGREEMENT", "RatedAnswer", "Replies", "Tabled", "answer_of", "tabled"]
 
 AGREEMENT = "agreement"
 """The source of what is right when there is no other: every share right is an estimate."""
@@ -25,7 +25,7 @@ _RIGHT_FROM = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Rated:
+class RatedAnswer:
     """What users made of one answer: its text, and the mean of their scores in [0, 1]."""
 
     text: str
@@ -33,7 +33,7 @@ class Rated:
 
 
 @dataclass(slots=True)
-class Worked:
+class Replies:
     """One row, and what each model replied to it and nothing else."""
 
     id: str
@@ -43,7 +43,7 @@ class Worked:
     """The right answer; None when nobody said."""
     grader: Grader | None
     replies: dict[str, Completion | Failure] = field(default_factory=dict)
-    ratings: list[Rated] = field(default_factory=list)
+    ratings: list[RatedAnswer] = field(default_factory=list)
     judged: Mapping[str, bool] = field(default_factory=dict)
     """A judge's verdicts by answer."""
 
@@ -61,7 +61,7 @@ class Tabled:
     source: str
     """`labels`, `feedback`, `judge`, joined by commas where several; `agreement` when nobody said what is right."""
     warnings: tuple[str, ...]
-    rows: tuple[Worked, ...]
+    rows: tuple[Replies, ...]
     """What it was made of, in its order."""
 
     @property
@@ -71,7 +71,7 @@ class Tabled:
         return kinds.pop() if len(kinds) == 1 else None
 
 
-def tabled(rows: Sequence[Worked], models: Sequence[str], prices: Mapping[str, Price]) -> Tabled:
+def tabled(rows: Sequence[Replies], models: Sequence[str], prices: Mapping[str, Price]) -> Tabled:
     """Return the outcomes of these models. A failure is a wrong answer; a reply that is not there is not known.
 
     A label outranks feedback, feedback a judge. Models without a price have no cost; nought is one, where a price was given.
@@ -93,18 +93,18 @@ def tabled(rows: Sequence[Worked], models: Sequence[str], prices: Mapping[str, P
     return Tabled(table, ", ".join(name for name, _ in sources.most_common()), tuple(_odd(rows, sources, disputed)), tuple(rows))
 
 
-def answer_of(row: Worked, reply: Completion | Failure | None) -> str | None:
+def answer_of(row: Replies, reply: Completion | Failure | None) -> str | None:
     """Return the reply's answer in its normal form; None when there is none that can be read."""
     if not isinstance(reply, Completion):
         return None
     return _read_as(row).read(reply.text)
 
 
-def _read_as(row: Worked) -> Kind:
+def _read_as(row: Replies) -> Kind:
     return row.grader if isinstance(row.grader, Kind) else _TEXT
 
 
-def _verdicts(row: Worked, answers: Mapping[str, str | None]) -> tuple[str, dict[str, float]]:
+def _verdicts(row: Replies, answers: Mapping[str, str | None]) -> tuple[str, dict[str, float]]:
     """Return who says what is right, and what that makes of each model's reply."""
     failed = {m: 0.0 for m, reply in row.replies.items() if isinstance(reply, Failure)}
     given = {m: reply for m, reply in row.replies.items() if isinstance(reply, Completion)}
@@ -117,7 +117,7 @@ def _verdicts(row: Worked, answers: Mapping[str, str | None]) -> tuple[str, dict
     return "", {}
 
 
-def _by_ratings(row: Worked, answers: Mapping[str, str | None]) -> dict[str, float]:
+def _by_ratings(row: Replies, answers: Mapping[str, str | None]) -> dict[str, float]:
     """Return what users' scores say of each reply: of those that say the same as a rated one, and of rivals of a right one."""
     kind = _read_as(row)
     rated = {answer: one.score >= _RIGHT_FROM for one in row.ratings if (answer := kind.read(one.text)) is not None}
@@ -127,7 +127,7 @@ def _by_ratings(row: Worked, answers: Mapping[str, str | None]) -> dict[str, flo
     return found
 
 
-def _disputed(row: Worked, verdicts: Mapping[str, float], answers: Mapping[str, str | None]) -> bool:
+def _disputed(row: Replies, verdicts: Mapping[str, float], answers: Mapping[str, str | None]) -> bool:
     """Return whether users say otherwise than the label."""
     if row.expected is None or not row.ratings:
         return False
@@ -135,7 +135,7 @@ def _disputed(row: Worked, verdicts: Mapping[str, float], answers: Mapping[str, 
     return any(m in verdicts and verdicts[m] != value for m, value in said.items())
 
 
-def _cost(rows: Sequence[Worked], models: Sequence[str], prices: Mapping[str, Price]) -> Floats:
+def _cost(rows: Sequence[Replies], models: Sequence[str], prices: Mapping[str, Price]) -> Floats:
     """Return what each call cost; the model's mean where its call is not there, NaN where its price is not known.
 
     Of a model that was never called: what its price makes of the tokens that the others needed.
@@ -150,17 +150,17 @@ def _cost(rows: Sequence[Worked], models: Sequence[str], prices: Mapping[str, Pr
     return cost
 
 
-def _by_others(rows: Sequence[Worked], price: Price) -> float:
+def _by_others(rows: Sequence[Replies], price: Price) -> float:
     """Return the mean price of the tokens that replies took; NaN where none were counted."""
     usages = [reply.usage for row in rows for reply in row.replies.values() if isinstance(reply, Completion)]
     return float(np.mean([price.cost_usd(usage) for usage in usages if usage.total_tokens] or [np.nan]))
 
 
-def _latency(rows: Sequence[Worked], models: Sequence[str]) -> Floats:
+def _latency(rows: Sequence[Replies], models: Sequence[str]) -> Floats:
     return _each(rows, models, lambda reply: reply.timing.total_s if isinstance(reply, Completion) else np.nan)
 
 
-def _stated(rows: Sequence[Worked], models: Sequence[str]) -> Floats | None:
+def _stated(rows: Sequence[Replies], models: Sequence[str]) -> Floats | None:
     stated = _each(rows, models, _confidence)
     return None if np.isnan(stated).all() else stated
 
@@ -173,13 +173,13 @@ def _confidence(reply: Completion | Failure) -> float:
     return float(np.exp(min(0.0, reply.logprobs.mean))) if reply.logprobs is not None else float("nan")
 
 
-def _each(rows: Sequence[Worked], models: Sequence[str], of: Callable[[Completion | Failure], float]) -> Floats:
+def _each(rows: Sequence[Replies], models: Sequence[str], of: Callable[[Completion | Failure], float]) -> Floats:
     return np.array([[np.nan if (r := row.replies.get(m)) is None else of(r) for m in models] for row in rows]).reshape(
         len(rows), len(models)
     )
 
 
-def _by_agreement(table: Outcomes, rows: Sequence[Worked]) -> Tabled:
+def _by_agreement(table: Outcomes, rows: Sequence[Replies]) -> Tabled:
     """Return the table with the likeliest answer of each row taken for right (Dawid and Skene); where nobody answered, nothing is known."""
     cast = ballots(table)
     crowd = agree(cast.choice, cast.right.shape[1])
@@ -192,7 +192,7 @@ def _by_agreement(table: Outcomes, rows: Sequence[Worked]) -> Tabled:
     return Tabled(replace(table, right=right), AGREEMENT, (said,), tuple(rows))
 
 
-def _odd(rows: Sequence[Worked], sources: Counter[str], disputed: int) -> list[str]:
+def _odd(rows: Sequence[Replies], sources: Counter[str], disputed: int) -> list[str]:
     found = []
     silent = len(rows) - sources.total()
     if silent:
@@ -207,7 +207,7 @@ def _odd(rows: Sequence[Worked], sources: Counter[str], disputed: int) -> list[s
     return found
 
 
-def _torn(rows: Sequence[Worked]) -> int:
+def _torn(rows: Sequence[Replies]) -> int:
     """Return how many questions have several labels."""
     labels: dict[str, set[str]] = {}
     for row in rows:

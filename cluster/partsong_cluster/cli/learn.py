@@ -26,7 +26,7 @@ from partsong_cluster.cli.exit_codes import ExitCode
 from partsong_cluster.terminal import in_json
 
 if TYPE_CHECKING:
-    from partsong.learning.tabled import Worked
+    from partsong.learning.tabled import Replies
     from partsong_cluster.outcomes.runs import Reading
 
 __all__ = ["Kind", "app", "reading_of"]
@@ -199,7 +199,7 @@ def _stoppable(kept: str = "") -> Iterator[None]:
 
 def _judging(
     judge: str | None, loaded: LoadedMesh, output: Path, budget_usd: float | None, status: Status
-) -> Callable[[Sequence["Worked"]], Sequence[str]]:
+) -> Callable[[Sequence["Replies"]], Sequence[str]]:
     """Return what gives rows a judge's verdicts; nothing does without one."""
     if judge is None:
         return lambda _: ()

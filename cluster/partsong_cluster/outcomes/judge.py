@@ -11,7 +11,7 @@ from pathlib import Path
 from partsong.contracts import Answer, Candidate, Completion, Reply, Task
 from partsong.errors import MeshError
 from partsong.learning.preferences import Pair, length_bias, verdicts
-from partsong.learning.tabled import Worked, answer_of
+from partsong.learning.tabled import Replies, answer_of
 from partsong.merging.best import Best
 from partsong.mesh import LoadedMesh, secrets_of
 from partsong.mesh.schema import StoreSpec
@@ -28,7 +28,7 @@ _MOST_ANSWERS = 3
 class _Dispute:
     """Two of a row's answers, and what the judge is asked about them."""
 
-    row: Worked
+    row: Replies
     answers: tuple[str, str]
     candidates: tuple[Candidate, Candidate]
 
@@ -54,7 +54,7 @@ class Judge:
     folder: Path
     budget_usd: float | None = None
 
-    async def judge(self, rows: Sequence[Worked], told: Callable[[int, int], None]) -> Sequence[str]:
+    async def judge(self, rows: Sequence[Replies], told: Callable[[int, int], None]) -> Sequence[str]:
         """Give the rows that have no label and no feedback the judge's verdicts; return what to know of them.
 
         `told` hears how many questions of how many are answered. BudgetError when the next could pass the budget; MeshError when there is
@@ -89,7 +89,7 @@ class Judge:
         return replies
 
 
-def _answers(row: Worked) -> dict[str, Candidate]:
+def _answers(row: Replies) -> dict[str, Candidate]:
     """Return the row's different answers, those of most models first, each as its first model gave it."""
     first: dict[str, Candidate] = {}
     for name, reply in row.replies.items():
@@ -98,18 +98,18 @@ def _answers(row: Worked) -> dict[str, Candidate]:
     return {answer: first[answer] for answer, _ in _counted(row).most_common()}
 
 
-def _counted(row: Worked) -> Counter[str]:
+def _counted(row: Replies) -> Counter[str]:
     """Return how many models gave each answer."""
     return Counter(answer for reply in row.replies.values() if (answer := answer_of(row, reply)) is not None)
 
 
-def _agreed(row: Worked) -> dict[str, bool]:
+def _agreed(row: Replies) -> dict[str, bool]:
     """Return the answer as right where it is the only one and two models or more gave it: there is nothing to compare it with."""
     count = _counted(row)
     return dict.fromkeys(count, True) if len(count) == 1 and count.total() > 1 else {}
 
 
-def _unjudged(rows: Sequence[Worked]) -> Iterator[str]:
+def _unjudged(rows: Sequence[Replies]) -> Iterator[str]:
     """Yield how many rows the judge was not asked about."""
     agreed = sum(bool(_agreed(row)) for row in rows)
     if agreed:
@@ -119,7 +119,7 @@ def _unjudged(rows: Sequence[Worked]) -> Iterator[str]:
         yield f"{lone:,} of {len(rows):,} rows have one model's answer alone: there is nothing to judge it by, it counts as not known"
 
 
-def _disputes(row: Worked) -> Iterator[_Dispute]:
+def _disputes(row: Replies) -> Iterator[_Dispute]:
     answers = list(_answers(row).items())[:_MOST_ANSWERS]
     for (one, first), (other, second) in combinations(answers, 2):
         yield _Dispute(row, (one, other), (first, second))

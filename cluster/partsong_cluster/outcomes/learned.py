@@ -8,7 +8,7 @@ from pathlib import Path
 from partsong.contracts import ModelSpec
 from partsong.learning.learned import Learned, fit_learned
 from partsong.learning.settings import Settings
-from partsong.learning.tabled import Worked
+from partsong.learning.tabled import Replies
 from partsong_cluster.outcomes.runs import Reading, outcomes_of_runs
 
 __all__ = ["learned_of_runs"]
@@ -20,7 +20,7 @@ def learned_of_runs(
     settings: Settings,
     *,
     models: Mapping[str, ModelSpec] | None = None,
-    judge: Callable[[Sequence[Worked]], Sequence[str]] = lambda _: (),
+    judge: Callable[[Sequence[Replies]], Sequence[str]] = lambda _: (),
     cards: Mapping[str, float] | None = None,
     read: Callable[[int], None] = lambda _: None,
 ) -> Learned:

@@ -14,12 +14,12 @@ from partsong.errors import InputError, Place, RunError
 from partsong.evaluation.grading import Grader
 from partsong.evaluation.marked import EXPECTED, expected_of, grader_of
 from partsong.journal.store import Store
-from partsong.learning.tabled import Rated, Tabled, Worked, tabled
+from partsong.learning.tabled import RatedAnswer, Replies, Tabled, tabled
 from partsong.work.asked import Fingerprint
 from partsong_cluster.batch.finished import finished_rows, manifest_of, store_of
 from partsong_cluster.outcomes.asked import asked_in, models_of_run, who
 
-__all__ = ["Reading", "mean_ratings", "models_of", "outcomes_of_runs", "worked_rows"]
+__all__ = ["Reading", "mean_ratings", "models_of", "outcomes_of_runs", "replies_of_runs"]
 
 _ROWS_AT_ONCE = 256
 
@@ -35,17 +35,17 @@ class Reading:
     kind_fields: tuple[str, ...] = KIND_FIELDS
     """The metadata fields with the kind of task, the first that a row has."""
 
-    def worked(self, record: RowRecord, task: Task) -> Worked:
+    def row(self, record: RowRecord, task: Task) -> Replies:
         """Return the row, still without replies."""
         grader = self.over_all or grader_of(record)
-        return Worked(record.custom_id, task, task.kind_by(self.kind_fields), expected_of(record, self.expected), grader)
+        return Replies(record.custom_id, task, task.kind_by(self.kind_fields), expected_of(record, self.expected), grader)
 
 
 def outcomes_of_runs(
     folders: Sequence[Path],
     reading: Reading,
     models: Mapping[str, ModelSpec] | None = None,
-    judge: Callable[[Sequence[Worked]], Sequence[str]] = lambda _: (),
+    judge: Callable[[Sequence[Replies]], Sequence[str]] = lambda _: (),
     also: Collection[str] = (),
 ) -> Tabled:
     """Return the outcomes of the runs' models, or of these: what else a model of the same name was is not theirs.
@@ -54,7 +54,7 @@ def outcomes_of_runs(
     models that stand in the table even without a reply.
     """
     specs = models_of(folders) if models is None else models
-    rows = list(worked_rows(folders, reading, specs))
+    rows = list(replies_of_runs(folders, reading, specs))
     heard = [name for name in specs if any(name in row.replies for row in rows)]
     if not heard:
         what = "the runs hold no reply of a model to a row's plain task" + ("" if models is None else " as this mesh would ask it")
@@ -79,14 +79,14 @@ def models_of(folders: Sequence[Path]) -> Mapping[str, ModelSpec]:
     return found
 
 
-def worked_rows(folders: Sequence[Path], reading: Reading, models: Mapping[str, ModelSpec]) -> Iterable[Worked]:
+def replies_of_runs(folders: Sequence[Path], reading: Reading, models: Mapping[str, ModelSpec]) -> Iterable[Replies]:
     """Return the rows of all runs in the order they are first met; the same question under the same id and label is one.
 
     A model's reply counts where one of these runs asked that model about the row: what other runs of the store asked is none of theirs.
     """
     known = {name: who(name, spec) for name, spec in models.items()}
     prints = {name: Fingerprint(spec, name) for name, spec in models.items()}
-    found: dict[tuple[str, str, str], Worked] = {}
+    found: dict[tuple[str, str, str], Replies] = {}
     for folder in folders:
         run, asked = manifest_of(folder).run, asked_in([folder])
         with closing(store_of(folder)) as store:
@@ -107,7 +107,7 @@ def _hear(
     records: Sequence[tuple[RowRecord, Task]],
     own: Sequence[Mapping[str, Fingerprint]],
     reading: Reading,
-    found: dict[tuple[str, str, str], Worked],
+    found: dict[tuple[str, str, str], Replies],
 ) -> None:
     """Add what the store holds of these rows' `own` models: completions by what was asked, failures among the run's own calls."""
     numbers = [record.row for record, _ in records]
@@ -115,15 +115,15 @@ def _hear(
     asked = [{name: _plain_asks(task, one) for name, one in prints.items()} for (_, task), prints in zip(records, own, strict=True)]
     completions = store.cached([ask for row in asked for asks in row.values() for ask in asks])
     ratings = mean_ratings(store.ratings(run, min(numbers), max(numbers)))
-    for (record, task), row in zip(records, asked, strict=True):
-        fresh = reading.worked(record, task)
-        worked = found.setdefault((record.custom_id, task.text, repr(fresh.expected)), fresh)
+    for (record, task), plain in zip(records, asked, strict=True):
+        fresh = reading.row(record, task)
+        row = found.setdefault((record.custom_id, task.text, repr(fresh.expected)), fresh)
         if record.row in ratings and isinstance(record.reply, Answer):
-            worked.ratings.append(Rated(record.reply.text, ratings[record.row]))
-        for name, asks in row.items():
+            row.ratings.append(RatedAnswer(record.reply.text, ratings[record.row]))
+        for name, asks in plain.items():
             reply = _reply(asks, completions, failures)
-            if reply is not None and not isinstance(worked.replies.get(name), Completion):
-                worked.replies[name] = reply
+            if reply is not None and not isinstance(row.replies.get(name), Completion):
+                row.replies[name] = reply
 
 
 def mean_ratings(ratings: Sequence[Feedback]) -> Mapping[int, float]:

@@ -11,7 +11,7 @@ from unit.learning.made import made
 from partsong.errors import InputError
 from partsong.learning.calibration import Isotonic, Platt
 from partsong.learning.frugal import Goal
-from partsong.learning.judged import Figure, promised
+from partsong.learning.judged import PolicyFigures, promised
 from partsong.learning.kind_weights import kind_weights
 from partsong.learning.learned import Learned, fingerprint, fit_learned
 from partsong.learning.matrix import capability_matrix
@@ -93,7 +93,8 @@ def test_a_promise_is_tested_on_the_rows_whose_answers_were_judged(learned: Lear
 )
 def test_the_settings_choose_among_the_figures(settings: Settings, advice: str):
     figures = [
-        Figure(p, 100, a, a - 0.1, a + 0.1, usd, 0.01, 1.0) for p, a, usd in (("best", 0.8, 1), ("vote", 0.82, 3), ("gate", 0.7, 0.5))
+        PolicyFigures(p, 100, a, a - 0.1, a + 0.1, usd, 0.01, 1.0)
+        for p, a, usd in (("best", 0.8, 1), ("vote", 0.82, 3), ("gate", 0.7, 0.5))
     ]
     assert advised(figures, None, settings) == advice
 

@@ -5,7 +5,7 @@ from partsong.contracts import Completion, Failure, FailureCode, Price, Task
 from partsong.contracts.completion import Logprobs, Timing, Usage
 from partsong.evaluation.grading import Contains, Grader
 from partsong.evaluation.reading import Label, Number, Text
-from partsong.learning.tabled import Rated, Worked, tabled
+from partsong.learning.tabled import RatedAnswer, Replies, tabled
 
 
 def said(text: str, cost_usd: float = 0.001, **facts: object) -> Completion:
@@ -16,8 +16,8 @@ PRICE = Price(input=1.0, output=10.0)
 FAILED = Failure(code=FailureCode.CONTENT_FILTER, message="not this", cost_usd=0.002)
 
 
-def row(number: int = 0, *, expected: object = None, grader: Grader | None = None, **replies: object) -> Worked:
-    return Worked(str(number), Task.of(f"question {number}", id=str(number)), None, expected, grader or Label(), dict(replies))
+def row(number: int = 0, *, expected: object = None, grader: Grader | None = None, **replies: object) -> Replies:
+    return Replies(str(number), Task.of(f"question {number}", id=str(number)), None, expected, grader or Label(), dict(replies))
 
 
 def test_labels_say_what_is_right_a_failure_is_wrong_and_what_was_not_asked_is_not_known():
@@ -43,26 +43,26 @@ def test_a_model_that_was_never_called_costs_what_its_price_makes_of_the_others_
 
 def test_feedback_on_an_answer_counts_for_every_model_that_said_the_same():
     one = row(a=said("Paris"), b=said("paris."), c=said("Rome"), d=FAILED)
-    one.ratings.append(Rated("Paris", 0.9))
+    one.ratings.append(RatedAnswer("Paris", 0.9))
     assert tabled([one], list("abcd"), {}).outcomes.right[0].tolist() == [1.0, 1.0, 0.0, 0.0]
     assert tabled([one], list("abcd"), {}).source == "feedback"
 
 
 def test_feedback_that_an_answer_is_wrong_says_nothing_of_other_answers():
     one = row(a=said("Paris"), b=said("Rome"))
-    one.ratings.append(Rated("Paris", 0.0))
+    one.ratings.append(RatedAnswer("Paris", 0.0))
     assert tabled([one], ["a", "b"], {}).outcomes.right[0].tolist() == pytest.approx([0.0, np.nan], nan_ok=True)
 
 
 def test_of_free_text_a_right_answer_makes_no_other_one_wrong():
     one = row(grader=Contains(), a=said("It is Paris"), b=said("Paris, of course"))
-    one.ratings.append(Rated("It is Paris", 1.0))
+    one.ratings.append(RatedAnswer("It is Paris", 1.0))
     assert tabled([one], ["a", "b"], {}).outcomes.right[0].tolist() == pytest.approx([1.0, np.nan], nan_ok=True)
 
 
 def test_a_label_outranks_feedback_and_the_contradiction_is_told():
     one = row(expected="Rome", a=said("Paris"))
-    one.ratings.append(Rated("Paris", 1.0))
+    one.ratings.append(RatedAnswer("Paris", 1.0))
     found = tabled([one], ["a"], {})
     assert found.outcomes.right[0, 0] == 0.0
     assert any("contradict" in warning for warning in found.warnings)
