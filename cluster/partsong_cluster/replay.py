@@ -18,7 +18,7 @@ from partsong.journal.store import RunInfo
 from partsong.mesh import LoadedMesh, Mesh, StoreSpec
 from partsong.telemetry.spec import TelemetrySpec
 from partsong.work.unasked import UnaskedWorker
-from partsong_cluster.batch.finished import finished_rows, manifest_of, store_of
+from partsong_cluster.batch.finished import finished_rows, manifest_of, runs_of, store_of
 from partsong_cluster.batch.folder import JOURNAL, Manifest, RunFolder
 from partsong_cluster.outcomes.asked import asked_in, who
 
@@ -69,7 +69,7 @@ class Replay:
         failures: dict[bytes, Failure] = {}
         known, asked = {name: who(name, spec) for name, spec in mesh.models.items()}, asked_in(self.runs)
         store = ReplayedStore.over(
-            folder / JOURNAL, [store_of(run) for run in self.runs], lambda row, model: known[model] in asked.get(row, ())
+            folder / JOURNAL, [(store_of(run), runs_of(run)) for run in self.runs], lambda row, model: known[model] in asked.get(row, ())
         )
         engine = InlineEngine(
             mesh,

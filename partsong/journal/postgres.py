@@ -114,11 +114,11 @@ class PostgresStore:
         records = self._unpacked(ROWS, [Kept(*kept) for _, *kept in found])
         return [(seq, record) for (seq, *_), record in zip(found, records, strict=True)]
 
-    def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
+    def cached(self, ask_hashes: Sequence[bytes], of: Collection[str] = ()) -> Mapping[bytes, Completion]:
         """See Store.cached; of several completions the first one journalled."""
         if not ask_hashes:
             return {}
-        found = self._found(_CACHED, {"hashes": list(ask_hashes)})
+        found = self._found(_CACHED, {"hashes": list(ask_hashes), "of": list(of)})
         calls = self._unpacked(CALLS, [Kept(*kept) for _, *kept in found])
         replies = {ask_hash: call.reply for (ask_hash, *_), call in zip(found, calls, strict=True)}
         return {ask_hash: reply for ask_hash, reply in replies.items() if isinstance(reply, Completion)}
@@ -337,7 +337,7 @@ where bytes_before < :bytes order by seq
 """  # noqa: S608 - constants
 _CACHED = f"""
 select distinct on (ask_hash) ask_hash, {_KEPT} from calls
-where answered and ask_hash = any(cast(:hashes as bytea[])) order by ask_hash, seq
+where answered and ask_hash = any(cast(:hashes as bytea[])) order by ask_hash, run = any(cast(:of as text[])) desc, seq
 """  # noqa: S608 - constants
 _SPENT = """
 select model, sum(usd) from (

@@ -9,29 +9,32 @@ from partsong.contracts.epoch import Epoch
 from partsong.journal.sqlite import SqliteStore
 from partsong.journal.store import Record, Store
 
-__all__ = ["ReplayedStore"]
+__all__ = ["Recorded", "ReplayedStore"]
+
+Recorded = tuple[Store, Collection[str]]
+"""A store, and the runs in it that are replayed: their calls come before those that others made of the same questions."""
 
 
 class ReplayedStore(SqliteStore):
     """An SQLite store whose cache is elsewhere."""
 
-    recorded: Sequence[Store] = ()
+    recorded: Sequence[Recorded] = ()
     """Where completions come from, the first that has one; closed with this store."""
     asked: Callable[[int, str], bool]
     """Whether a run that is replayed asked this model about this row: the stores hold calls of other runs too."""
 
     @classmethod
-    def over(cls, path: Path, recorded: Sequence[Store], asked: Callable[[int, str], bool]) -> Self:
+    def over(cls, path: Path, recorded: Sequence[Recorded], asked: Callable[[int, str], bool]) -> Self:
         """Make the replay's own file; what is asked is looked up in the recorded stores."""
         store = cls.open(path)
         store.recorded, store.asked = recorded, asked
         return store
 
-    def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
+    def cached(self, ask_hashes: Sequence[bytes], of: Collection[str] = ()) -> Mapping[bytes, Completion]:
         """See Store.cached."""
         found: dict[bytes, Completion] = {}
-        for store in self.recorded:
-            found |= store.cached([ask_hash for ask_hash in ask_hashes if ask_hash not in found])
+        for store, runs in self.recorded:
+            found |= store.cached([ask_hash for ask_hash in ask_hashes if ask_hash not in found], runs)
         return found
 
     def append(self, records: Iterable[Record], under: Collection[Epoch] = ()) -> None:
@@ -41,7 +44,7 @@ class ReplayedStore(SqliteStore):
     def close(self) -> None:
         """See Store.close."""
         super().close()
-        for store in self.recorded:
+        for store, _ in self.recorded:
             store.close()
 
     def _told(self, record: RowRecord) -> RowRecord:

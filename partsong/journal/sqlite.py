@@ -140,14 +140,15 @@ class SqliteStore:
                     break
         return [(seq, self._unpacked(ROWS, blob, crc)) for seq, blob, crc in found]
 
-    def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
+    def cached(self, ask_hashes: Sequence[bytes], of: Collection[str] = ()) -> Mapping[bytes, Completion]:
         """See Store.cached; of several completions the first one journalled."""
         found: dict[bytes, Completion] = {}
+        others = f"run not in ({', '.join('?' * len(of))})"
         for start in range(0, len(ask_hashes), _HASHES_A_QUERY):
             some = list(ask_hashes[start : start + _HASHES_A_QUERY])
             marks = ", ".join("?" * len(some))
-            query = f"select ask_hash, record, crc from calls where answered = 1 and ask_hash in ({marks}) order by rowid"  # noqa: S608 - marks alone
-            for ask_hash, *blob in self._select(query, some):
+            query = f"select ask_hash, record, crc from calls where answered = 1 and ask_hash in ({marks}) order by {others}, rowid"  # noqa: S608 - marks alone
+            for ask_hash, *blob in self._select(query, [*some, *of]):
                 reply = None if ask_hash in found else self._unpacked(CALLS, *blob).reply
                 if isinstance(reply, Completion):
                     found[ask_hash] = reply

@@ -91,8 +91,8 @@ class Store(Protocol):
         """
         ...
 
-    def cached(self, ask_hashes: Sequence[bytes]) -> Mapping[bytes, Completion]:
-        """Return completions of any run by what was asked; hashes not there are left out."""
+    def cached(self, ask_hashes: Sequence[bytes], of: Collection[str] = ()) -> Mapping[bytes, Completion]:
+        """Return completions by what was asked, those of the runs `of` before any other's; hashes not there are left out."""
         ...
 
     def spent(self, run: str | None, since_s: float) -> Mapping[str, float]:

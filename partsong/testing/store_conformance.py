@@ -164,6 +164,15 @@ class StoreConformance(ABC):
             store.append([later])
             assert store.cached([first.ask_hash]) == {first.ask_hash: first.reply}
 
+    def test_runs_that_are_named_have_their_own_answer_to_a_question_before_others(self, tmp_path: Path) -> None:
+        monday, alone = call_record(1, run="monday", asked="x"), call_record(2, run="monday", asked="y")
+        tuesday = call_record(1, run="tuesday", asked="x", reply=Completion(text="later", model="m-1", timing=Timing(total_s=1)))
+        with closing(self.open(tmp_path)) as store:
+            store.append([monday, alone])
+            store.append([tuesday])
+            found = store.cached([monday.ask_hash, alone.ask_hash], ["tuesday", "wednesday"])
+            assert found == {monday.ask_hash: tuesday.reply, alone.ask_hash: alone.reply}
+
     def test_a_run_is_found_by_its_name_and_left_as_it_began(self, tmp_path: Path) -> None:
         with closing(self.open(tmp_path)) as store:
             assert store.run("run") is None

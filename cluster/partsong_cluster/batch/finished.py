@@ -1,6 +1,6 @@
 """Finished rows: what a run's folder holds, read back from its journal without disturbing a run at work."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -13,7 +13,7 @@ from partsong.plans import Plan, PlanField
 from partsong.routing.experiments import shadow_run
 from partsong_cluster.batch.folder import JOURNAL, Manifest, read_manifest, read_snapshot
 
-__all__ = ["JOURNAL_URL", "finished_rows", "manifest_of", "plans_of", "store_of"]
+__all__ = ["JOURNAL_URL", "finished_rows", "manifest_of", "plans_of", "runs_of", "store_of"]
 
 JOURNAL_URL = f"sqlite:///{JOURNAL}"
 """The store of a mesh that names none, in the run's folder."""
@@ -30,6 +30,12 @@ def manifest_of(folder: Path) -> Manifest:
             "no-run", "there is no run in this folder", at=Place(str(folder)), remedy="name a folder that `partsong run -o` made"
         )
     return found
+
+
+def runs_of(folder: Path) -> Sequence[str]:
+    """Return the names under which the store keeps the run's calls: its own, and those that its experiments' shadows would have."""
+    run = manifest_of(folder).run
+    return [run, *(shadow_run(run, name) for name in read_snapshot(folder).get("experiments", {}))]
 
 
 def plans_of(folder: Path) -> Mapping[str, Plan]:

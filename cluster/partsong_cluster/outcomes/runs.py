@@ -16,7 +16,7 @@ from partsong.evaluation.marked import EXPECTED, expected_of, grader_of
 from partsong.journal.store import Store
 from partsong.learning.tabled import RatedAnswer, Replies, Tabled, tabled
 from partsong.work.asked import Fingerprint
-from partsong_cluster.batch.finished import finished_rows, manifest_of, store_of
+from partsong_cluster.batch.finished import finished_rows, manifest_of, runs_of, store_of
 from partsong_cluster.outcomes.asked import asked_in, models_of_run, who
 
 __all__ = ["Reading", "mean_ratings", "models_of", "outcomes_of_runs", "replies_of_runs"]
@@ -88,12 +88,12 @@ def replies_of_runs(folders: Sequence[Path], reading: Reading, models: Mapping[s
     prints = {name: Fingerprint(spec, name) for name, spec in models.items()}
     found: dict[tuple[str, str, str], Replies] = {}
     for folder in folders:
-        run, asked = manifest_of(folder).run, asked_in([folder])
+        runs, asked = runs_of(folder), asked_in([folder])
         with closing(store_of(folder)) as store:
             rows = _readable(folder)
             while records := list(islice(rows, _ROWS_AT_ONCE)):
                 own = [{name: prints[name] for name in prints if known[name] in asked.get(record.row, ())} for record, _ in records]
-                _hear(store, run, records, own, reading, found)
+                _hear(store, runs, records, own, reading, found)
     return found.values()
 
 
@@ -103,17 +103,20 @@ def _readable(folder: Path) -> Iterator[tuple[RowRecord, Task]]:
 
 def _hear(
     store: Store,
-    run: str,
+    runs: Sequence[str],
     records: Sequence[tuple[RowRecord, Task]],
     own: Sequence[Mapping[str, Fingerprint]],
     reading: Reading,
     found: dict[tuple[str, str, str], Replies],
 ) -> None:
-    """Add what the store holds of these rows' `own` models: completions by what was asked, failures among the run's own calls."""
-    numbers = [record.row for record, _ in records]
+    """Add what the store holds of these rows' `own` models: completions by what was asked, failures among the run's own calls.
+
+    A completion that the run was given from the cache stands under another run's name.
+    """
+    run, numbers = runs[0], [record.row for record, _ in records]
     failures = {call.ask_hash: call for call in store.failed_calls(run, min(numbers), max(numbers))}
     asked = [{name: _plain_asks(task, one) for name, one in prints.items()} for (_, task), prints in zip(records, own, strict=True)]
-    completions = store.cached([ask for row in asked for asks in row.values() for ask in asks])
+    completions = store.cached([ask for row in asked for asks in row.values() for ask in asks], runs)
     ratings = mean_ratings(store.ratings(run, min(numbers), max(numbers)))
     for (record, task), plain in zip(records, asked, strict=True):
         fresh = reading.row(record, task)

@@ -238,6 +238,22 @@ def test_a_model_that_only_another_run_of_the_same_store_asked_is_not_in_the_mat
     assert models == [{"good", "fair", "free"}, {"fair"}]
 
 
+def test_runs_of_one_store_that_asked_the_same_are_each_told_by_their_own_answers(partsong: Partsong):
+    Path("mesh.yaml").write_text(f"{MESH}store: {{url: 'sqlite:///{Path.cwd()}/journal.db'}}\n")
+    dated = VOICES.replace("int(task.id) % 10 != 0", 'Path("good").read_text() == "yes"')
+    Path("voices.py").write_text(f"from pathlib import Path\n{dated}")
+    for run, said in (("monday", "no"), ("tuesday", "yes")):
+        Path("good").write_text(said)
+        ran(partsong, run, expected="yes")
+    right = {
+        run: {cell["model"]: cell["accuracy"] for cell in json.loads(partsong("matrix", run, "--json").out)["cells"]}
+        for run in ("monday", "tuesday")
+    }
+    assert right["monday"]["good"] < 0.1 < 0.9 < right["tuesday"]["good"]
+    replayed = json.loads(partsong("replay", "tuesday", "--mesh", "mesh.yaml", "--plan", "good", "--json").out)["replayed"]
+    assert replayed["accuracy"] == 1.0
+
+
 def test_a_runs_report_says_what_its_models_are_good_at_where_its_rows_tell(partsong: Partsong):
     ran(partsong, "told", expected="yes")
     ran(partsong, "untold")
