@@ -150,7 +150,7 @@ def test_a_job_is_followed_to_its_end_its_results_are_fetched_and_a_second_watch
     assert site.server.stats(summary=True)["total"] == 240
     fetched = site.partsong("jobs", "results", "first", "-o", "got")
     files = {Path(line).parent.name if "traces" in line else Path(line).name for line in fetched.stdout.split()}
-    assert files == {"output.jsonl", "errors.jsonl", "summary.json", "report.html", "traces"}
+    assert files == {"run.json", "mesh.json", "output.jsonl", "errors.jsonl", "summary.json", "report.html", "traces"}
     traced = json.loads(site.partsong("trace", "got", "q7", "--json").stdout)
     assert (traced["trace_id"][:12], [root["name"] for root in traced["roots"]]) == (run, ["submit"])
     assert json.loads((site.folder / "got" / "summary.json").read_text())["rows"]["answered"] == 120

@@ -55,6 +55,8 @@ class Manifest(Frozen):
     started_s: float
     """Unix time."""
     partsong: str = Field(description="Version of Partsong that started it.")
+    host: str = ""
+    """The machine that began it, where its results stand elsewhere."""
 
 
 @dataclass(slots=True)

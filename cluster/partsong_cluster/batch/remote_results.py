@@ -24,7 +24,7 @@ from partsong_cluster.batch.results import ERRORS, OUTPUT, Lines
 __all__ = ["RemoteResults", "gathered", "is_remote"]
 
 _OWNER = "run.json"
-_OURS = (OUTPUT, ERRORS, "output.parquet", "summary.json", "report.html")
+_OURS = (OUTPUT, ERRORS, "output.parquet", "summary.json", "report.html", "mesh.json")
 _PART = re.compile(r"(\d{16,})-(\d{16,})\.jsonl")
 _WHOLE_OR_NOTHING = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"})
 """Protocols of object stores: what is put appears at once or not at all. Elsewhere a draft is renamed."""

@@ -101,6 +101,7 @@ class Session:
             manifest, forgotten = self._manifest(folder, input_hash)
             told = manifest.model_dump_json().encode()
             await self.attempts.make(self.results.own, manifest.run, told, fresh=self.order.fresh)
+            await self.add(folder.path / SNAPSHOT)
             async with self.start_engine() as engine:
                 if forgotten is not None:
                     for run in recorded_runs(forgotten, self.loaded.mesh.experiments):

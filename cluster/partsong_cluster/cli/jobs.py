@@ -14,6 +14,7 @@ from rich.text import Text
 from partsong.errors import RunError
 from partsong.telemetry.tree import GATHERED
 from partsong_cluster.batch.attempts import Attempts
+from partsong_cluster.batch.folder import MANIFEST, SNAPSHOT
 from partsong_cluster.batch.progress import progress_on
 from partsong_cluster.batch.remote_errors import remote_errors
 from partsong_cluster.batch.remote_options import remote_options
@@ -198,7 +199,11 @@ def results(
     folder: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to download to.", metavar="DIR")] = None,
     place: Annotated[bool, typer.Option("--place", help="Only print where they are.")] = False,
 ) -> None:
-    """Download a job's results, with this machine's own credentials, or print where they are."""
+    """Download a job's results, with this machine's own credentials, or print where they are.
+
+    `run.json` and `mesh.json` are there from the start: with them DIR is a run's folder, and `compare`, `learn`, `experiment show` and
+    others read what the store has recorded, also while the job is at work. Exit code 6: nothing is there yet.
+    """
     found = Cluster(address).job(job)
     url = found.told["output"]
     if place or folder is None:
@@ -209,6 +214,8 @@ def results(
         raise RunError("no-results", "nothing is there yet", remedy="files appear when the run is complete; `partsong jobs follow` waits")
     for path in written:
         typer.echo(path)
+    if not any(path.name in _RESULTS for path in written):
+        typer.echo("Results appear when the run is complete; until then its store is what can be read.", err=True)
 
 
 def followed(cluster: Cluster, run: str, *, as_json: bool) -> int:
@@ -266,7 +273,7 @@ def _doing(events: list[Event]) -> dict[str, Any]:
     return doing
 
 
-_FILES = ("output.jsonl", "errors.jsonl", "output.parquet", "summary.json", "report.html")
+_RESULTS = ("output.jsonl", "errors.jsonl", "output.parquet", "summary.json", "report.html")
 
 
 def _downloaded(url: str, folder: Path) -> list[Path]:
@@ -275,7 +282,7 @@ def _downloaded(url: str, folder: Path) -> list[Path]:
     with remote_errors(url):
         fs, place = fsspec.core.url_to_fs(url, **remote_options(url))
         fs.invalidate_cache()
-        there = [f"{place}/{name}" for name in _FILES if fs.exists(f"{place}/{name}")]
+        there = [f"{place}/{name}" for name in (MANIFEST, SNAPSHOT, *_RESULTS) if fs.exists(f"{place}/{name}")]
         written = [_fetched(fs, path, folder) for path in there]
         written += [_fetched(fs, path, folder / GATHERED) for path in gathered(fs, place)]
     return written

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from batch_bench import Bench
 from objects import ObjectStore
+from partsong_cluster.batch.finished import manifest_of
+from partsong_cluster.batch.folder import read_snapshot
 from partsong_cluster.batch.remote_results import RemoteResults
 from partsong_cluster.batch.run import Limits
 from partsong_cluster.batch.stop import Outcome
@@ -59,7 +61,7 @@ async def slowly(row: Row) -> Reply:
 
 async def test_a_complete_run_leaves_two_files_and_its_summary_and_no_parts(bench: RemoteBench):
     summary = await bench.rows(500).run(some_fail)
-    assert bench.names() == ["errors.jsonl", "output.jsonl", "run.json", "summary.json"]
+    assert bench.names() == ["errors.jsonl", "mesh.json", "output.jsonl", "run.json", "summary.json"]
     assert sorted(line["custom_id"] for line in [*bench.lines("output.jsonl"), *bench.lines("errors.jsonl")]) == sorted(
         f"q{row}" for row in range(500)
     )
@@ -68,8 +70,9 @@ async def test_a_complete_run_leaves_two_files_and_its_summary_and_no_parts(benc
 
 async def test_a_folder_that_all_nodes_share_is_made_where_it_is_not_there(bench: RemoteBench, tmp_path: Path):
     await bench.rows(20).run(output=(tmp_path / "new" / "answers").as_uri())
-    files = sorted(path.name for path in (tmp_path / "new" / "answers").rglob("*"))
-    assert files == ["errors.jsonl", "output.jsonl", "run.json", "summary.json"]
+    answers = tmp_path / "new" / "answers"
+    assert sorted(path.name for path in answers.rglob("*")) == ["errors.jsonl", "mesh.json", "output.jsonl", "run.json", "summary.json"]
+    assert (manifest_of(answers).input, set(read_snapshot(answers)["models"])) == (str(bench.input), {"mini"})
 
 
 async def test_until_the_run_is_complete_there_are_parts_and_no_file(bench: RemoteBench):

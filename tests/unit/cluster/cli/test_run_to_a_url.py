@@ -54,7 +54,7 @@ def test_results_stand_at_the_url_and_the_same_command_goes_on(home: Home, tmp_p
     shown = home.run()
     assert "in 2 sessions" in shown
     assert len(home.store.read(f"{home.url}/output.jsonl").splitlines()) == 20
-    assert home.store.names(home.url) == ["errors.jsonl", "output.jsonl", "report.html", "run.json", "summary.json"]
+    assert home.store.names(home.url) == ["errors.jsonl", "mesh.json", "output.jsonl", "report.html", "run.json", "summary.json"]
     assert not (tmp_path / "s3:").exists()
 
 
