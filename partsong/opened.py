@@ -22,9 +22,9 @@ from partsong.journal.address import open_store
 from partsong.journal.port import JournalPort
 from partsong.mesh import LoadedMesh, load_mesh, secrets_of
 from partsong.mesh.priced import check_priced
-from partsong.routing.rollout import Rollouts
 from partsong.telemetry import Telemetry
 from partsong.work.notices import Tell
+from partsong.work.rollouts import KeptRollouts
 
 __all__ = ["OpenMesh", "inline_engine", "open_mesh"]
 
@@ -40,13 +40,15 @@ class OpenMesh:
         self.loaded = loaded
         self._engine = engine
         self._today = today
-        self._rollouts = Rollouts(loaded.mesh.experiments)
+        self._rollouts = KeptRollouts(loaded.mesh.experiments, engine.journal, _log.warning)
         self._asks = _Rows(engine, Terms(), today, self._rollouts)
 
     @classmethod
     async def over(cls, loaded: LoadedMesh, engine: Engine) -> Self:
-        """Return the mesh on an engine that is started; what limits of dollars a day have left is read from its journal."""
-        return cls(loaded, engine, await _Today.told_by(engine.journal) if loaded.mesh.limits_usd else _Today())
+        """Return the mesh on an engine that is started; its journal tells what limits of dollars a day have left, and rollouts came to."""
+        opened = cls(loaded, engine, await _Today.told_by(engine.journal) if loaded.mesh.limits_usd else _Today())
+        await opened._rollouts.begin()
+        return opened
 
     async def ask(self, question: str | Task, *, use: str | None = None, on_text: Callable[[str], None] | None = None) -> Reply:
         """Answer one question; `use` names a model or plan, else the mesh's routes choose.
@@ -109,7 +111,7 @@ class _Today:
 class _Rows:
     """The rows of one run, numbered as they come."""
 
-    def __init__(self, engine: Engine, terms: Terms, today: _Today, rollouts: Rollouts) -> None:
+    def __init__(self, engine: Engine, terms: Terms, today: _Today, rollouts: KeptRollouts) -> None:
         self._engine = engine
         self._terms = terms
         self._today = today
@@ -128,8 +130,8 @@ class _Rows:
             task = task.model_copy(update={"use": use})
         row = Row(run=self._run, row=number, task=task, terms=self._today.within(self._terms), shares=self._rollouts.shares)
         reply = (await self._engine.answer(row, on_text)).reply
-        if self._rollouts and (change := self._rollouts.saw(RowRecord(run=row.run, row=number, custom_id=task.id, task=task, reply=reply))):
-            _log.warning("%s", change)
+        if self._rollouts:
+            await self._rollouts.saw(RowRecord(run=row.run, row=number, custom_id=task.id, task=task, reply=reply))
         return reply
 
 

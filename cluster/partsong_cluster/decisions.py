@@ -1,6 +1,6 @@
 """Decisions: which arm of an experiment it shall be: written into the mesh file, and kept with who, when, why in a file beside it.
 
-A rollout that stops itself is kept there too. That binds no later run, since nobody decided it; but a later run's user is told.
+A rollout that stops itself is kept there too, and stays stopped: the store of its run may be that run's alone.
 """
 
 import os
@@ -46,7 +46,7 @@ class Decision(Frozen):
     evidence: Standing | None = None
     """How the experiment stood."""
     stopped: bool = False
-    """A rollout stopped itself for the rest of its run: the mesh file is as it was."""
+    """A rollout stopped itself: the mesh file is as it was."""
 
 
 def decide(
@@ -117,10 +117,11 @@ def keep_stop(mesh: Path, loaded: LoadedMesh, stop: Stopped, *, who: str, at: st
 
 
 def stops_beside(mesh: Path, loaded: LoadedMesh) -> Sequence[Decision]:
-    """Return the stops after which nothing was decided, of rollouts that go on as if they were none; InputError as decisions_beside."""
-    going = {name for name, one in loaded.mesh.experiments.items() if isinstance(one, Rollout) and one.decided is None}
-    latest = {one.experiment: one for one in decisions_beside(mesh)} if going else {}
-    return [one for name, one in latest.items() if name in going and one.stopped]
+    """Return the latest stop of each of the mesh's rollouts that nobody has decided; InputError as decisions_beside."""
+    going = {name: one for name, one in loaded.mesh.experiments.items() if isinstance(one, Rollout) and one.decided is None}
+    stops = [one for one in decisions_beside(mesh) if one.stopped] if going else []
+    latest = {one.experiment: one for one in stops if one.experiment in going and one.use == going[one.experiment].champion}
+    return list(latest.values())
 
 
 def _keep(path: Path, decision: Decision) -> None:

@@ -16,7 +16,18 @@ from partsong.contracts import Arm, Duration, Frozen, Name, Route, Task, Usd
 from partsong.contracts.onekey import OneKey
 from partsong.evaluation.guardrails import Guardrails
 
-__all__ = ["EXPERIMENTS", "Experiment", "ExperimentField", "Rollout", "Shadow", "Split", "Stage", "recorded_runs", "shadow_run"]
+__all__ = [
+    "EXPERIMENTS",
+    "Experiment",
+    "ExperimentField",
+    "Rollout",
+    "Shadow",
+    "Split",
+    "Stage",
+    "recorded_runs",
+    "rollout_run",
+    "shadow_run",
+]
 
 _METADATA = "metadata."
 
@@ -155,6 +166,14 @@ ExperimentField = Annotated[Experiment, OneKey("experiment", EXPERIMENTS)]
 def shadow_run(run: str, experiment: str) -> str:
     """Return the name under which the journal keeps a run's shadow rows: a run of its own, beside the one whose rows they are."""
     return f"{run}~{experiment}"
+
+
+def rollout_run(name: str, rollout: Rollout) -> str:
+    """Return the name under which the journal keeps what a rollout has come to, whichever run brought it there.
+
+    A rollout of the same name with the same arms is the same one.
+    """
+    return f"rollout~{name}~{rollout.champion}~{rollout.challenger}"
 
 
 def recorded_runs(run: str, experiments: Mapping[str, Experiment]) -> list[str]:

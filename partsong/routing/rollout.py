@@ -49,6 +49,7 @@ class Stopped:
 
     name: str
     guard: Guard
+    share: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.name} is stopped, the champion answers every row from now on: {self.guard}"
@@ -73,6 +74,12 @@ class RolloutState:
     def share(self) -> float:
         """The challenger's share of rows from now on."""
         return 0.0 if self._is_over else self._stages[self._at].share
+
+    def reached(self, share: float) -> bool:
+        """Take that the rollout had got to this share, 0 being its end; return whether that is news."""
+        before = self.share
+        self._catch_up(share)
+        return self.share != before
 
     def saw(self, trial: Trial) -> RolloutInstruction | None:
         """Take a finished row; return what changes."""
@@ -99,7 +106,7 @@ class RolloutState:
         return Held(self._name, self.share, against)
 
     def _catch_up(self, share: float) -> None:
-        """Go to where a row says that the rollout had got: it was drawn at this share."""
+        """Go to this share, or stay where it is no later stage's: a row was drawn at it, or another run had got there."""
         self._is_over = self._is_over or share == 0.0
         later = next((at for at, stage in enumerate(self._stages) if at > self._at and isclose(stage.share, share)), None)
         if later is not None:
@@ -110,21 +117,25 @@ class Rollouts:
     """All rollouts of a mesh, as one run works them."""
 
     def __init__(self, experiments: Mapping[str, Experiment]) -> None:
-        self._all = {name: one for name, one in experiments.items() if isinstance(one, Rollout) and one.decided is None}
-        self._states = {name: RolloutState(name, rollout) for name, rollout in self._all.items()}
-
-    def __bool__(self) -> bool:
-        return bool(self._all)
+        self.going: Mapping[str, Rollout] = {
+            name: one for name, one in experiments.items() if isinstance(one, Rollout) and one.decided is None
+        }
+        """Those that nobody has decided."""
+        self._states = {name: RolloutState(name, rollout) for name, rollout in self.going.items()}
 
     @property
     def shares(self) -> dict[str, Probability]:
         """The challenger's share now, by experiment."""
         return {name: state.share for name, state in self._states.items()}
 
+    def reached(self, name: str, share: float) -> bool:
+        """See RolloutState.reached; of a rollout that is going."""
+        return self._states[name].reached(share)
+
     def saw(self, record: RowRecord) -> RolloutInstruction | None:
         """Take a finished row, of whatever route."""
         name = "" if record.reply.route is None else record.reply.route.experiment
-        trial = trial_of(self._all[name], record) if name in self._all else None
+        trial = trial_of(self.going[name], record) if name in self.going else None
         return None if trial is None else self._states[name].saw(trial)
 
 

@@ -1,4 +1,4 @@
-"""An open mesh and its dollars: a limit of a day holds over sessions on one store, and a budget is refused where it could not hold."""
+"""An open mesh over sessions on one store: limits of dollars a day hold, rollouts go on; a budget is refused where it could not hold."""
 
 import time
 
@@ -25,6 +25,16 @@ plans:
 routes: [{use: dear}]
 store: {url: "sqlite:///shared.db"}
 """
+
+ROLLOUT = """\
+experiments:
+  trial:
+    rollout:
+      champion: dear
+      challenger: unpriced
+      stages: [{share: 0.4, rows: 5}, {share: 1}]
+      guardrails: {failure_rise: null, accuracy_drop: null}
+routes: [{use: trial}]"""
 
 
 @pytest.fixture
@@ -78,3 +88,12 @@ async def test_a_budget_over_a_model_without_a_price_is_refused_before_the_first
 async def test_a_budget_over_priced_models_is_taken(mesh):
     async with open_mesh(mesh, env={}) as opened:
         assert [reply.text async for reply in opened.stream(["One?"], use="dear", budget_usd=3.0)] == ["One?"]
+
+
+async def test_a_rollout_goes_on_in_the_next_session_from_the_stage_that_it_had_come_to(mesh):
+    mesh.write_text(MESH.replace("usd_per_day: 3", "usd_per_day: 99").replace("routes: [{use: dear}]", ROLLOUT))
+    reasons = []
+    for _ in range(2):
+        async with open_mesh(mesh, env={}) as opened:
+            reasons.append([(await opened.ask(f"Question {number}?")).route.reason.split("; ")[1].split(":")[0] for number in range(5)])
+    assert reasons == [["trial at 40 %"] * 5, ["trial at 100 %"] * 5]

@@ -10,8 +10,9 @@ from partsong.contracts import CallRecord, Failure, FailureCode, Reply, Row, Row
 from partsong.engine import Engine
 from partsong.errors import BudgetError, InputError, Place, RunError, most_telling
 from partsong.journal.store import RunInfo
-from partsong.routing.rollout import Rollouts, Stopped
+from partsong.routing.rollout import Stopped
 from partsong.telemetry.levels import ROWS_UNPUBLISHED
+from partsong.work.rollouts import KeptRollouts
 from partsong_cluster.batch.aside import aside
 from partsong_cluster.batch.attempts import Attempts
 from partsong_cluster.batch.frontier import Frontier
@@ -87,7 +88,7 @@ class BatchRun:
         *,
         weight: Callable[[], float],
         limits_usd: bool = False,
-        rollouts: Rollouts,
+        rollouts: KeptRollouts,
         stopped: Callable[[Stopped], None],
     ) -> None:
         """`weight` returns its share beside other runs on the engine; `limits_usd` says that the mesh limits dollars of a run or a day.
@@ -165,6 +166,8 @@ class BatchRun:
             raise RunError("journal-gone", "the journal of this run is gone", at=self._place, remedy="--fresh starts again")
         await journal.begin(self._info)
         await self.publisher.begin()
+        if self._rollouts:
+            await self._rollouts.begin()
         if resumed and self._rollouts:
             await self._catch_up()
         self.tally.sessions += 1
@@ -183,7 +186,7 @@ class BatchRun:
         seq = 0
         while found := await self._engine.journal.rows(self._info.run, seq, _ROWS_A_STEP):
             for _, record in found:
-                self._rollouts.saw(record)
+                await self._rolled_out(record)
             seq = found[-1][0]
 
     async def _feed(self, group: asyncio.TaskGroup, *, resumed: bool) -> Outcome:
@@ -278,13 +281,11 @@ class BatchRun:
         )
         reply = (await self._engine.answer(row)).reply
         if self._rollouts:
-            self._rolled_out(RowRecord.model_construct(run=row.run, row=row.row, custom_id=task.id, task=task, reply=reply))
+            await self._rolled_out(RowRecord.model_construct(run=row.run, row=row.row, custom_id=task.id, task=task, reply=reply))
         return reply
 
-    def _rolled_out(self, record: RowRecord) -> None:
-        change = self._rollouts.saw(record)
-        if change is not None:
-            self._watcher.say(f"{change}.")
+    async def _rolled_out(self, record: RowRecord) -> None:
+        change = await self._rollouts.saw(record)
         if isinstance(change, Stopped):
             self._on_stop(change)
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +19,8 @@ from partsong.journal.salvage import set_aside_if_damaged
 from partsong.journal.store import RunInfo
 from partsong.mesh import LoadedMesh
 from partsong.routing.experiments import recorded_runs
-from partsong.routing.rollout import Rollouts, Stopped
+from partsong.routing.rollout import Stopped
+from partsong.work.rollouts import KeptRollouts
 from partsong_cluster.batch.attempts import Attempts
 from partsong_cluster.batch.folder import JOURNAL, LEDGER, MANIFEST, SNAPSHOT, Manifest, RunFolder
 from partsong_cluster.batch.ingest import InputRules
@@ -89,6 +90,8 @@ class Session:
     stop: Stop
     weight: Callable[[], float] = _one
     """Returns the run's share beside other runs on the same engine, as it is now."""
+    stops: Collection[str] = ()
+    """Rollouts that stopped themselves where the journal does not tell."""
     stopped: Callable[[Stopped], None] = _only_said
     """Hears of a rollout that stops itself; the watcher does in any case."""
 
@@ -160,7 +163,7 @@ class Session:
             self.watcher,
             weight=self.weight,
             limits_usd=self.loaded.mesh.limits_usd,
-            rollouts=Rollouts(self.loaded.mesh.experiments),
+            rollouts=KeptRollouts(self.loaded.mesh.experiments, engine.journal, lambda line: self.watcher.say(f"{line}."), self.stops),
             stopped=self.stopped,
         )
         try:

@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -187,10 +187,9 @@ def run(
         progress.say(
             "Standard input cannot be compared with what this run has read: it goes on right only with the same rows in the same order."
         )
-    for line in stops_told(mesh, loaded):
-        progress.say(line)
+    stops = stops_told(mesh, loaded, progress.say)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        summary = runner.run(_worked(order, loaded, _EngineChoice(engine, address), progress))
+        summary = runner.run(_worked(order, loaded, _EngineChoice(engine, address), progress, stops))
     _print_end(summary, order, as_json=as_json, quiet=quiet)
     raise typer.Exit(code_of_summary(summary))
 
@@ -220,7 +219,9 @@ def _hint(summary: Mapping[str, Any], order: RunOrder) -> str:
     return f"{rows} not asked again; to ask {them}: {again}"
 
 
-async def _worked(order: RunOrder, loaded: LoadedMesh, choice: "_EngineChoice", progress: Progress) -> dict[str, Any]:
+async def _worked(
+    order: RunOrder, loaded: LoadedMesh, choice: "_EngineChoice", progress: Progress, stops: Collection[str]
+) -> dict[str, Any]:
     stop = Stop()
 
     def interrupted() -> None:
@@ -244,7 +245,7 @@ async def _worked(order: RunOrder, loaded: LoadedMesh, choice: "_EngineChoice", 
 
     with progress, on_signals(interrupted):
         stopped = stops_kept(Path(order.mesh), loaded, order.folder, progress.say)
-        session = Session(order, loaded, start_engine, progress, stop, stopped=stopped)
+        session = Session(order, loaded, start_engine, progress, stop, stops=stops, stopped=stopped)
         summary = await session.work()
         await session.add(await asyncio.to_thread(write_run_report, order.folder))
         return summary

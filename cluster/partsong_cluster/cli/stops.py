@@ -2,11 +2,10 @@
 
 import getpass
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from partsong.errors import InputError
 from partsong.mesh import LoadedMesh
 from partsong.routing.rollout import Stopped
 from partsong_cluster.decisions import DECISIONS, keep_stop, stops_beside
@@ -14,17 +13,16 @@ from partsong_cluster.decisions import DECISIONS, keep_stop, stops_beside
 __all__ = ["stops_kept", "stops_told"]
 
 
-def stops_told(mesh: Path, loaded: LoadedMesh) -> Iterator[str]:
-    """Yield a line for each rollout that was stopped before, and would begin again."""
-    try:
-        for one in stops_beside(mesh, loaded):
-            stay = shlex.join(["partsong", "experiment", "rollback", str(mesh), one.experiment, *(f"--run={run}" for run in one.runs)])
-            yield (
-                f"{one.experiment} was stopped at {one.at} in {', '.join(one.runs)}: {one.reason}. A new run begins with its first stage "
-                f"all the same; to stay with {one.use}: {stay}"
-            )
-    except InputError as error:
-        yield f"Whether a rollout was stopped before cannot be told: {error}."
+def stops_told(mesh: Path, loaded: LoadedMesh, say: Callable[[str], None]) -> frozenset[str]:
+    """Say which rollouts were stopped before, and return their names: they stay so. InputError where the file cannot be read."""
+    stops = stops_beside(mesh, loaded)
+    for one in stops:
+        stay = shlex.join(["partsong", "experiment", "rollback", str(mesh), one.experiment, *(f"--run={run}" for run in one.runs)])
+        say(
+            f"{one.experiment} was stopped at {one.at} in {', '.join(one.runs)}: {one.reason}. {one.use} answers every row. "
+            f"To decide it: {stay}. To begin anew: give it another name."
+        )
+    return frozenset(one.experiment for one in stops)
 
 
 def stops_kept(mesh: Path, loaded: LoadedMesh, run: Path, say: Callable[[str], None]) -> Callable[[Stopped], None]:

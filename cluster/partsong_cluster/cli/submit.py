@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,7 @@ from partsong_cluster.cli.run import (
     PromptColumn,
     Use,
 )
+from partsong_cluster.cli.stops import stops_told
 from partsong_cluster.jobs.cluster import DEFAULT_ADDRESS, Cluster
 from partsong_cluster.jobs.submission import Submission, Wish
 
@@ -104,6 +106,7 @@ def submit(
         allowed=allowed_by(allow),
     )
     ready = Submission.of(wish, os.environ)
+    stops_told(mesh, ready.loaded, partial(typer.echo, err=True))
     cluster = Cluster(address)
     cluster.check()
     ready.check_place()

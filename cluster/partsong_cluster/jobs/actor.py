@@ -118,6 +118,7 @@ class _JobActor:
                     self._telling,
                     self._stop,
                     lambda: self._share,
+                    self._order.stops,
                 )
                 async with self._gathered(loaded, Path(scratch), session):
                     summary = await session.work()

@@ -73,6 +73,8 @@ class JobOrder(Frozen):
     grace_s: NonNegativeFloat = 30.0
     weight: PositiveFloat = 1.0
     """Its share beside other jobs of its tenant."""
+    stops: frozenset[str] = frozenset()
+    """Rollouts that stopped themselves, as it is kept beside the mesh file."""
     accept_changes: bool = False
     allowed: Allowed = NOTHING
     system: SystemSpec

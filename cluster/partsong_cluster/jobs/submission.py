@@ -25,6 +25,7 @@ from partsong_cluster.batch.plain_url import check_plain
 from partsong_cluster.batch.remote_results import RemoteResults, is_remote
 from partsong_cluster.batch.run import Limits
 from partsong_cluster.batch.state_folder import state_home
+from partsong_cluster.decisions import stops_beside
 from partsong_cluster.deploy import load_deploy
 from partsong_cluster.deploy.check import examined
 from partsong_cluster.deploy.overlay import overlaid, system_spec
@@ -110,6 +111,7 @@ class Submission:
             concurrency=wish.limits.concurrency,
             grace_s=wish.limits.grace_s,
             weight=wish.weight,
+            stops=frozenset(one.experiment for one in stops_beside(wish.mesh, loaded)),
             allowed=wish.allowed,
             system=SystemSpec(name=f"job-{run}", lasting=True) if deploy is None else system_spec(deploy),
             of_its_own=deploy is None,

@@ -145,9 +145,11 @@ def test_a_stop_is_kept_among_the_decisions_until_something_is_decided(rollout):
     assert stops_beside(rollout, load_mesh(rollout, env={})) == []
 
 
-def test_a_stop_counts_no_more_when_the_rollout_was_decided_and_taken_up_again(rollout):
+def test_a_stop_holds_when_the_rollout_was_decided_and_taken_up_again_and_not_under_another_name(rollout):
     keep_stop(rollout, load_mesh(rollout, env={}), STOPPED, run="out", **WHEN)
     before = rollout.read_text()
     decide(rollout, "trial", "champion", reason="it stopped", **WHEN)
     rollout.write_text(before)
+    assert [stop.experiment for stop in stops_beside(rollout, load_mesh(rollout, env={}))] == ["trial"]
+    rollout.write_text(before.replace("trial", "trial-2"))
     assert stops_beside(rollout, load_mesh(rollout, env={})) == []

@@ -99,7 +99,7 @@ def test_a_row_tells_of_a_stage_or_an_end_that_others_rows_led_to():
 
 def test_rows_of_other_routes_and_decided_rollouts_change_nothing():
     decided = Rollouts({"trial": ROLLOUT.model_copy(update={"decided": "champion"})})
-    assert not decided
+    assert not decided.going
     assert decided.shares == {}
     plain = row(0, 0.2, Random(1), 0.8)
     elsewhere = plain.model_copy(update={"reply": plain.reply.model_copy(update={"route": Route(use="old", reason="r")})})

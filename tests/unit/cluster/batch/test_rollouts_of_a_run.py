@@ -1,4 +1,4 @@
-"""Rollouts in a run: the share grows while the run goes on, and a resumed run finds it where it was."""
+"""Rollouts in a run: the share grows while the run goes on, and a resumed run, or another on the same store, finds it where it was."""
 
 import json
 
@@ -88,3 +88,25 @@ async def test_a_guardrail_that_breaks_stops_it_and_a_resumed_run_knows(tmp_path
     assert "trial is stopped, the champion answers every row from now on: accuracy" in bench.watcher.said[-1]
     await bench.run(script(bench), mesh=MESH, concurrency=1)
     assert set(shares(bench)) == {0.0}
+
+
+async def test_another_run_on_the_store_goes_on_from_the_stage_that_was_reached(tmp_path):
+    bench = prepared(tmp_path)
+    await bench.run(script(bench), mesh=MESH, concurrency=1, limits=Limits(rows=70))
+    bench.watcher.said.clear()
+    await bench.run(script(bench), mesh=MESH, concurrency=1, fresh=True, limits=Limits(rows=70))
+    assert shares(bench) == [0.5] * 60 + [1.0] * 10
+    assert "UTC: trial goes on to 50 % of the rows for the challenger" in bench.watcher.said[0]
+
+
+async def test_a_stopped_rollout_stays_stopped_in_later_runs_and_under_another_name_begins_anew(tmp_path):
+    bench = prepared(tmp_path)
+    await bench.run(script(bench, good=False), mesh=MESH, concurrency=1, limits=Limits(rows=150))
+    stopped = bench.watcher.said.pop()
+    bench.watcher.said.clear()
+    await bench.run(script(bench), mesh=MESH, concurrency=1, fresh=True, limits=Limits(rows=50))
+    assert set(shares(bench)) == {0.0}
+    assert stopped.removesuffix(".") in bench.watcher.said[0]
+    assert "rollback" in bench.watcher.said[0]
+    await bench.run(script(bench), mesh=MESH.replace("trial", "trial-2"), concurrency=1, fresh=True, limits=Limits(rows=50))
+    assert bench.engine.asked[0].shares == {"trial-2": 0.2}

@@ -79,7 +79,7 @@ def test_rollback_undoes_it_and_decisions_lists_both(ran, partsong):
     assert "complaints" in out
 
 
-def test_a_rollout_that_stopped_itself_is_kept_and_the_next_run_is_told(home, partsong):
+def test_a_rollout_that_stopped_itself_stays_so_in_the_next_run_which_is_told(home, partsong):
     stages = "stages: [{share: 0.5, rows: 500}, {share: 1}]"
     rollout = f"rollout: {{champion: new, challenger: old, {stages}, guardrails: {{accuracy_drop: 0.01}}}}"
     (home / "mesh.yaml").write_text(MESH.replace("split: {champion: old, challenger: new}", rollout))
@@ -97,6 +97,8 @@ def test_a_rollout_that_stopped_itself_is_kept_and_the_next_run_is_told(home, pa
     told = " ".join(err.split())
     assert "trial was stopped at" in told
     assert "partsong experiment rollback mesh.yaml trial --run=out" in told
+    routes = {json.loads(line)["partsong"]["route"]["reason"] for line in (home / "later/output.jsonl").read_text().splitlines()}
+    assert routes == {"rule 1: default; trial at 0 %: champion"}
 
 
 def test_nothing_decided_is_said_and_a_run_without_experiments_is_an_error(home, partsong):
