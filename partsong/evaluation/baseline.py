@@ -19,8 +19,6 @@ __all__ = ["Against", "Figures", "Wanted", "against", "figures", "holm_adjusted"
 class Figures(Frozen):
     """What one way came to by itself."""
 
-    cost_per_1000: Figure
-    """Cost of 1,000 rows."""
     cost_per_1000_right: Figure | None
     """Cost of 1,000 right answers, the wrong ones paid too (cost per quality-adjusted output); None when nothing is graded, or right."""
     success: Figure
@@ -77,13 +75,11 @@ def figures(way: Worked, singles: Sequence[Worked], dice: Callable[[], float]) -
         return None
     graded = [float(way.marks[row] != UNGRADED) for row in rows]
     right = [float(way.marks[row] == RIGHT) for row in rows]
-    cost = [way.cost[row] for row in rows]
-    of_graded = [each * known for each, known in zip(cost, graded, strict=True)]
-    per_1000, per_right = paired_bootstrap([cost, of_graded, right], [lambda m: 1000 * m[0], lambda m: 1000 * m[1] / m[2]], dice)
+    of_graded = [way.cost[row] * known for row, known in zip(rows, graded, strict=True)]
+    [per_right] = paired_bootstrap([of_graded, right], [lambda m: 1000 * m[0] / m[1]], dice)
     success = share_of(sum(way.answered(row) and way.marks[row] != WRONG for row in rows), len(rows))
     assert success is not None
     return Figures(
-        cost_per_1000=per_1000,
         cost_per_1000_right=per_right.model_copy(update={"n": int(sum(graded))}) if isfinite(per_right.value) else None,
         success=success,
         routing=_routing(way, singles),

@@ -1,11 +1,10 @@
-"""Intervals: how far a measured share or mean may be from the truth."""
+"""Intervals: how far a measured share, mean or quantile may be from the truth."""
 
-from collections.abc import Callable, Sequence
 from math import ceil, floor, sqrt
-from statistics import NormalDist, fmean
+from statistics import NormalDist
 from typing import NamedTuple
 
-__all__ = ["Interval", "bootstrap", "wilson"]
+__all__ = ["Interval", "of_mean", "quantile_ranks", "wilson", "z_of"]
 
 
 class Interval(NamedTuple):
@@ -31,21 +30,21 @@ def wilson(right: int, n: int, level: float = 0.95) -> Interval:
     return Interval(0.0 if right == 0 else max(0.0, middle - half), 1.0 if right == n else min(1.0, middle + half))
 
 
-def bootstrap(
-    values: Sequence[float],
-    dice: Callable[[], float],
-    *,
-    statistic: Callable[[Sequence[float]], float] = fmean,
-    level: float = 0.95,
-    resamples: int = 1000,
-) -> Interval:
-    """Return the percentile bootstrap interval (Efron 1979) of a statistic, the mean unless told; `dice` draws from [0, 1).
+def of_mean(mean: float, variance: float, n: int, level: float = 0.95) -> Interval | None:
+    """Return the interval of a mean of what cannot be below 0, by the normal limit; None of fewer than two values, which have no spread.
 
-    For costs and latencies, which no bell describes. Takes resamples x len(values) draws; ValueError when there are no values.
+    Where few values make most of the sum, as costs may, it is too narrow until there are hundreds of them.
     """
-    if not values:
-        raise ValueError("no values to resample")
-    n = len(values)
-    found = sorted(statistic([values[int(dice() * n)] for _ in range(n)]) for _ in range(resamples))
-    tail = (1.0 - level) / 2.0
-    return Interval(found[floor(tail * (resamples - 1))], found[ceil((1.0 - tail) * (resamples - 1))])
+    if n < 2:
+        return None
+    half = z_of(level) * sqrt(variance / n)
+    return Interval(max(0.0, mean - half), mean + half)
+
+
+def quantile_ranks(share: float, n: int, level: float = 0.95) -> tuple[int, int]:
+    """Return the ranks, from 1, of the values between which a quantile lies, whatever the distribution (Hahn and Meeker 1991, ch. 5).
+
+    How many of n values are below it is binomial: its normal limits are taken, rounded outwards. 0, and n + 1: n values do not bound it.
+    """
+    half = z_of(level) * sqrt(n * share * (1 - share))
+    return max(0, floor(n * share - half)), min(n + 1, ceil(n * share + half))

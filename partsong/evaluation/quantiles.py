@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from math import ceil, log
 
+from partsong.evaluation.intervals import Interval, quantile_ranks
+
 __all__ = ["Quantiles", "bucket_of"]
 
 _WITHIN = 0.01
@@ -37,9 +39,14 @@ class Quantiles:
 
     def at(self, share: float) -> float:
         """Return the value that this share of all values does not exceed (0.95 for p95), never above the largest; 0 when there are none."""
-        if not self._n:
-            return 0.0
-        rank = max(1, ceil(share * self._n))
+        return self._ranked(max(1, ceil(share * self._n))) if self._n else 0.0
+
+    def interval(self, share: float) -> Interval | None:
+        """Return the 95 % interval of `at`, by order statistics; None when there are too few values to bound it on both sides."""
+        low, high = quantile_ranks(share, self._n)
+        return Interval(self._ranked(low), self._ranked(high)) if low > 0 and high <= self._n else None
+
+    def _ranked(self, rank: int) -> float:
         seen = 0
         for bucket in sorted(self._counts):
             seen += self._counts[bucket]

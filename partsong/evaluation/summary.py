@@ -6,6 +6,7 @@ from pydantic import NonNegativeInt
 
 from partsong.contracts import Answer, FailureCode, Frozen, Probability, Route, RowRecord, Seconds, Usd
 from partsong.evaluation.intervals import Interval, wilson
+from partsong.evaluation.mean import Mean
 from partsong.evaluation.quantiles import Quantiles
 
 __all__ = ["PlanSummary", "Summing"]
@@ -35,15 +36,22 @@ class PlanSummary(Frozen):
     """US dollars of all calls, failed rows' too; what came from journal or cache counts what it cost when it was paid."""
     usd_per_1000: Usd
     """US dollars per 1,000 rows."""
+    usd_per_1000_interval: Interval | None = None
+    """95 % interval of a mean, as of what follows; None of fewer than two rows."""
     cpu_s_per_1000: Seconds
     """Processor seconds of embedded models per 1,000 rows."""
+    cpu_s_per_1000_interval: Interval | None = None
     calls_per_row: float
+    calls_per_row_interval: Interval | None = None
     prompt_tokens: NonNegativeInt
     completion_tokens: NonNegativeInt
     latency_p50_s: Seconds
     """Of answered rows, within 1 %."""
+    latency_p50_s_interval: Interval | None = None
+    """95 %, by order statistics; None when too few rows are answered: under 8, under 73 for the 95th percentile."""
     latency_p95_s: Seconds
     """Of answered rows, within 1 %."""
+    latency_p95_s_interval: Interval | None = None
     escalated: NonNegativeInt = 0
     """Answered rows that climbed past their first tier."""
     reached: dict[str, Probability]
@@ -57,9 +65,9 @@ class Summing:
 
     def __init__(self, plan: str) -> None:
         self._plan = plan
-        self._rows = self._graded = self._right = self._calls = self._prompt_tokens = self._completion_tokens = 0
+        self._graded = self._right = self._prompt_tokens = self._completion_tokens = 0
         self._not_covered = self._escalated = 0
-        self._cost_usd = self._cpu_s = 0.0
+        self._cost_usd, self._cpu_s, self._calls = Mean(), Mean(), Mean()
         self._failures: Counter[str] = Counter()
         self._reached: Counter[str] = Counter()
         self._routes: Counter[str] = Counter()
@@ -70,7 +78,6 @@ class Summing:
         if not isinstance(record.reply, Answer) and record.reply.code is FailureCode.NOT_COVERED:
             self._not_covered += 1
             return
-        self._rows += 1
         if right is not None:
             self._graded += 1
             self._right += right
@@ -88,20 +95,20 @@ class Summing:
 
     def _add_bill(self, record: RowRecord) -> None:
         bill = record.reply.bill
-        self._calls += len(bill)
+        self._calls.add(len(bill))
+        self._cost_usd.add(sum(line.cost_usd for line in bill))
+        self._cpu_s.add(sum(line.cpu_s for line in bill))
         self._reached.update({line.model for line in bill})
         for line in bill:
-            self._cost_usd += line.cost_usd
-            self._cpu_s += line.cpu_s
             self._prompt_tokens += line.usage.prompt_tokens
             self._completion_tokens += line.usage.completion_tokens
 
     def summary(self) -> PlanSummary:
         """Return the sums so far."""
-        rows = max(1, self._rows)
+        rows = self._cost_usd.n
         return PlanSummary(
             plan=self._plan,
-            rows=self._rows,
+            rows=rows,
             not_covered=self._not_covered,
             failed=self._failures.total(),
             failures=dict(self._failures.most_common()),
@@ -109,14 +116,19 @@ class Summing:
             right=self._right,
             accuracy=self._right / self._graded if self._graded else None,
             accuracy_interval=wilson(self._right, self._graded) if self._graded else None,
-            cost_usd=self._cost_usd,
-            usd_per_1000=self._cost_usd / rows * 1000,
-            cpu_s_per_1000=self._cpu_s / rows * 1000,
-            calls_per_row=self._calls / rows,
+            cost_usd=self._cost_usd.value * rows,
+            usd_per_1000=1000 * self._cost_usd.value,
+            usd_per_1000_interval=self._cost_usd.interval(1000),
+            cpu_s_per_1000=1000 * self._cpu_s.value,
+            cpu_s_per_1000_interval=self._cpu_s.interval(1000),
+            calls_per_row=self._calls.value,
+            calls_per_row_interval=self._calls.interval(),
             prompt_tokens=self._prompt_tokens,
             completion_tokens=self._completion_tokens,
             latency_p50_s=self._latency.at(0.5),
+            latency_p50_s_interval=self._latency.interval(0.5),
             latency_p95_s=self._latency.at(0.95),
+            latency_p95_s_interval=self._latency.interval(0.95),
             escalated=self._escalated,
             reached={model: times / rows for model, times in self._reached.most_common()},
             routes=dict(self._routes.most_common()),

@@ -1,13 +1,14 @@
 """Capability matrix: models x task kinds, each cell an accuracy with interval, cost and count; small counts shrink to the model's mean."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from partsong.contracts import PartType
 from partsong.learning.outcomes import Floats, Outcomes
+from partsong.learning.usage import mean_of, quantile_of
 
 __all__ = ["Cell", "Gap", "capability_matrix", "gaps", "reading_gaps"]
 
@@ -30,9 +31,14 @@ class Cell:
     high: float
     """The 95 % credible interval."""
     cost_usd: float
-    """Mean cost of a call; NaN when the price is not known."""
+    """Mean cost of these rows' calls; NaN when the price is not known, or there is none."""
+    cost_usd_low: float
+    cost_usd_high: float
+    """95 % interval, as in `ModelUsage`: NaN where rows are too few for one."""
     latency_s: float
-    """Median of a call; NaN when none was timed."""
+    """Median of these rows' calls; NaN when none was timed."""
+    latency_s_low: float
+    latency_s_high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +62,12 @@ def capability_matrix(outcomes: Outcomes) -> list[Cell]:
         count = np.array([(known & (kinds == k)).sum() for k in names], dtype=np.float64)
         strength, mean = _prior(right, count)
         for k, name in enumerate(names):
-            usd, took_s = _known(outcomes.cost_usd[kinds == name, m], np.mean), _known(latency[kinds == name, m], np.median)
+            own = known & (kinds == name)
+            usd, took_s = mean_of(outcomes.cost_usd[own, m]), quantile_of(latency[own, m], 0.5)
             a, b = right[k] + strength * mean, count[k] - right[k] + strength * (1 - mean)
             low, high = _credible(a, b)
-            cells.append(Cell(model, name, int(count[k]), float(a / (a + b)), low, high, usd, took_s))
+            cells.append(Cell(model, name, int(count[k]), float(a / (a + b)), low, high, *usd, *took_s))
     return cells
-
-
-def _known(values: Floats, of: Callable[[Floats], Any]) -> float:
-    known = values[~np.isnan(values)]
-    return float(of(known)) if known.size else float("nan")
 
 
 def _prior(right: Floats, count: Floats) -> tuple[float, float]:

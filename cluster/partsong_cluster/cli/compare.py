@@ -19,6 +19,7 @@ from partsong_cluster.report.contents import Section
 from partsong_cluster.report.headline import headline
 from partsong_cluster.report.runs import Marker, sections_of_runs
 from partsong_cluster.report.table import baseline_tables, section_table
+from partsong_cluster.report.words import counted
 from partsong_cluster.terminal import plain
 
 __all__ = ["EXAMPLES", "Compared", "Expected", "Grade", "compare", "compared", "grader_named", "marker_of", "section_shown"]
@@ -125,7 +126,7 @@ def _wanted_told(section: Section, wanted: float | None) -> Iterator[str]:
 
 
 def _parts(section: Section, graded_by: Sequence[str]) -> Iterator[RenderableType]:
-    yield Text(plain(section.title), "dim")
+    yield Text(plain(f"{section.title}, {counted(section.rows, 'row')}"), "dim")
     yield section_table(section)
     graded = any(line.summary.graded for line in section.lines)
     if graded:
@@ -136,6 +137,7 @@ def _parts(section: Section, graded_by: Sequence[str]) -> Iterator[RenderableTyp
     for sentence in headline(section):
         yield Padding(Text(plain(sentence)), (0, 0, 0, 2))
     if graded:
-        yield Text(f"Graded by: {', '.join(dict.fromkeys(graded_by))}. Intervals are of 95 %.", "dim")
+        yield Text(f"Graded by: {', '.join(dict.fromkeys(graded_by))}.", "dim")
+    yield Text("Below each figure its 95 % interval; in brackets the rows that it rests on, where not all.", "dim")
     yield from (Text(plain(note), "yellow") for note in section.notes)
     yield Text()

@@ -13,15 +13,17 @@ from rich.text import Text
 
 from partsong.errors import MeshError
 from partsong.evaluation.marked import EXPECTED
-from partsong.evaluation.proof import Proof
+from partsong.evaluation.proof import Contender, Proof
 from partsong_cluster.batch.disk import replace_file
 from partsong_cluster.cli.allow import Allow
 from partsong_cluster.cli.compare import Expected, Grade, marker_of
 from partsong_cluster.cli.replay import loaded_for_replay
 from partsong_cluster.cli.run import Use, check_use
 from partsong_cluster.report import Proved, Report, page
-from partsong_cluster.report.proof_words import proof_words, within
-from partsong_cluster.report.words import counted, money, points, share
+from partsong_cluster.report.cells import share_cell, usd_cell
+from partsong_cluster.report.proof_words import proof_words
+from partsong_cluster.report.table import cell_shown
+from partsong_cluster.report.words import counted, points
 from partsong_cluster.terminal import in_json, plain
 
 if TYPE_CHECKING:
@@ -92,18 +94,20 @@ def _parts(found: "Evaluated") -> Iterator[RenderableType]:
     yield Text()
     yield _table(found.proof)
     yield Text()
-    yield Text(plain(_about(found)), "dim")
+    yield Text(plain(f"{_about(found)} Below each figure its 95 % interval."), "dim")
     yield from (Text(plain(doubt), "yellow") for doubt in found.doubts)
 
 
 def _table(proof: Proof) -> Table:
-    numbers = ("right", "95 %\ninterval", "$ per\n1,000", "gain of the mesh,\nin points", "p")
-    columns = (Column(name, justify="right", no_wrap=True) for name in numbers)
+    columns = (Column(name, justify="right", no_wrap=True) for name in ("right", "$ per\n1,000", "gain of the mesh,\nin points", "p"))
     table = Table(Column("way", overflow="fold"), *columns, box=None, padding=(0, 2, 0, 0), header_style="dim")
-    cost = money(proof.cost_per_1000.value, "usd")
-    table.add_row(Text(plain(proof.mesh), "bold"), share(proof.accuracy.value), within(proof.accuracy), cost.strip("$"), "", "")
+    table.add_row(Text(plain(proof.mesh), "bold"), *_cells(proof, proof), "", "")
     for one in proof.contenders:
-        gain = f"{points(one.gain.value)} ({points(one.gain.low)} to {points(one.gain.high)})"
-        cost, p = money(one.cost_per_1000.value, "usd").strip("$"), "" if one.p_value is None else f"{one.p_value:.2g}"
-        table.add_row(one.name, share(one.accuracy.value), within(one.accuracy), cost, gain, p)
+        gain = (points(one.gain.value), f"{points(one.gain.low)} to {points(one.gain.high)}")
+        table.add_row(one.name, *_cells(one, proof), cell_shown(gain), "" if one.p_value is None else f"{one.p_value:.2g}")
     return table
+
+
+def _cells(one: Proof | Contender, proof: Proof) -> Iterator[Text]:
+    yield cell_shown(share_cell(one.accuracy, proof.rows))
+    yield cell_shown(usd_cell(one.cost_per_1000))

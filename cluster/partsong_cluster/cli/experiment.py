@@ -16,10 +16,12 @@ from partsong.contracts import Arm
 from partsong.errors import Place, RunError
 from partsong.evaluation.figure import Figure
 from partsong.evaluation.standing import Standing
-from partsong.evaluation.summary import PlanSummary
 from partsong_cluster.decisions import Decision, decide, decisions_beside
+from partsong_cluster.report.cells import cost_cell, latency_cells, right_cell
 from partsong_cluster.report.experiments import standings_of
 from partsong_cluster.report.standing_words import standing_words
+from partsong_cluster.report.table import cell_shown
+from partsong_cluster.report.words import share, share_range
 from partsong_cluster.terminal import plain
 
 __all__ = ["app"]
@@ -141,8 +143,10 @@ def _arms(standing: Standing) -> Table:
     numbers = ("rows", "failed", "right", "$ / 1,000", "p95")
     table = Table("arm", "use", *(Column(name, justify="right") for name in numbers), box=None, pad_edge=False, header_style="dim")
     for arm, one in (("champion", standing.champion), ("challenger", standing.challenger)):
-        figures = (f"{one.rows:,}", f"{one.failed:,}", _right(one), f"{one.usd_per_1000:,.3f}", f"{one.latency_p95_s:.2f} s")
-        table.add_row(arm, Text(plain(one.plan)), *figures)
+        cells = (right_cell(one), cost_cell(one, "usd"), latency_cells(one)[1])
+        table.add_row(arm, Text(plain(one.plan)), f"{one.rows:,}", f"{one.failed:,}", *map(cell_shown, cells))
+    table.caption = "below each figure its 95 % interval, which holds for one look; latencies are of answered rows"
+    table.caption_justify = "left"
     return table
 
 
@@ -154,12 +158,5 @@ def _strata(standing: Standing) -> Table:
     return table
 
 
-def _right(summary: PlanSummary) -> str:
-    if summary.accuracy is None or summary.accuracy_interval is None:
-        return "-"
-    low, high = summary.accuracy_interval
-    return f"{summary.accuracy:.1%} ({low:.1%} to {high:.1%})"
-
-
 def _figure(figure: Figure | None) -> str:
-    return "-" if figure is None else f"{figure.value:.1%} ({figure.low:.1%} to {figure.high:.1%}) of {figure.n:,}"
+    return "-" if figure is None else f"{share(figure.value)} ({share_range(figure)}) of {figure.n:,}"

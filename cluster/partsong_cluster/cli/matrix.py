@@ -97,5 +97,5 @@ def _csv(found: "Matrix") -> str:
 
 
 def _known(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the facts with null for what is not known."""
+    """Return the facts with null for what is not known, or of too few rows to say."""
     return {name: None if isinstance(value, float) and isnan(value) else value for name, value in facts.items()}

@@ -1,7 +1,6 @@
 """The matrix on the terminal: kinds down, models across, in as many blocks as the width asks for."""
 
 from collections.abc import Iterator, Sequence
-from math import isnan
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -12,12 +11,14 @@ from partsong.learning.matrix import Cell
 from partsong.learning.tabled import AGREEMENT
 from partsong.learning.usage import ModelUsage
 from partsong_cluster.outcomes.matrix import Matrix
-from partsong_cluster.report.words import counted, money, seconds
+from partsong_cluster.report.capability import took_lines
+from partsong_cluster.report.table import cell_shown
+from partsong_cluster.report.words import counted
 from partsong_cluster.terminal import plain
 
 __all__ = ["matrix_shown"]
 
-_COLUMN = 15
+_COLUMN = 17
 _WIDEST_KIND = 28
 _NOTHING = "\u2013"
 
@@ -37,7 +38,9 @@ def _parts(found: Matrix, width: int) -> Iterator[RenderableType]:
     for start in range(0, len(models), across):
         yield Text()
         yield _block(found.cells, found.usage[start : start + across], "kind (estimates)" if found.source == AGREEMENT else "kind")
-    yield Text("Share right, shrunk towards the model's mean where rows are few; below it the 95 % interval and the rows.", "dim")
+    yield Text(
+        "Share right, shrunk towards the model's mean where rows are few. Below each figure its 95 % interval; in brackets, rows.", "dim"
+    )
     yield Text()
     yield from (Padding(Text(plain(f"Gap: {gap.words}.")), (0, 0, 0, 2)) for gap in found.gaps)
     yield from (Text(plain(f"! {warning}"), "yellow") for warning in found.warnings)
@@ -50,16 +53,12 @@ def _block(cells: Sequence[Cell], models: Sequence[ModelUsage], first: str) -> T
     for kind in sorted({cell.kind for cell in cells}):
         table.add_row(Text(plain(kind)), *(_cell(at[one.model, kind]) for one in models))
     table.add_section()
-    table.add_row(Text("$ per 1,000", "dim"), *(_usd(one.cost_usd * 1000) for one in models))
-    table.add_row(Text("p50", "dim"), *(_NOTHING if isnan(one.latency_p50_s) else seconds(one.latency_p50_s) for one in models))
+    for name, figure_of in took_lines():
+        table.add_row(Text(name, "dim"), *(cell_shown(figure_of(one)) for one in models))
     return table
 
 
 def _cell(cell: Cell) -> Text:
     if not cell.n:
         return Text(_NOTHING, "dim")
-    return Text.assemble(f"{100 * cell.accuracy:.0f} %", "\n", (f"{100 * cell.low:.0f}-{100 * cell.high:.0f} ({cell.n:,})", "dim"))
-
-
-def _usd(value: float) -> str:
-    return _NOTHING if isnan(value) else money(value, "usd")
+    return cell_shown((f"{100 * cell.accuracy:.0f} %", f"{100 * cell.low:.0f}\u2013{100 * cell.high:.0f} ({cell.n:,})"))

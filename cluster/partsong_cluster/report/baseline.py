@@ -5,15 +5,12 @@ from math import isfinite
 
 from partsong.evaluation.baseline import Against
 from partsong.evaluation.figure import Figure, share_of
+from partsong.evaluation.intervals import Interval
+from partsong_cluster.report.cells import NOTHING, Cell, of_rows, share_cell
 from partsong_cluster.report.contents import CostUnit, PlanLine, Section
-from partsong_cluster.report.words import money, points, share
+from partsong_cluster.report.words import money, money_range, points
 
-__all__ = ["BESIDE", "Cell", "baseline_cells", "baseline_columns"]
-
-Cell = tuple[str, str]
-"""What is told, and the interval below it; empty where there is none."""
-
-_NOTHING: Cell = ("\u2013", "")
+__all__ = ["BESIDE", "baseline_cells", "baseline_columns"]
 
 
 def baseline_columns(section: Section) -> Sequence[str]:
@@ -29,7 +26,7 @@ def baseline_cells(line: PlanLine, section: Section) -> Sequence[Cell]:
 def _shown(section: Section, line: PlanLine) -> Iterator[tuple[str, Cell]]:
     told = [dict(_cells(one, section.unit)) for one in section.lines]
     for name, cell in _cells(line, section.unit):
-        if any(cells[name] != _NOTHING for cells in told) and (section.shows_latency or name != _FASTER):
+        if any(cells[name] != NOTHING for cells in told) and (section.shows_latency or name != _FASTER):
             yield name, cell
 
 
@@ -39,35 +36,32 @@ BESIDE = frozenset({"right, in points", "p", "cost, of best", _FASTER})
 
 
 def _cells(line: PlanLine, unit: CostUnit) -> Iterator[tuple[str, Cell]]:
-    own, beside = line.figures, line.against_best
-    answered = line.summary.rows - line.summary.failed
-    yield "1,000 right cost", _NOTHING if own is None else _in_money(own.cost_per_1000_right, unit)
-    yield "done", _NOTHING if own is None else _in_per_cent(own.success)
-    yield "routing accuracy", _NOTHING if own is None else _in_per_cent(own.routing)
-    yield "climbed a tier", _in_per_cent(share_of(line.summary.escalated, answered)) if line.summary.escalated else _NOTHING
-    yield "right, in points", _NOTHING if beside is None else _gained(beside)
-    yield "p", _NOTHING if beside is None or beside.p_holm is None else (f"{beside.p_holm:.2g}", "")
-    yield "cost, of best", _NOTHING if beside is None else _left_over(beside.saved)
-    yield _FASTER, _NOTHING if beside is None else _left_over(beside.faster)
+    own, beside, summary = line.figures, line.against_best, line.summary
+    climbed = share_of(summary.escalated, summary.rows - summary.failed) if summary.escalated else None
+    yield "1,000 right cost", NOTHING if own is None else _in_money(own.cost_per_1000_right, unit, summary.rows)
+    yield "done", NOTHING if own is None else share_cell(own.success, summary.rows)
+    yield "routing accuracy", NOTHING if own is None else share_cell(own.routing, summary.rows)
+    yield "climbed a tier", share_cell(climbed, summary.rows)
+    yield "right, in points", NOTHING if beside is None else _gained(beside, summary.rows)
+    yield "p", NOTHING if beside is None or beside.p_holm is None else (f"{beside.p_holm:.2g}", "")
+    yield "cost, of best", NOTHING if beside is None else _left_over(beside.saved, summary.rows)
+    yield _FASTER, NOTHING if beside is None else _left_over(beside.faster, summary.rows)
 
 
-def _gained(beside: Against) -> Cell:
-    return _NOTHING if beside.gain is None else (points(beside.gain.value), f"{points(beside.gain.low)} to {points(beside.gain.high)}")
+def _gained(beside: Against, rows: int) -> Cell:
+    gain = beside.gain
+    return NOTHING if gain is None else (points(gain.value), f"{points(gain.low)} to {points(gain.high)}{of_rows(gain, rows)}")
 
 
-def _in_per_cent(figure: Figure | None) -> Cell:
-    return _NOTHING if figure is None else (share(figure.value), f"{figure.low * 100:.0f} to {figure.high * 100:.0f}")
-
-
-def _left_over(saved: Figure | None) -> Cell:
+def _left_over(saved: Figure | None, rows: int) -> Cell:
     """Return what is left of the best single model's cost or time: 40 % when 60 % is saved."""
     if saved is None:
-        return _NOTHING
-    return f"{(1 - saved.value) * 100:.0f} %", f"{(1 - saved.high) * 100:.0f} to {(1 - saved.low) * 100:.0f}"
+        return NOTHING
+    return f"{(1 - saved.value) * 100:.0f} %", f"{(1 - saved.high) * 100:.0f}\u2013{(1 - saved.low) * 100:.0f}{of_rows(saved, rows)}"
 
 
-def _in_money(figure: Figure | None, unit: CostUnit) -> Cell:
+def _in_money(figure: Figure | None, unit: CostUnit, rows: int) -> Cell:
     if figure is None:
-        return _NOTHING
-    upper = money(figure.high, unit) if isfinite(figure.high) else "any"
-    return money(figure.value, unit), f"{money(figure.low, unit)} to {upper}".replace(" CPU s", "")
+        return NOTHING
+    within = money_range(Interval(figure.low, figure.high), unit) if isfinite(figure.high) else f"{money(figure.low, unit)} or more"
+    return money(figure.value, unit), within.replace(" CPU s", "") + of_rows(figure, rows)

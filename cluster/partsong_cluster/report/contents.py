@@ -4,6 +4,7 @@ from typing import Literal
 
 from partsong.contracts import Frozen, Probability, Reply, Seconds, Usd
 from partsong.evaluation.baseline import Against, Figures
+from partsong.evaluation.figure import Figure
 from partsong.evaluation.proof import Proof
 from partsong.evaluation.summary import PlanSummary
 from partsong.telemetry.tree import RowTrace
@@ -23,6 +24,7 @@ __all__ = [
     "SampleRow",
     "Section",
     "Shown",
+    "TookRow",
 ]
 
 CostUnit = Literal["usd", "cpu_s"]
@@ -45,7 +47,7 @@ class PlanLine(Frozen):
     single: bool
     """Whether it is one model and nothing else."""
     summary: PlanSummary
-    strong_share: Probability | None = None
+    strong_share: Figure | None = None
     """Share of rows that reached the strong model; None when there is none to speak of."""
     figures: Figures | None = None
     """What it came to, with intervals; None when it has no row."""
@@ -156,11 +158,20 @@ class CapabilityRow(Frozen):
     """By model, in the table's order."""
 
 
+class TookRow(Frozen):
+    """What calls cost, or how long they took."""
+
+    name: str
+    cells: tuple[tuple[str, str], ...]
+    """By model, in the table's order: what, and its interval."""
+
+
 class Capability(Frozen):
     """What each model is good at."""
 
     models: tuple[str, ...]
     rows: tuple[CapabilityRow, ...]
+    took: tuple[TookRow, ...] = ()
     found_in_words: bool
     """Whether kinds were found in the prompts' words, since the rows name none."""
     gaps: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from partsong.contracts import Answer, Failure, Reply, RowRecord
 from partsong.errors import RunError
 from partsong.evaluation.baseline import Against, against, figures, holm_adjusted
+from partsong.evaluation.figure import Figure, share_of
 from partsong.evaluation.marked import covered, expected_of, marked
 from partsong.evaluation.summary import PlanSummary, Summing
 from partsong.evaluation.worked import WRONG, Worked
@@ -126,12 +127,16 @@ def _lines(runs: Sequence[PlanRun], read: Mapping[str, _Read], best: str | None,
             about=run.about,
             single=run.single,
             summary=(mine := read[run.name]).summary,
-            strong_share=mine.summary.reached.get(strong, 0.0) if strong else None,
+            strong_share=_reached(strong, mine.summary) if strong else None,
             figures=figures(mine.worked, singles, dice),
             against_best=compared,
         )
         for run, compared in zip(runs, beside, strict=True)
     ]
+
+
+def _reached(model: str, summary: PlanSummary) -> Figure | None:
+    return share_of(round(summary.reached.get(model, 0.0) * summary.rows), summary.rows)
 
 
 def _beside(name: str, best: str | None, read: Mapping[str, _Read], dice: Callable[[], float]) -> Against | None:

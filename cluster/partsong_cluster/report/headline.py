@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from partsong.evaluation.baseline import Against
+from partsong.evaluation.figure import Figure
 from partsong.evaluation.pareto import Point, front
 from partsong_cluster.report.contents import CostUnit, PlanLine, Section
 from partsong_cluster.report.words import counted, money, percent, share
@@ -90,16 +90,15 @@ def _most_accurate(top: PlanLine, best: PlanLine, compared: int) -> str:
     if found.p_holm >= SURE:
         needed = f"; about {counted(found.rows_needed, 'row')} would tell" if found.rows_needed else ""
         what = f"The most accurate combination, {top.name}, is right on {told}"
-        return f"{what}. As far as these rows tell, the difference may be chance ({chance}){needed}; {cost_words(found)}."
+        return f"{what}. As far as these rows tell, the difference may be chance ({chance}){needed}; {cost_words(found.saved)}."
     if found.difference > 0:
         what = f"Combined, {top.name} is right more often: on {told}"
-        return f"{what}. Chance alone rarely does that ({chance}); {cost_words(found)}."
+        return f"{what}. Chance alone rarely does that ({chance}); {cost_words(found.saved)}."
     return f"No combination does better: the most accurate, {top.name}, is right on {told}. Chance alone rarely does that ({chance})."
 
 
-def cost_words(found: Against) -> str:
+def cost_words(saved: Figure | None) -> str:
     """Return what it costs beside the best single model: `it costs 71 % less (95 % interval 68 to 74)`."""
-    saved = found.saved
     if saved is None:
         return "what it costs beside that one cannot be said, as that one costs nothing"
     if not saved.beyond(0.0):

@@ -9,12 +9,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from partsong.contracts import Answer, Reply
 from partsong_cluster.batch.disk import replace_file
 from partsong_cluster.report.baseline import baseline_cells, baseline_columns
+from partsong_cluster.report.cells import share_cell, usd_cell
+from partsong_cluster.report.columns import summary_columns
 from partsong_cluster.report.contents import FailureExample, PlanLine, Report, Section
 from partsong_cluster.report.headline import front_names, headline
 from partsong_cluster.report.plot import plot, proof_plot
-from partsong_cluster.report.proof_words import proof_words, within
+from partsong_cluster.report.proof_words import proof_words
 from partsong_cluster.report.timeline import timeline
-from partsong_cluster.report.words import counted, money, percent, points, seconds, share
+from partsong_cluster.report.words import counted, money, points, seconds, share
 
 __all__ = ["REPORT", "page", "write_report"]
 
@@ -46,9 +48,11 @@ def _template() -> Any:
         plot=plot,
         proof_plot=proof_plot,
         proof_words=proof_words,
-        within=within,
+        share_cell=share_cell,
+        usd_cell=usd_cell,
         points=points,
         timeline=timeline,
+        summary_columns=lambda section: list(summary_columns(section)),
         table_columns=baseline_columns,
         table_cells=baseline_cells,
         failures=_failures,
@@ -56,7 +60,7 @@ def _template() -> Any:
         told=_told,
         is_failure=_is_failure,
     )
-    environment.filters.update(money=money, percent=percent, seconds=seconds, share=share, counted=counted, digits=_digits)
+    environment.filters.update(money=money, seconds=seconds, share=share, counted=counted, digits=_digits)
     return environment.get_template("report.html.j2")
 
 

@@ -2,22 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
-from partsong.evaluation.figure import Figure
 from partsong.evaluation.proof import BEST, MIX, SAMPLES, Contender, Proof
-from partsong_cluster.report.headline import SURE
+from partsong_cluster.report.headline import SURE, cost_words
 from partsong_cluster.report.words import counted, money, points, share
 
-__all__ = ["proof_words", "within"]
+__all__ = ["proof_words"]
 
 
 def proof_words(proof: Proof) -> Sequence[str]:
     """Return a few sentences, the verdict first."""
     return [f"{_verdict(proof)} {_beside_best(proof)}", *(_against(proof, one) for one in proof.contenders), *_left_open(proof)]
-
-
-def within(figure: Figure) -> str:
-    """Return the interval of a share: `95.1 to 98.0`."""
-    return f"{figure.low * 100:.1f} to {figure.high * 100:.1f}"
 
 
 def _verdict(proof: Proof) -> str:
@@ -40,14 +34,14 @@ def _beside_best(proof: Proof) -> str:
     else:
         more = "more" if best.gain.value > 0 else "less"
         right = f"{more} often right by {points(abs(best.gain.value)).lstrip('+')} points ({accuracies}, p = {best.p_value:.2g})"
-    return f"Beside the best single model it is {right}, and {_cost(best)}."
+    return f"Beside the best single model it is {right}, and {cost_words(best.saved)}."
 
 
 def _against(proof: Proof, one: Contender) -> str:
     mesh = f"{proof.mesh} is right on {share(proof.accuracy.value)} of the rows"
     match one.name:
         case _ if one.name == BEST:
-            told = f"{mesh}, the best single model ({one.about}) on {share(one.accuracy.value)}; {_chance(one)}; {_cost(one)}"
+            told = f"{mesh}, the best single model ({one.about}) on {share(one.accuracy.value)}; {_chance(one)}; {cost_words(one.saved)}"
         case _ if one.name == SAMPLES:
             told = f"For the same money, {one.about}, is right on {share(one.accuracy.value)}; {_chance(one)}"
         case _:
@@ -68,14 +62,6 @@ def _chance(one: Contender) -> str:
     p = "" if one.p_value is None else f", p = {one.p_value:.2g}"
     sure = one.gain.beyond(0.0) if one.p_value is None else one.p_value < SURE
     return f"{gained} that chance alone rarely makes{p}" if sure else f"{gained}, which may be chance{p}"
-
-
-def _cost(one: Contender) -> str:
-    if one.saved is None or not one.saved.beyond(0.0):
-        return "it costs about as much"
-    if one.saved.value > 0:
-        return f"it costs {one.saved.value * 100:.0f} % less"
-    return f"it costs {1 - one.saved.value:.1f} times as much"
 
 
 def _left_open(proof: Proof) -> Iterator[str]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
+from partsong.evaluation.figure import share_of
 from partsong.evaluation.sample_ratio import MISMATCH
 from partsong.evaluation.sequential import SURE
 from partsong.evaluation.standing import Standing
 from partsong.evaluation.summary import PlanSummary
-from partsong_cluster.report.words import counted, money, seconds, share
+from partsong_cluster.report.words import counted, money, money_range, seconds, seconds_range, share, share_range
 
 __all__ = ["standing_words"]
 
@@ -54,10 +55,20 @@ def _verdict(standing: Standing) -> str:
 
 
 def _price(old: PlanSummary, new: PlanSummary) -> str:
-    costs = f"1,000 rows cost {money(new.usd_per_1000, 'usd')} with the challenger, {money(old.usd_per_1000, 'usd')} with the champion"
-    latency = f"95 % are answered within {seconds(new.latency_p95_s)} and {seconds(old.latency_p95_s)}"
+    costs = f"1,000 rows cost {_usd(new)} with the challenger, {_usd(old)} with the champion"
+    latency = f"95 % are answered within {_p95(new)} and {_p95(old)}"
     failed = f"{new.failed:,} of {new.rows:,} and {old.failed:,} of {old.rows:,} failed"
-    return f"{costs}; {latency}; {failed}. These are as counted, without intervals: what is surely too much, the guardrails say."
+    return f"{costs}; {latency}; {failed}. These intervals, of 95 %, hold for one look: what is surely too much, the guardrails say."
+
+
+def _usd(summary: PlanSummary) -> str:
+    within = summary.usd_per_1000_interval
+    return money(summary.usd_per_1000, "usd") + ("" if within is None else f" ({money_range(within, 'usd')})")
+
+
+def _p95(summary: PlanSummary) -> str:
+    within = summary.latency_p95_s_interval
+    return seconds(summary.latency_p95_s) + (" (too few rows to say how surely)" if within is None else f" ({seconds_range(within)})")
 
 
 def _split(standing: Standing) -> str:
@@ -81,7 +92,8 @@ def _rest(standing: Standing) -> Iterator[str]:
 
 
 def _accuracy(summary: PlanSummary) -> str:
-    return f"{share(summary.accuracy or 0.0)} of {summary.graded:,}"
+    right = share_of(summary.right, summary.graded)
+    return "none graded" if right is None else f"{share(right.value)} ({share_range(right)}) of {right.n:,}"
 
 
 def _short(value: float) -> str:

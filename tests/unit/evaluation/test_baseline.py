@@ -26,7 +26,7 @@ def beside(best: Worked, way: Worked) -> Against:
 
 def test_a_right_answer_costs_what_the_wrong_ones_did_too():
     found = figures(worked("+-x+" * 25, cost=0.002), [], Random(1).random)
-    assert (found.cost_per_1000.value, found.cost_per_1000_right.value) == (pytest.approx(2.0), pytest.approx(4.0))
+    assert found.cost_per_1000_right.value == pytest.approx(4.0)
     assert found.cost_per_1000_right.low < 4.0 < found.cost_per_1000_right.high
     assert (found.success.value, found.success.n) == (0.5, 100)
 

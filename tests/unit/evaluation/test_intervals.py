@@ -3,13 +3,15 @@
 from itertools import count
 from math import comb
 from random import Random
+from statistics import NormalDist, stdev
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from partsong.evaluation.comparison import Comparison, mcnemar
-from partsong.evaluation.intervals import bootstrap, wilson
+from partsong.evaluation.intervals import quantile_ranks, wilson
+from partsong.evaluation.mean import Mean
 from partsong.evaluation.pareto import Point, front
 
 
@@ -39,20 +41,44 @@ def test_a_wilson_interval_holds_the_share(n, data):
     assert 0.0 <= low <= right / n <= high <= 1.0
 
 
-def test_a_bootstrap_interval_covers_the_mean_about_as_often_as_it_says():
+def test_the_interval_of_a_mean_covers_it_about_as_often_as_it_says():
     dice = Random(7)
     covered = 0
-    for _ in range(100):
-        low, high = bootstrap([dice.expovariate(1.0) for _ in range(40)], dice.random, resamples=200)
+    for _ in range(300):
+        mean = Mean()
+        for _ in range(100):
+            mean.add(dice.expovariate(1.0))
+        low, high = mean.interval()
         covered += low <= 1.0 <= high
-    assert 85 <= covered <= 100
+    assert 270 <= covered <= 297
 
 
-def test_a_bootstrap_is_the_same_for_the_same_dice():
-    values = [1.0, 2.0, 9.0]
-    assert bootstrap(values, Random(1).random, resamples=50) == bootstrap(values, Random(1).random, resamples=50)
-    with pytest.raises(ValueError, match="no values"):
-        bootstrap([], Random(1).random)
+def test_a_mean_and_its_interval_are_those_of_the_textbook():
+    mean = Mean()
+    for value in (2.0, 4.0, 9.0):
+        mean.add(value)
+    half = NormalDist().inv_cdf(0.975) * stdev((2.0, 4.0, 9.0)) / 3**0.5
+    assert mean.value == pytest.approx(5.0)
+    assert mean.interval(1000) == pytest.approx((1000 * (5.0 - half), 1000 * (5.0 + half)))
+
+
+def test_one_value_has_no_interval():
+    mean = Mean()
+    mean.add(3.0)
+    assert mean.interval() is None
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95])
+@pytest.mark.parametrize("n", [10, 73, 100, 500, 1000])
+def test_the_ranks_about_a_quantile_hold_it_95_times_in_100(share, n):
+    low, high = quantile_ranks(share, n)
+    held = sum(comb(n, below) * share**below * (1 - share) ** (n - below) for below in range(low, high))
+    assert 0.95 <= held <= 0.99
+
+
+def test_few_values_bound_no_quantile():
+    assert quantile_ranks(0.95, 72)[1] == 73
+    assert quantile_ranks(0.5, 7)[0] == 0
 
 
 def exact(a: int, b: int) -> float:

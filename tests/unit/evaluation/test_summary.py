@@ -40,6 +40,24 @@ def test_a_summary_says_how_often_right_at_what_cost_and_who_was_asked():
     assert summary.routes == {"only one": 3}
 
 
+def test_every_figure_of_a_summary_has_its_interval():
+    summing = Summing("faq")
+    for number in range(100):
+        summing.add(answered(line("mini", 0.001 * (1 + number % 2)), latency_s=float(number + 1)), right=True)
+    summary = summing.summary()
+    assert summary.usd_per_1000_interval == pytest.approx((1.4, 1.6), abs=0.01)
+    assert summary.calls_per_row_interval == (1.0, 1.0)
+    assert summary.latency_p50_s_interval == pytest.approx((40.0, 60.0), rel=0.01)
+    assert summary.latency_p95_s_interval == pytest.approx((90.0, 100.0), rel=0.01)
+
+
+def test_too_few_rows_have_none():
+    summing = Summing("faq")
+    summing.add(answered(line("mini", 0.001)))
+    summary = summing.summary()
+    assert (summary.usd_per_1000_interval, summary.latency_p50_s_interval, summary.latency_p95_s_interval) == (None, None, None)
+
+
 def test_a_summary_of_nothing_is_all_zero():
     summary = Summing("faq").summary()
     assert (summary.rows, summary.accuracy, summary.latency_p50_s, summary.reached) == (0, None, 0.0, {})

@@ -1,12 +1,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from unit.learning.made import made
 
 from partsong.learning.crowd import agree
 from partsong.learning.curves import apgr, calls_for
 from partsong.learning.matrix import capability_matrix, gaps
 from partsong.learning.posterior import ballots
+from partsong.learning.usage import usage_of
 
 
 def test_three_lucky_rows_are_no_talent():
@@ -26,6 +28,25 @@ def test_a_cell_with_many_rows_keeps_its_own_share():
         which = np.array([k == cell.kind for k in table.kinds])
         assert abs(cell.accuracy - table.right[which, table.models.index(cell.model)].mean()) < 0.02
         assert cell.low < cell.accuracy < cell.high
+
+
+def test_cost_and_latency_of_a_cell_are_of_its_own_calls_with_their_intervals():
+    table = made(300)
+    cost, right = table.cost_usd.copy(), table.right.copy()
+    cost[:, 0] = np.where(np.arange(300) % 2, 0.001, 0.003)
+    right[:10, 0], cost[:10, 0] = np.nan, 1.0  # not called: what stands there is no cost of a call
+    latency = np.ones_like(cost)
+    cell = next(c for c in capability_matrix(replace(table, right=right, cost_usd=cost, latency_s=latency, kinds=("all",) * 300)))
+    assert (cell.n, cell.cost_usd) == (290, pytest.approx(0.002, rel=0.01))
+    assert 0.0018 < cell.cost_usd_low < cell.cost_usd < cell.cost_usd_high < 0.0022
+    assert (cell.latency_s, cell.latency_s_low, cell.latency_s_high) == pytest.approx((1.0, 1.0, 1.0), rel=0.01)
+
+
+def test_usage_of_few_calls_has_no_interval():
+    one = usage_of(made(300).rows(range(5)))[0]
+    assert one.calls == 5
+    assert one.cost_usd_low <= one.cost_usd <= one.cost_usd_high
+    assert np.isnan((one.latency_p95_s_low, one.latency_p95_s_high)).all()
 
 
 def test_gaps_are_named_for_a_person():

@@ -22,11 +22,15 @@ def headline(wrong: int, cost: float) -> str:
 @pytest.mark.parametrize(
     ("wrong", "cost", "says"),
     [
-        (42, 6.0, "it is as often right as far as these rows tell (89.5 % against 90.0 %), and it costs 40 % less."),
+        (
+            42,
+            6.0,
+            "it is as often right as far as these rows tell (89.5 % against 90.0 %), and it costs 40 % less (95 % interval 40 to 40).",
+        ),
         (100, 6.5, "it is less often right by 15.0 points (75.0 % against 90.0 %, p = "),
         (4, 20.0, "it is more often right by 9.0 points (99.0 % against 90.0 %, p = "),
-        (4, 20.0, "and it costs 2.0 times as much."),
-        (100, 6.5, "and it costs 35 % less."),
+        (4, 20.0, "and it costs 2.0 times as much (95 % interval 2.0 to 2.0)."),
+        (100, 6.5, "and it costs 35 % less (95 % interval 35 to 35)."),
     ],
 )
 def test_the_headline_compares_with_the_best_single_model_in_accuracy_and_cost(wrong: int, cost: float, says: str):

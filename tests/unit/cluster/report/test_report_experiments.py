@@ -60,16 +60,16 @@ async def test_a_split_says_who_leads_and_that_one_may_stop(tmp_path):
     assert standing.champion.rows + standing.challenger.rows == 300
     assert [line.stratum for line in standing.strata] == ["medium", "short"]
     words = " ".join(standing_words(standing))
-    assert "The challenger leads: the challenger maxi is right on 100 % of" in words
+    assert "The challenger leads: the challenger maxi is right on 100 % (" in words
     assert "The difference is sure" in words
     assert "one may stop" in words
     assert "The rows are split as told" in words
-    assert "failed. These are as counted, without intervals: " in words
+    assert "failed. These intervals, of 95 %, hold for one look: " in words
 
 
 async def test_the_report_page_says_it_too(tmp_path):
     page = write_run_report(await run(Bench(tmp_path), SPLIT, 40)).read_text()
-    assert "trial: The challenger leads: the challenger maxi is right on 100 % of" in page
+    assert "trial: The challenger leads: the challenger maxi is right on 100 % (" in page
 
 
 async def test_few_rows_are_not_sure(tmp_path):

@@ -61,4 +61,4 @@ def test_metadata_that_only_happens_to_be_called_grader_is_no_grader():
 
 def test_the_share_of_rows_that_reached_the_strong_model_is_told():
     (line,) = section(way("mini", "++", single=True), strong="mini").lines
-    assert line.strong_share == 1.0
+    assert (line.strong_share.value, line.strong_share.n) == (1.0, line.summary.rows)
