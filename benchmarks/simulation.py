@@ -240,45 +240,51 @@ def _queued(future: Awaitable[None]) -> None:
     """Leave a wish to its coalescer."""
 
 
-async def simulated(options: argparse.Namespace, costs: Costs) -> Mapping[str, Any]:
-    """Work for so many virtual seconds; return rates, and how busy each process was over the second half."""
-    loop = asyncio.get_running_loop()
-    dice = random.Random(options.seed)
-    clock = Clock(loop.time, loop.time, dice.random)
-    limits = f"limits: {{requests_per_minute: {options.requests_per_minute}}}" if options.requests_per_minute else ""
-    mesh = load_text(MESH.format(workers=options.workers, concurrency=options.concurrency, limits=limits), Path(), env={}).mesh
-    seen = Seen()
-    workers = [SimulatedWorker(loop, costs, options.concurrency, seen, dice) for _ in range(options.workers)]
-    journal = SimulatedJournal(loop, costs, options.journal_shards)
-    pools = SimulatedPools(loop, mesh, costs, clock)
-    jobs = [Station(loop) for _ in range(options.jobs)]
-    members = [Member(f"coordinator-{n}", mesh, pools, costs, clock, workers) for n in range(options.coordinators)]
-    pools.members = {member.name: member for member in members}
-    for member in members:
-        pools.joined(member.name)
-    stations = [Station(loop) for _ in members]
-    cores = [
-        Coordinator.of(mesh, {MODEL: member.caller}, Synthesizer(), journal.client(), Telemetry.off(), clock)  # type: ignore[arg-type]
-        for member in members
-    ]
+class SimulatedCluster:
+    """Everything at work: jobs that feed rows, coordinators, pools, journal, workers."""
 
-    async def answered(job: int, number: int) -> None:
-        at = number % len(cores)
-        await jobs[job].work(costs.job_row_s)
-        await asyncio.sleep(costs.hop_s)
-        await stations[at].work(costs.coordinator_row_s)
-        row = Row(run=f"run-{job}", row=number, task=Task.of(f"What is {number} plus 1?", id=str(number)))
-        await cores[at].answer(row)
-        await asyncio.sleep(costs.hop_s)
+    def __init__(self, options: argparse.Namespace, costs: Costs) -> None:
+        self._loop = loop = asyncio.get_running_loop()
+        self._options, self._costs = options, costs
+        dice = random.Random(options.seed)
+        clock = Clock(loop.time, loop.time, dice.random)
+        limits = f"limits: {{requests_per_minute: {options.requests_per_minute}}}" if options.requests_per_minute else ""
+        mesh = load_text(MESH.format(workers=options.workers, concurrency=options.concurrency, limits=limits), Path(), env={}).mesh
+        self.seen = Seen()
+        self._workers = [SimulatedWorker(loop, costs, options.concurrency, self.seen, dice) for _ in range(options.workers)]
+        self.journal = SimulatedJournal(loop, costs, options.journal_shards)
+        self.pools = SimulatedPools(loop, mesh, costs, clock)
+        self._jobs = [Station(loop) for _ in range(options.jobs)]
+        members = [Member(f"coordinator-{n}", mesh, self.pools, costs, clock, self._workers) for n in range(options.coordinators)]
+        self.pools.members = {member.name: member for member in members}
+        for member in members:
+            self.pools.joined(member.name)
+        self._stations = [Station(loop) for _ in members]
+        self._cores = [
+            Coordinator.of(mesh, {MODEL: member.caller}, Synthesizer(), self.journal.client(), Telemetry.off(), clock)  # type: ignore[arg-type]
+            for member in members
+        ]
 
-    async def feed(job: int) -> None:
+    def busy_s(self) -> dict[str, float]:
+        """Return the processor seconds of the busiest process of each kind."""
+        stations = {
+            "job": self._jobs,
+            "coordinator": self._stations,
+            "pools": [self.pools.station],
+            "journal": self.journal.stations,
+            "worker": [worker.station for worker in self._workers],
+        }
+        return {kind: max(station.busy_s for station in all_of) for kind, all_of in stations.items()}
+
+    async def feed(self, job: int) -> None:
         """Keep as many rows under way as a real job does: twice what the workers take."""
+        options = self._options
         room = asyncio.Semaphore(2 * options.workers * options.concurrency // options.jobs)
         under_way: set[asyncio.Task[None]] = set()
         number = 0
-        while loop.time() < options.seconds:
+        while self._loop.time() < options.seconds:
             await room.acquire()
-            task = asyncio.create_task(answered(job, number))
+            task = asyncio.create_task(self._answer(job, number))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
             task.add_done_callback(lambda _: room.release())
@@ -288,22 +294,28 @@ async def simulated(options: argparse.Namespace, costs: Costs) -> Mapping[str, A
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    named = {
-        "job": jobs,
-        "coordinator": stations,
-        "pools": [pools.station],
-        "journal": journal.stations,
-        "worker": [worker.station for worker in workers],
-    }
-    feeding = [asyncio.create_task(feed(job)) for job in range(options.jobs)]
+    async def _answer(self, job: int, number: int) -> None:
+        at = number % len(self._cores)
+        await self._jobs[job].work(self._costs.job_row_s)
+        await asyncio.sleep(self._costs.hop_s)
+        await self._stations[at].work(self._costs.coordinator_row_s)
+        row = Row(run=f"run-{job}", row=number, task=Task.of(f"What is {number} plus 1?", id=str(number)))
+        await self._cores[at].answer(row)
+        await asyncio.sleep(self._costs.hop_s)
+
+
+async def simulated(options: argparse.Namespace, costs: Costs) -> Mapping[str, Any]:
+    """Work for so many virtual seconds; return rates, and how busy each process was over the second half."""
+    cluster = SimulatedCluster(options, costs)
+    feeding = [asyncio.create_task(cluster.feed(job)) for job in range(options.jobs)]
     half_s = options.seconds / 2
     await asyncio.sleep(half_s)
-    before, rows = {kind: max(s.busy_s for s in all_of) for kind, all_of in named.items()}, journal.rows
+    before, rows = cluster.busy_s(), cluster.journal.rows
     await asyncio.sleep(half_s)
-    busy = {kind: (max(s.busy_s for s in all_of) - before[kind]) / half_s for kind, all_of in named.items()}
-    rate = (journal.rows - rows) / half_s
+    busy = {kind: (busy_s - before[kind]) / half_s for kind, busy_s in cluster.busy_s().items()}
+    rate = (cluster.journal.rows - rows) / half_s
     await asyncio.gather(*feeding)
-    pools.metering.close()
+    cluster.pools.metering.close()
     return {
         "workers": options.workers,
         "in_flight": options.workers * options.concurrency,
@@ -313,7 +325,7 @@ async def simulated(options: argparse.Namespace, costs: Costs) -> Mapping[str, A
         "rows_per_s": round(rate),
         "on_paper_rows_per_s": {name: round(limit) for name, limit in on_paper(options, costs).items()},
         "busy": {kind: round(share, 3) for kind, share in busy.items()},
-        "most_requests_in_60_s": _most_in_a_minute(seen.per_second),
+        "most_requests_in_60_s": _most_in_a_minute(cluster.seen.per_second),
     }
 
 
