@@ -28,6 +28,7 @@ from partsong_actors.again import again
 from partsong_actors.coordinators import DIED, Coordinators
 from partsong_actors.journal import JournalClient
 from partsong_actors.link import LinkLostError
+from partsong_actors.present import forget
 from partsong_actors.remote_coordinator import RemoteCoordinator
 from partsong_actors.setup import Setup, SystemSpec
 from partsong_actors.staff import Staff, _StaffActor
@@ -280,6 +281,7 @@ class RayEngine:
             await self._leave()
         for actor in [*self._staff.workers, *self._made.all]:
             ray.kill(actor)
+        await asyncio.to_thread(forget, self._system.name, self._system.namespace)
 
 
 def _not_started() -> EngineError:

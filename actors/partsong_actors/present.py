@@ -1,7 +1,7 @@
-"""Present: what is so of a lasting system now, where an actor's arguments only say what was so when it was made.
+"""Present: what is so of a system now, where an actor's arguments only say what was so when it was made, and what is too large for them.
 
 Ray's head keeps it beside the actors themselves, for just as long: it is there again when a head with fault tolerance is, and gone when the
-system is.
+system is. Only what a killed driver left of its passing system stays until its Ray ends.
 """
 
 import json
@@ -29,11 +29,11 @@ def remember(setup: Setup) -> None:
 
 
 def entrusted(setup: Setup) -> Setup:
-    """Return what the actors of a lasting system are made with: the mesh without what was learned, which is left with Ray's head.
+    """Return what coordinators are made with: the mesh without what was learned, which is left with Ray's head.
 
-    A large argument ends with the process that made the actor, and then no successor of the actor could be started.
+    A large argument ends with the process that made the actor, and then no successor of the actor could be started: Ray warns of each.
     """
-    if not setup.system.lasting or setup.lean == setup:
+    if setup.lean == setup:
         return setup
     head._internal_kv_put(_key(setup, f"mesh-{setup.mesh_hash}"), setup.mesh, overwrite=False, namespace=_NAMESPACE)
     return setup.lean
@@ -41,7 +41,7 @@ def entrusted(setup: Setup) -> Setup:
 
 def whole(setup: Setup) -> Setup:
     """Return what `entrusted` was given."""
-    mesh = _kept(setup, f"mesh-{setup.mesh_hash}") if setup.system.lasting else None
+    mesh = _kept(setup, f"mesh-{setup.mesh_hash}")
     return setup if mesh is None else setup.model_copy(update={"mesh": mesh})
 
 

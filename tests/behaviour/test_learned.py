@@ -5,8 +5,11 @@ from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
+import ray
 from knowledge_builders import EASY, HARD, saved
+from partsong_actors.engine import RayEngine
 from partsong_cluster.engines import open_engine, ray_engine
+from ray.experimental.internal_kv import _internal_kv_list
 
 from partsong.contracts import Answer, Row, Task
 from partsong.mesh import load_mesh
@@ -64,6 +67,12 @@ async def engines(request, engine, tmp_path_factory):
         on_ray = request.config.getoption("--engine") != "inline"
         other = await stack.enter_async_context(ray_engine(loaded, home / "ray", secrets={})) if on_ray else inline
         yield inline, other
+    assert not on_ray or kept_by_the_head(other) == []
+
+
+def kept_by_the_head(engine):
+    prefix = f"{engine.setup.system.namespace}/{engine.setup.system.name}/".encode()
+    return _internal_kv_list(prefix, namespace=b"partsong")
 
 
 async def told(engine, task):
@@ -91,3 +100,13 @@ async def test_the_gate_and_the_tree_route_and_say_why(engines):
     answers = [(await told(engines[1], task))[0] for task in TASKS[6:]]
     assert {answer.route.reason for answer in answers} == {"gate", "gate explores", "tree: matches to the tree"}
     assert all(answer.route.propensity in (0.15, 0.85) and answer.route.estimates for answer in answers if answer.source != "m2")
+
+
+async def test_a_coordinator_that_is_started_again_still_knows_it(engines):
+    here = engines[1]
+    if not isinstance(here, RayEngine):
+        pytest.skip("there are no processes in one process")
+    around = here.setup.around
+    ray.kill(around.actor(around.coordinator(0)), no_restart=False)
+    assert (await told(here, TASKS[0]))[0].text == "right"
+    assert len(kept_by_the_head(here)) == 1
