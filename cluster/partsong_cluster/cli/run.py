@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -158,11 +158,7 @@ def run(
         forecast = dry_run(RunInput(input_files(input, input_format), rules, use), estimator, limit)
         typer.echo(forecast.model_dump_json(indent=2)) if as_json else Console(highlight=False).print(forecast_shown(forecast))
         return
-    if output is None:
-        raise typer.BadParameter("name the run's folder", param_hint="-o DIR")
-    url = output if is_remote(output) else None
-    check_plain(output, "the output")
-    folder = Path(output.removeprefix("file://")) if url is None else state or state_folder(url, os.environ)
+    folder, url = _placed(output, state)
     if budget is not None:
         estimator.check_priced()
     order = RunOrder(
@@ -179,19 +175,31 @@ def run(
         output_format=output_format,
     )
     end_without_memory(ExitCode.ENGINE, "out of memory; what was finished is kept, the same command goes on")
-    console = Console(stderr=True, highlight=False)
-    progress = progress_on(console, quiet=quiet or as_json)
-    if url is not None:
-        progress.say(f"What this run keeps on this machine (journal, lock) is in {folder}.")
-    if input == STDIN and not fresh and (folder / MANIFEST).exists():
-        progress.say(
-            "Standard input cannot be compared with what this run has read: it goes on right only with the same rows in the same order."
-        )
+    progress = progress_on(Console(stderr=True, highlight=False), quiet=quiet or as_json)
+    for line in _worth_knowing(order):
+        progress.say(line)
     stops = stops_told(mesh, loaded, progress.say)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         summary = runner.run(_worked(order, loaded, _EngineChoice(engine, address), progress, stops))
     _print_end(summary, order, as_json=as_json, quiet=quiet)
     raise typer.Exit(code_of_summary(summary))
+
+
+def _placed(output: str | None, state: Path | None) -> tuple[Path, str | None]:
+    """Return the run's folder of this machine, and the URL where its results go, if that is another place."""
+    if output is None:
+        raise typer.BadParameter("name the run's folder", param_hint="-o DIR")
+    url = output if is_remote(output) else None
+    check_plain(output, "the output")
+    return Path(output.removeprefix("file://")) if url is None else state or state_folder(url, os.environ), url
+
+
+def _worth_knowing(order: RunOrder) -> Iterator[str]:
+    """Yield what a user should know of the run before it starts."""
+    if order.output is not None:
+        yield f"What this run keeps on this machine (journal, lock) is in {order.folder}."
+    if order.input == STDIN and not order.fresh and (order.folder / MANIFEST).exists():
+        yield "Standard input cannot be compared with what this run has read: it goes on right only with the same rows in the same order."
 
 
 def _print_end(summary: Mapping[str, Any], order: RunOrder, *, as_json: bool, quiet: bool) -> None:

@@ -111,13 +111,13 @@ def submit(
     cluster.check()
     ready.check_place()
     job = ready.send(cluster, os.environ, package=not package)
-    run = ready.order.run
+    order = ready.order
     if as_json:
-        typer.echo(json.dumps({"run": run, "job": job, "output": ready.order.output, "address": cluster.address}, indent=2))
+        typer.echo(json.dumps({"run": order.run, "job": job, "output": order.output, "address": cluster.address}, indent=2))
     else:
-        typer.echo(f"submitted {run} ({ready.order.name}); results will be at {ready.order.output}")
-        if not follow:
-            where = "" if address == DEFAULT_ADDRESS else f" --address {cluster.address}"
-            typer.echo(f"To watch it:  partsong jobs follow {run}{where}", err=True)
+        typer.echo(f"submitted {order.run} ({order.name}); results will be at {order.output}")
     if follow:
-        raise typer.Exit(followed(cluster, run, as_json=as_json))
+        raise typer.Exit(followed(cluster, order.run, as_json=as_json))
+    if not as_json:
+        where = "" if address == DEFAULT_ADDRESS else f" --address {cluster.address}"
+        typer.echo(f"To watch it:  partsong jobs follow {order.run}{where}", err=True)
