@@ -40,11 +40,14 @@ class KeptRollouts:
     async def begin(self) -> None:
         """Go to where earlier runs, and others at work, have brought each rollout."""
         for name, rollout in self._rollouts.going.items():
+            news = ""
             for _, record in await self._journal.rows(rollout_run(name, rollout), 0, _MOST):
                 route = record.reply.route
                 if route is not None and route.propensity is not None and self._rollouts.reached(name, route.propensity):
                     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(record.at_s))
-                    self._tell(f"In run {record.custom_id}, {when} UTC: {route.reason}{'' if route.propensity else f'; {_UNTIL}'}")
+                    news = f"In run {record.custom_id}, {when} UTC: {route.reason}{'' if route.propensity else f'; {_UNTIL}'}"
+            if news:
+                self._tell(news)
 
     async def saw(self, record: RowRecord) -> RolloutInstruction | None:
         """Take a finished row; return what changes, which is durable by then."""
