@@ -12,7 +12,7 @@ PARTSONG = Path(sys.executable).with_name("partsong")
 MESH = """\
 version: 1
 models:
-  mini: {{adapter: openai, model: mini, base_url: {url}, api_key: {{env: UPSTREAM_KEY}}, concurrency: 16, timeout: 5s, retries: 8}}
+  mini: {{adapter: openai, model: mini, base_url: {url}, api_key: {{env: UPSTREAM_KEY}}, concurrency: 16, timeout: 5s}}
 routes: [{{use: mini}}]
 """
 

@@ -147,7 +147,7 @@ class BreakerSpec(Frozen):
     slow_rate: Probability = 0.8
     """Share of slow calls that opens it."""
     least_calls: PositiveInt = 20
-    """Fewer calls in the window prove nothing."""
+    """Fewer calls in the window prove nothing; so many failures in a row open it, whatever was answered before."""
     open_for: Duration = 5.0
     """How long it stays open at first; doubled while probes fail."""
     open_at_most: Duration = 60.0

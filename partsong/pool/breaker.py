@@ -3,8 +3,8 @@
 A machine of three states. Closed: calls go out, and their outcomes are counted over a sliding window. Open: none goes out until a time.
 Half-open: a few probes go out; by the same rates they close it, or open it again for twice as long. A window of ten buckets, separate
 rates for errors and slow calls, and a least number of calls as in resilience4j (CircuitBreaker, time-based window); a run of failures
-opens at once, and each further rest is longer up to a limit, as in Envoy (outlier detection). What a failure counts for is its class: see
-`fault_of`.
+opens at once, however many calls were answered before it, and each further rest is longer up to a limit, as in Envoy (outlier detection).
+What a failure counts for is its class: see `fault_of`.
 
 Every admission that is not refused is settled or abandoned, else its probe stays out for ever (resilience4j, issue 903). An outcome that
 was admitted before the latest change of state says nothing about the state since, and is not counted.
@@ -153,12 +153,17 @@ class Breaker:
         self._until_s = 0.0
         self._paused_until_s = 0.0
         self._locked_out = 0
+        self._in_a_row = 0
         self._last: FailureCode | None = None
 
     @property
     def state(self) -> State:
         """The state; an open one becomes half-open by the first call that asks after its time."""
         return self._state
+
+    def noticed(self, failure: Failure) -> bool:
+        """Whether the failure is part of an outage that the breaker deals with: who waits for the model need not give up for it."""
+        return self._state != "closed" and fault_of(failure.code) is Fault.OUTAGE
 
     def admit(self, now_s: float) -> Admission:
         """Say whether a call may go out now."""
@@ -184,7 +189,7 @@ class Breaker:
         if fault is not None and fault not in self._counting:
             return ()
         if failure is None:
-            self._locked_out = 0
+            self._locked_out = self._in_a_row = 0
         else:
             self._last = failure.code
         if fault is Fault.KEY:
@@ -192,6 +197,7 @@ class Breaker:
         slow = self._spec.slow is not None and latency_s >= self._spec.slow
         if self._state == "closed":
             self._window.count(failure is not None, slow, now_s)
+            self._in_a_row += failure is not None
             return self._judge_window(now_s)
         self._round.count(failure is not None, slow)
         return self._judge_round(now_s)
@@ -218,6 +224,8 @@ class Breaker:
         return [self._open("locked-out", self._locked_out, self._locked_out, now_s)]
 
     def _judge_window(self, now_s: float) -> Sequence[Transition]:
+        if self._in_a_row >= self._spec.least_calls:
+            return [self._open("errors", self._in_a_row, self._in_a_row, now_s)]
         counted = self._window.sum
         if counted.calls < self._spec.least_calls:
             return ()
@@ -255,6 +263,7 @@ class Breaker:
         self._enter("closed")
         self._allowed = Admission("allowed", self._era)
         self._window = _Window(self._spec.window)
+        self._in_a_row = 0
         self._open_s = self._spec.open_for
         self._last = None
         return Closed()

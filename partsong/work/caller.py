@@ -34,7 +34,7 @@ from partsong.work.tenure import Tenure
 __all__ = ["Caller", "Request", "Tries"]
 
 _LATER = frozenset({FailureCode.RATE_LIMITED, FailureCode.OVERLOADED})
-"""The provider works and asks to come again later: while patience lasts, that is not one of the call's retries."""
+"""The provider works and asks to come again later."""
 
 _BUSY = frozenset({FailureCode.RATE_LIMITED, FailureCode.OVERLOADED, FailureCode.TIMEOUT})
 """What tells the adaptive limit that fewer calls should be made at once."""
@@ -95,9 +95,9 @@ class Tries:
     """Attempts that count against `retries`."""
     deaths: int = 0
     """Workers that died with it in flight."""
-    asked_later: int = 0
-    """How often the provider asked to come later, and when first."""
-    asked_later_s: float = math.inf
+    put_off: int = 0
+    """How often the provider asked to come later, or was out and the breaker knew it; and when first."""
+    put_off_s: float = math.inf
     shown: bool = False
     """Whether text has been handed on: what was shown cannot be begun again unseen."""
     cannot_start: PartsongError | None = None
@@ -204,12 +204,14 @@ class Caller:
         return wait_s if not request.patient else await self._within_budget(failure, wait_s)
 
     def _backoff_s(self, failure: Failure, request: Request, tries: Tries, now_s: float) -> float | None:
+        """Return how long to wait. While patience lasts, what no call is to blame for, and will pass, is none of its retries."""
         left_s = request.deadline_s - now_s
-        if failure.code in _LATER and request.patient and self.spec.retries:
-            tries.asked_later_s = min(tries.asked_later_s, now_s)
-            tries.asked_later += 1
-            if now_s - tries.asked_later_s < self._patience_s:
-                return self._policy.pause_s(failure, tries.asked_later, left_s, self._clock.dice)
+        passes = failure.code in _LATER or (self._breaker is not None and self._breaker.noticed(failure))
+        if passes and request.patient and self.spec.retries:
+            tries.put_off_s = min(tries.put_off_s, now_s)
+            tries.put_off += 1
+            if now_s - tries.put_off_s < self._patience_s:
+                return self._policy.pause_s(failure, tries.put_off, left_s, self._clock.dice)
         tries.counted += 1
         return self._policy.wait_s(failure, tries.counted, left_s, self._clock.dice)
 

@@ -63,6 +63,24 @@ def test_a_window_long_gone_leaves_nothing_behind():
     assert calls(breaker, None, BUSY, None, None, now_s=2e6) == []
 
 
+def test_failures_in_a_row_open_it_whatever_was_answered_before():
+    breaker = Breaker(SPEC)
+    calls(breaker, *[None] * 1000)
+    assert calls(breaker, *[BUSY] * 3, None, *[BUSY] * 3) == []
+    assert calls(breaker, BUSY) == [Opened("errors", 5.0, BUSY, bad=4, counted=4)]
+
+
+@pytest.mark.parametrize(("code", "noticed"), [(BUSY, True), (FailureCode.BAD_REQUEST, False), (FailureCode.WORKER_LOST, False)])
+def test_an_outage_is_noticed_until_the_model_is_back(code, noticed):
+    breaker = opened()
+    assert not Breaker(SPEC).noticed(failed(code))
+    assert breaker.noticed(failed(code)) is noticed
+    breaker.admit(5.0)
+    assert breaker.noticed(failed(code)) is noticed  # half-open
+    calls(breaker, None, None, now_s=5.0)
+    assert not breaker.noticed(failed(code))
+
+
 def test_an_open_breaker_refuses_and_says_when_to_ask_again():
     admission = opened().admit(1.0)
     assert admission.refused

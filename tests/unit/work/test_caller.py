@@ -182,6 +182,22 @@ async def test_who_waits_for_a_rest_loses_patience_in_the_end():
     assert 103.0 <= time.now_s < 105.0
 
 
+async def test_probes_that_fail_are_none_of_a_waiting_calls_retries():
+    time = ManualClock()
+    made = caller(*[BROKEN] * 9, completion("back"), clock=time.clock(), retries=1, breaker=QUICK)
+    assert (await called(made, patient=True)).tries.attempts == 2  # nobody knew of an outage yet
+    result = await called(made, patient=True)
+    assert (result.reply.text, result.tries.attempts, result.tries.counted) == ("back", 8, 1)
+    assert time.now_s >= 135.0
+
+
+async def test_an_outage_that_outlasts_patience_fails_who_waits():
+    time = ManualClock()
+    made = caller(BROKEN, clock=time.clock(), retries=4, breaker=QUICK)
+    assert (await called(made, patient=True)).reply.retryable
+    assert 160.0 <= time.now_s < 300.0
+
+
 async def test_a_pause_after_a_rest_is_slept_through():
     time = ManualClock()
     later = LATER.model_copy(update={"retry_after_s": 20.0})
