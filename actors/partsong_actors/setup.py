@@ -237,7 +237,7 @@ class Setup(Frozen):
             raise EngineError("version-skew", what, remedy="use the same version on both sides, or end the system and begin it anew")
         if engine.mesh_hash != self.mesh_hash:
             what = f"the system {self.system.name} answers by another mesh"
-            raise EngineError("other-mesh", what, remedy="name another system for this mesh, or end that one first")
+            raise EngineError("other-mesh", what, remedy="`partsong deploy apply` gives it this mesh; or name another system")
 
     def check_version(self) -> None:
         """Raise EngineError when this process runs another version than the one that made the system."""

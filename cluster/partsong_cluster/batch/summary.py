@@ -42,7 +42,7 @@ def summary(
         "rows": {"finished": tally.rows, "answered": tally.answered, "failed": tally.failed, "failures": tally.failures},
         "unused_fields": dict(unused),
         "cost_usd": tally.cost_usd,
-        "possible_usd": max(0.0, paid_usd - tally.cost_usd),
+        "possible_usd": max(0.0, round(paid_usd - tally.cost_usd, 9)),  # the same costs, added up in another order
         "refused": refused,
         "cpu_s": sum(model.cpu_s for model in models),
         "tokens": {
