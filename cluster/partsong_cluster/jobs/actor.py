@@ -66,7 +66,7 @@ class _JobActor:
         """Return what was told since, as lines, with what to ask with next time: this actor's life and a number."""
         if life != self._life:
             after = 0
-        number, events = await asyncio.to_thread(self._telling.news, after, within_s)
+        number, events = await self._telling.news(after, within_s)
         return self._life, number, [event.written() for event in events]
 
     @ray.method

@@ -182,16 +182,16 @@ def test_the_state_of_a_job_in_words(status: str, code: int | None, error: str |
     assert Job("r1", [Watched("one", status, code, error)]).state == state
 
 
-def test_what_nobody_asked_for_is_kept_and_of_states_only_the_last():
+async def test_what_nobody_asked_for_is_kept_and_of_states_only_the_last():
     telling = Telling()
     telling.say("one")
     for rows in range(5):
         telling.show(tally(rows), 1, None)
     telling.say("two")
-    number, events = telling.news(0, 0.0)
+    number, events = await telling.news(0, 0.0)
     assert [event.kind for event in events] == ["say", "progress", "say"]
     assert events[1].read_tally().rows == 4
-    assert telling.news(number, 0.0) == (number, [])
+    assert await telling.news(number, 0.0) == (number, [])
     telling.end(ended(SUMMARY, 0))
     assert telling.over
-    assert [event.kind for event in telling.news(number, 0.0)[1]] == ["end"]
+    assert [event.kind for event in (await telling.news(number, 0.0))[1]] == ["end"]
