@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from partsong.errors import EngineError
+from partsong_cluster.ray_token import token_of
 
 __all__ = ["RayOrigin", "ray_runtime"]
 
 RayOrigin = Literal["joined", "started"]
 
 _CURRENT = Path("/tmp/ray/ray_current_cluster")  # noqa: S108  Ray's own place; only `ray start` writes it
-_TOKEN = Path("~/.ray/auth_token")
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "partsong"}
 _LISTENS_WITHIN_S = 2.0
 _STORE_BYTES = 256 * 2**20
@@ -42,8 +42,8 @@ async def ray_runtime(address: str | None = None, keys: frozenset[str] = frozens
 
 
 def _send_the_token() -> None:
-    """Where `~/.ray/auth_token` is, `ray start` demands it; a driver sends it only if told so before Ray is imported."""
-    if "ray" not in sys.modules and _TOKEN.expanduser().exists():
+    """Where there is a token, `ray start` demands it; a driver sends it only if told so before Ray is imported."""
+    if "ray" not in sys.modules and token_of().text:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
