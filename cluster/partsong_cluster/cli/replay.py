@@ -28,7 +28,7 @@ from partsong_cluster.cli.compare import Compared, Expected, Grade, compared, ma
 from partsong_cluster.cli.run import Use, check_use
 from partsong_cluster.replay import Replay
 from partsong_cluster.report.randomised import Randomised, estimated
-from partsong_cluster.report.runs import sections_of_runs
+from partsong_cluster.report.runs import memory_of, sections_of_runs
 from partsong_cluster.report.words import counted, money, share
 from partsong_cluster.terminal import in_json, plain
 
@@ -69,17 +69,19 @@ def replay(
     with _folder(output, use or mesh.stem) as folder:
         with telling() as told:
             asyncio.run(Replay(runs, loaded, str(mesh)).work(folder, use, told))
-        missing = _missing(folder)
+        cover, missing = _covered(folder)
         [(section, folders)] = sections_of_runs([*runs, folder], mark)
-        chance = estimated(runs[0], loaded.mesh, use, mark)
+        chance = estimated(runs[0], loaded.mesh, use, mark, memory_of([*runs, folder]))
         was, *_, now = compared(section, folders, mark)
-    share_covered = _covered(now, use or str(mesh), chance)
+    if not cover.value and (chance is None or chance.usd_per_1000 is None):
+        remedy = "name further runs that asked this, in the same words: a call is known by all that its model was asked"
+        raise InputError("nothing-covered", f"the recorded runs hold none of the calls that {use or mesh} makes", remedy=remedy)
     if as_json:
-        typer.echo(in_json(json.dumps(_facts(was, now, share_covered, missing, chance) | {"doubts": section.notes}, indent=2)))
+        typer.echo(in_json(json.dumps(_facts(was, now, cover, missing, chance) | {"doubts": section.notes}, indent=2)))
         return
     console = Console(highlight=False)
-    console.print(Text(plain(_coverage_told(share_covered, missing)), "" if share_covered.value == 1 else "yellow"))
-    if now.rows:
+    console.print(Text(plain(_coverage_told(cover, missing)), "" if cover.value == 1 else "yellow"))
+    if cover.value:
         console.print(section_shown(section, graded_by=now.graded_by))
     for line in _chance_told(chance):
         console.print(Text(plain(line)))
@@ -111,21 +113,18 @@ def _folder(output: Path | None, name: str) -> Iterator[Path]:
         yield Path(scratch) / name
 
 
-def _missing(folder: Path) -> Counter[str]:
-    """Return how many rows lacked a call of each model."""
-    replies = (record.reply for record in finished_rows(folder) if not covered(record))
-    return Counter(name for reply in replies if isinstance(reply, Failure) for name in reply.where.split(", "))
-
-
-def _covered(now: Compared, what: str, chance: Randomised | None) -> Figure:
-    """Return the share of rows that the recorded calls cover; InputError when nothing can be said of any."""
-    found = share_of(now.rows, now.rows + now.not_covered)
+def _covered(folder: Path) -> tuple[Figure, Counter[str]]:
+    """Return the share of all rows that the recorded calls cover, and how many rows lacked a call of each model; InputError of no row."""
+    rows, lacking, missing = 0, 0, Counter[str]()
+    for record in finished_rows(folder):
+        rows += 1
+        if not covered(record) and isinstance(record.reply, Failure):
+            lacking += 1
+            missing.update(record.reply.where.split(", "))
+    found = share_of(rows - lacking, rows)
     if found is None:
         raise InputError("no-rows", "the run has no finished row", remedy="replay it when some are finished")
-    if not now.rows and (chance is None or chance.usd_per_1000 is None):
-        remedy = "name further runs that asked this, in the same words: a call is known by all that its model was asked"
-        raise InputError("nothing-covered", f"the recorded runs hold none of the calls that {what} makes", remedy=remedy)
-    return found
+    return found, missing
 
 
 def _facts(was: Compared, now: Compared, cover: Figure, missing: Counter[str], chance: Randomised | None) -> dict[str, Any]:

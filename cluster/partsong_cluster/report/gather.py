@@ -74,7 +74,7 @@ def section_of(
     return Section(
         title=title,
         about=about,
-        rows=max((len(one.worked) for one in read.values()), default=0),
+        rows=max((one.summary.rows + one.summary.not_covered for one in read.values()), default=0),
         unit=unit,
         shows_latency=shows_latency,
         strong=strong,

@@ -17,6 +17,8 @@ _FEWEST = 30
 
 def headline(section: Section) -> Sequence[str]:
     """Return a few sentences, the most important first."""
+    if not any(line.summary.rows for line in section.lines):
+        return ["There is no row to say anything of.", *section.says]
     if not any(line.summary.graded for line in section.lines):
         return list(_ungraded(section))
     told = [_alone(section.lines[0], section.unit)] if len(section.lines) == 1 else _compared(section)

@@ -1,4 +1,4 @@
-"""Memory: rows whose questions a mesh was learned from: what it gives on them says nothing of others, so nobody is graded on them."""
+"""Memory: rows whose questions a mesh was learned from: what it gives on them says nothing of others, so they are left out."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,8 +51,8 @@ class Memory:
 def memory_words(learned: int, rows: int) -> str:
     """Return what is told of rows, some of which were learned from."""
     left = rows - learned
-    rest = f"right and wrong are told of the other {left:,}" if left >= _FEWEST else f"the other {left:,} are too few to say anything"
-    return f"{learned:,} of {rows:,} rows were learned from: figures on them are memory; {rest}."
+    rest = f"all that is told is of the other {left:,}" if left >= _FEWEST else f"the other {left:,} are too few to say anything"
+    return f"{learned:,} of {rows:,} rows were learned from, and figures on them would be memory: {rest}."
 
 
 def _knowledge(folder: Path, facts: Mapping[str, object]) -> Knowledge | None:

@@ -11,6 +11,7 @@ from partsong.mesh import Mesh
 from partsong_cluster.batch.finished import finished_rows
 from partsong_cluster.batch.folder import read_snapshot
 from partsong_cluster.report.gather import Grade
+from partsong_cluster.report.memory import Memory
 
 __all__ = ["Randomised", "estimated"]
 
@@ -23,7 +24,7 @@ class Randomised(Frozen):
     rows: int
     """Such rows: either way could have come of them."""
     of: int
-    """All finished rows; of those that were routed without chance the estimates say nothing."""
+    """All finished rows that were not learned from; of those that were routed without chance the estimates say nothing."""
     accuracy: OffPolicy | None
     """Share of right answers; None when graded rows that were routed as the other mesh would are too few, or none."""
     usd_per_1000: OffPolicy | None
@@ -41,28 +42,29 @@ class _Drawn(NamedTuple):
         return Logged(self.chosen.use, self.propensity, self.wanted, value, self.chosen.experiment)
 
 
-def estimated(folder: Path, mesh: Mesh, use: str | None, grade: Grade) -> Randomised | None:
+def estimated(folder: Path, mesh: Mesh, use: str | None, grade: Grade, memory: Memory) -> Randomised | None:
     """Return what the mesh's routes (or `use` for all rows) would have come to; None when the run drew no route by chance.
 
-    A model or plan that the run knew under this name, and that was another one then, counts as one that it never chose.
+    Rows that `memory` has are left out. A model or plan that the run knew under this name, and that was another one then, counts as one
+    that it never chose.
     """
-    rows = list(_drawn(folder, mesh, use, grade))
+    rows = list(_drawn(folder, mesh, use, grade, memory))
     if not rows:
         return None
     dice = Random(_SEED).random  # noqa: S311  resampling, no secret
     return Randomised(
         rows=len(rows),
-        of=sum(1 for _ in finished_rows(folder)),
+        of=sum(not memory.has(record) for record in finished_rows(folder)),
         accuracy=off_policy([row.logged(float(row.right)) for row in rows if row.right is not None], dice),
         usd_per_1000=off_policy([row.logged(1000 * row.cost_usd) for row in rows], dice),
     )
 
 
-def _drawn(folder: Path, mesh: Mesh, use: str | None, grade: Grade) -> Iterator[_Drawn]:
+def _drawn(folder: Path, mesh: Mesh, use: str | None, grade: Grade, memory: Memory) -> Iterator[_Drawn]:
     router, unchanged = mesh.router(), _unchanged(folder, mesh)
     for record in finished_rows(folder):
         route = record.reply.route
-        if route is None or route.propensity is None or not 0.0 < route.propensity < 1.0 or record.task is None:
+        if route is None or route.propensity is None or not 0.0 < route.propensity < 1.0 or record.task is None or memory.has(record):
             continue
         wanted = use or _wanted(router.decide(record.task.model_copy(update={"use": None})))
         cost_usd = sum(line.cost_usd for line in record.reply.bill)

@@ -17,7 +17,7 @@ from partsong_cluster.report.contents import CostUnit, Section
 from partsong_cluster.report.gather import PlanRun, section_of
 from partsong_cluster.report.memory import Memory
 
-__all__ = ["Marker", "sections_of_runs"]
+__all__ = ["Marker", "memory_of", "sections_of_runs"]
 
 _LAST_ROW = 2**62
 _RIGHT_FROM = 0.5
@@ -32,8 +32,6 @@ class Marker:
         self.over_all = over_all
         self._kinds: dict[str, Counter[str]] = {}
         self._ratings: dict[tuple[str, int], list[float]] = {}
-        self.memory = Memory()
-        """Rows that it has are not marked."""
 
     def hear(self, folder: Path) -> None:
         """Take in what users said of the run's answers: it stands where a row has no label."""
@@ -42,9 +40,7 @@ class Marker:
                 self._ratings.setdefault((one.run, one.row), []).append(one.score)
 
     def __call__(self, record: RowRecord) -> bool | None:
-        """See marked; None only where no user said anything either, or the row was learned from."""
-        if self.memory.has(record):
-            return None
+        """See marked; None only where no user said anything either."""
         right = marked(record, self.expected, self.over_all)
         if right is None and (scores := self._ratings.get((record.run, record.row))):
             self._kinds.setdefault(record.run, Counter())["feedback"] += 1
@@ -61,7 +57,7 @@ class Marker:
 def sections_of_runs(folders: Sequence[Path], mark: Marker) -> list[tuple[Section, Sequence[Path]]]:
     """Return a section for the runs of each input, in the order given: only runs over the same input are compared row by row.
 
-    Rows that one of the meshes was learned from are graded for none.
+    Rows that one of the meshes was learned from are left out for all.
     """
     by_input: dict[str, list[Path]] = {}
     folders = list(dict.fromkeys(folders))
@@ -69,21 +65,26 @@ def sections_of_runs(folders: Sequence[Path], mark: Marker) -> list[tuple[Sectio
         by_input.setdefault(manifest_of(folder).input_hash, []).append(folder)
     for folder in folders:
         mark.hear(folder)
-    mark.memory = Memory.of([folder for folder in folders if not _is_single(folder)])
+    memory = memory_of(folders)
     names = dict(zip(folders, _names(folders), strict=True))
-    return [(_section([(names[folder], folder) for folder in same], mark), same) for same in by_input.values()]
+    return [(_section([(names[folder], folder) for folder in same], mark, memory), same) for same in by_input.values()]
 
 
-def _section(named: Sequence[tuple[str, Path]], mark: Marker) -> Section:
-    runs = [PlanRun(name, "", partial(_records, folder), single=_is_single(folder)) for name, folder in named]
+def memory_of(folders: Sequence[Path]) -> Memory:
+    """Return what the meshes of these runs were learned from; a run of one model goes by nothing learned."""
+    return Memory.of([folder for folder in folders if not _is_single(folder)])
+
+
+def _section(named: Sequence[tuple[str, Path]], mark: Marker, memory: Memory) -> Section:
+    runs = [PlanRun(name, "", partial(_records, folder, memory), single=_is_single(folder)) for name, folder in named]
     manifest = manifest_of(named[0][1])
-    notes = tuple(mark.memory.notes([folder for _, folder in named]))
+    notes = tuple(memory.notes([folder for _, folder in named]))
     return section_of(manifest.input, "", _unit(runs), runs, grade=mark, samples=0, notes=notes)
 
 
-def _records(folder: Path) -> Iterator[RowRecord]:
+def _records(folder: Path, memory: Memory) -> Iterator[RowRecord]:
     plans = plans_of(folder)
-    return (as_billed(record, plans) for record in finished_rows(folder))
+    return (as_billed(record, plans) for record in finished_rows(folder) if not memory.has(record))
 
 
 def _is_single(folder: Path) -> bool:

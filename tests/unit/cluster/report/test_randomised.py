@@ -4,6 +4,7 @@ from pathlib import Path
 from random import Random
 
 from partsong_cluster.batch.folder import JOURNAL, Manifest, RunFolder
+from partsong_cluster.report.memory import Memory
 from partsong_cluster.report.randomised import estimated
 
 from partsong.contracts import Answer, BillLine, Route, RowRecord, Task
@@ -56,7 +57,7 @@ def recorded(folder: Path, *, by_chance: bool = True, rows: int = 1500, certain:
 
 
 def test_the_other_routes_accuracy_and_cost_lie_within_the_intervals(tmp_path: Path):
-    found = estimated(recorded(tmp_path), mesh(tmp_path), None, marked)
+    found = estimated(recorded(tmp_path), mesh(tmp_path), None, marked, Memory())
     assert found is not None
     assert found.rows == 1500
     for figure, truth in (
@@ -70,32 +71,32 @@ def test_the_other_routes_accuracy_and_cost_lie_within_the_intervals(tmp_path: P
 
 
 def test_one_model_for_all_rows_is_estimated_too(tmp_path: Path):
-    found = estimated(recorded(tmp_path), mesh(tmp_path), "large", marked)
+    found = estimated(recorded(tmp_path), mesh(tmp_path), "large", marked, Memory())
     assert found is not None
     assert found.accuracy.weighted.low < (0.95 + 0.8) / 2 < found.accuracy.weighted.high
 
 
 def test_nothing_is_estimated_where_chance_decided_nothing(tmp_path: Path):
-    assert estimated(recorded(tmp_path, by_chance=False, rows=20), mesh(tmp_path), None, marked) is None
+    assert estimated(recorded(tmp_path, by_chance=False, rows=20), mesh(tmp_path), None, marked, Memory()) is None
 
 
 def test_a_model_that_is_another_one_now_was_never_chosen(tmp_path: Path):
-    found = estimated(recorded(tmp_path, rows=50), mesh(tmp_path, model="v2"), "mini", marked)
+    found = estimated(recorded(tmp_path, rows=50), mesh(tmp_path, model="v2"), "mini", marked, Memory())
     assert found is not None
     assert (found.accuracy, found.usd_per_1000) == (None, None)
 
 
 def test_a_model_that_is_called_otherwise_often_is_the_same(tmp_path: Path):
-    found = estimated(recorded(tmp_path, rows=120), mesh(tmp_path, concurrency=8), "mini", marked)
+    found = estimated(recorded(tmp_path, rows=120), mesh(tmp_path, concurrency=8), "mini", marked, Memory())
     assert found is not None
     assert found.accuracy is not None
 
 
 def test_rows_that_could_not_have_gone_elsewhere_are_none_that_chance_routed(tmp_path: Path):
-    found = estimated(recorded(tmp_path, rows=300, certain=100), mesh(tmp_path), None, marked)
+    found = estimated(recorded(tmp_path, rows=300, certain=100), mesh(tmp_path), None, marked, Memory())
     assert found is not None
     assert (found.rows, found.of) == (200, 300)
 
 
 def test_a_run_of_such_rows_alone_has_no_estimate(tmp_path: Path):
-    assert estimated(recorded(tmp_path, rows=50, certain=50), mesh(tmp_path), None, marked) is None
+    assert estimated(recorded(tmp_path, rows=50, certain=50), mesh(tmp_path), None, marked, Memory()) is None
