@@ -31,8 +31,9 @@ def experiments_of(folder: Path) -> Mapping[str, Experiment]:
 
 
 def standings_of(folders: Sequence[Path], names: Sequence[str] = ()) -> list[Standing]:
-    """Return how each experiment stands over all the runs, which follow each other in this order; `names` picks some.
+    """Return how each experiment stands over all the runs, which follow each other in this order.
 
+    `names` picks some; without them, those that no row came to are left out, unless that is all.
     RunError where the runs mean different experiments by one name, or have none of a name.
     """
     found: dict[str, _Read] = {}
@@ -46,7 +47,9 @@ def standings_of(folders: Sequence[Path], names: Sequence[str] = ()) -> list[Sta
         if name not in found:
             remedy = f"they have: {', '.join(sorted({n for folder in folders for n in experiments_of(folder)})) or 'none'}"
             raise RunError("no-experiment", f"no run has an experiment {name!r}", at=Place(str(folders[0])), remedy=remedy)
-    return [read.standing() for read in found.values()]
+    standings = [read.standing() for read in found.values()]
+    tried = [one for one in standings if one.champion.rows or one.challenger.rows]
+    return standings if names else tried or standings
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ models:
   maxi: {{adapter: recorded, file: outcomes.jsonl, price: {{input: 1, output: 1}}}}
 experiments:
   trial: {experiment}
+  untried: {{split: {{champion: maxi, challenger: mini}}}}
 routes: [{{use: trial}}]
 """
 SPLIT = MESH.format(experiment="{split: {champion: mini, challenger: maxi}}")
@@ -70,6 +71,12 @@ async def test_a_split_says_who_leads_and_that_one_may_stop(tmp_path):
 async def test_the_report_page_says_it_too(tmp_path):
     page = write_run_report(await run(Bench(tmp_path), SPLIT, 40)).read_text()
     assert "trial: The challenger leads: the challenger maxi is right on 100 % (" in page
+
+
+async def test_an_experiment_that_no_row_came_to_is_shown_where_it_is_named(tmp_path):
+    out = await run(Bench(tmp_path), SPLIT, 10)
+    assert [one.name for one in standings_of([out])] == ["trial"]
+    assert [one.name for one in standings_of([out], ["untried"])] == ["untried"]
 
 
 async def test_few_rows_are_not_sure(tmp_path):
