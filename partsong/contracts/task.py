@@ -9,6 +9,7 @@ from partsong.contracts.frozen import Frozen, Name, Probability, Seconds, Usd
 
 __all__ = [
     "KIND_FIELDS",
+    "OTHER_KIND",
     "AudioPart",
     "CodePart",
     "Constraints",
@@ -26,6 +27,8 @@ __all__ = [
 
 KIND_FIELDS = ("kind", "skill", "category")
 """Metadata fields that name the kind of a task, where nobody names another."""
+OTHER_KIND = "other"
+"""The kind of rows that name none, beside others that do."""
 
 PartType = Literal["text", "image", "audio", "file", "code"]
 

@@ -3,7 +3,7 @@
 Only the policy that a promise was tested with stays as it was then; the others are fitted anew on every row afterwards.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from partsong.learning.policies import Policies, fit_policies
 from partsong.learning.posterior import ballots
 from partsong.learning.weights import log_odds
 
-__all__ = ["Kept", "PolicyFigures", "judged", "promised"]
+__all__ = ["Kept", "PolicyFigures", "figures_of", "judged", "kept_back", "promise_of", "promise_words", "promised"]
 
 _KEPT_BACK = 3
 """One row in so many judges instead of teaching."""
@@ -67,7 +67,7 @@ def judged(outcomes: Outcomes, max_loss: float, value_usd: float) -> tuple[tuple
 
     `value_usd`: what a right answer is worth to the gate.
     """
-    judges = folds(outcomes.prompts, _KEPT_BACK, salt="judge") == 0
+    judges = kept_back(outcomes.prompts)
     if judges.sum() < _FEWEST_JUDGES or not _teaches(outcomes, ~judges):
         return (), None
     taught, held = (outcomes.rows(np.flatnonzero(rows)) for rows in (~judges, judges))
@@ -78,6 +78,11 @@ def judged(outcomes: Outcomes, max_loss: float, value_usd: float) -> tuple[tuple
     return figures, promised(fitted, held, max_loss)
 
 
+def kept_back(prompts: Sequence[str]) -> Bools:
+    """Return which rows judge instead of teaching."""
+    return np.asarray(folds(prompts, _KEPT_BACK, salt="judge") == 0)
+
+
 def _teaches(outcomes: Outcomes, rows: Bools) -> bool:
     """Return whether each model has outcomes among these rows."""
     return bool((~np.isnan(outcomes.right[rows])).any(axis=0).all())
@@ -85,7 +90,7 @@ def _teaches(outcomes: Outcomes, rows: Bools) -> bool:
 
 def _single(held: Outcomes, fitted: Policies) -> PolicyFigures:
     best = held.models.index(fitted.best)
-    return _figure("best", held.right[:, best], held.cost_usd[:, best], None, np.ones(len(held)))
+    return figures_of("best", held.right[:, best], held.cost_usd[:, best], None, np.ones(len(held)))
 
 
 def _of_vote(held: Outcomes, taught: Outcomes) -> tuple[PolicyFigures, ...]:
@@ -93,7 +98,7 @@ def _of_vote(held: Outcomes, taught: Outcomes) -> tuple[PolicyFigures, ...]:
     if not any(answer is not None for row in held.answers for answer in row):
         return ()
     weights = log_odds(taught.accuracy)
-    return (_figure("vote", vote_right(held, weights), held.cost_usd.sum(axis=1), None, np.full(len(held), float(len(held.models)))),)
+    return (figures_of("vote", vote_right(held, weights), held.cost_usd.sum(axis=1), None, np.full(len(held), float(len(held.models)))),)
 
 
 def _of_gate(held: Outcomes, taught: Outcomes, p_right: Floats, value_usd: float) -> tuple[PolicyFigures, ...]:
@@ -103,7 +108,7 @@ def _of_gate(held: Outcomes, taught: Outcomes, p_right: Floats, value_usd: float
     among = np.array(taught.priced)
     chosen = among[(p_right[:, among] * value_usd - taught.mean_cost_usd[among]).argmax(axis=1)]
     rows = np.arange(len(held))
-    return (_figure("gate", held.right[rows, chosen], held.cost_usd[rows, chosen], p_right[rows, chosen], np.ones(len(held))),)
+    return (figures_of("gate", held.right[rows, chosen], held.cost_usd[rows, chosen], p_right[rows, chosen], np.ones(len(held))),)
 
 
 def _ensemble(goal: Goal, policy: Frugal, held: Outcomes, p_right: Floats) -> PolicyFigures:
@@ -118,14 +123,15 @@ def _ensemble(goal: Goal, policy: Frugal, held: Outcomes, p_right: Floats) -> Po
         named = [cast.choice[i, m] for m in given if answers[m] is not None and answers[m] == decision.answer]
         right[i] = cast.right[i, named[0]] if named else 0.0
         cost[i], sure[i], asked[i] = held.cost_usd[i, given].sum(), decision.p_right, len(given)
-    return _figure(f"frugal@{goal.value}", right, cost, sure, asked)
+    return figures_of(f"frugal@{goal.value}", right, cost, sure, asked)
 
 
 def _asker(answers: tuple[str | None, ...], column: dict[str, int]) -> Callable[[str], str | None]:
     return lambda model: answers[column[model]]
 
 
-def _figure(policy: str, right: Floats, cost: Floats, sure: Floats | None, asked: Floats) -> PolicyFigures:
+def figures_of(policy: str, right: Floats, cost: Floats, sure: Floats | None, asked: Floats) -> PolicyFigures:
+    """Return a policy's figures of what it came to on each row; `sure` is how likely right it says it was."""
     known = ~np.isnan(right)
     n = int(known.sum())
     low, high = wilson(round(float(right[known].sum())), n)
@@ -147,13 +153,20 @@ def promised(fitted: Policies, held: Outcomes, max_loss: float) -> Kept | None:
     known = ~np.isnan(losses).any(axis=1)
     if not known.any():
         return None
-    promise = keep_promise(losses[known], max_loss, level=_LEVEL)
+    promise = promise_of(losses[known], max_loss)
     cheaper = promise.kept and bool(cost[:, promise.index].mean() < held.cost_usd[:, best].mean())
     tested = replace(policy, option=policy.ladder[promise.index]) if cheaper else None
-    return Kept(promise, _words(promise, max_loss, cheaper=cheaper), int(known.sum()), fitted.gate if cheaper else None, tested)
+    return Kept(promise, promise_words(promise, max_loss, cheaper=cheaper), int(known.sum()), fitted.gate if cheaper else None, tested)
 
 
-def _words(promise: Promise, max_loss: float, *, cheaper: bool) -> str:
+def promise_of(losses: Floats, max_loss: float) -> Promise:
+    """Return what can be promised by these rows (see keep_promise); as only some of any further ones would be kept back, it takes more."""
+    promise = keep_promise(losses, max_loss, level=_LEVEL)
+    return replace(promise, more_rows=_KEPT_BACK * promise.more_rows)
+
+
+def promise_words(promise: Promise, max_loss: float, *, cheaper: bool) -> str:
+    """Return what is promised, or that nothing is; `cheaper`: than the best single model."""
     if cheaper:
         return promise.words(max_loss, _LEVEL)
     more = f"; about {promise.more_rows:,} more labelled rows would do" if 0 < promise.more_rows <= _MOST_NAMED else ""

@@ -1,6 +1,6 @@
 """Knowledge: what was learned, as a mesh carries it and its plans and routes ask it; the bytes travel, and are read when first asked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from partsong.contracts import Task
+from partsong.contracts.task import OTHER_KIND
 from partsong.errors import MeshError
 from partsong.learning.goal import Goal
 from partsong.learning.inquiry import Inquiry
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from partsong.learning.frugal import Frugal
     from partsong.learning.gate import Gate
     from partsong.learning.learned import Learned
+    from partsong.learning.outcomes import Floats
+    from partsong.learning.thresholds import Thresholds
+    from partsong.learning.trusted import Trusted
 
 __all__ = ["Aim", "Estimate", "Knowledge", "learn_installed"]
 
@@ -136,14 +140,30 @@ class Knowledge:
 
     def calibrated(self, model: str, stated: float, task: Task) -> float | None:
         """Return how often the model is right when it states this confidence; None where it stated none when it was learned."""
+        return self._worth(self.learned.trusted, model, stated, task)
+
+    def thresholds(self, rungs: Sequence[str]) -> "Thresholds | None":
+        """Return what was learned of the cascade of these tiers; None where that is nothing."""
+        return next((one for one in self.learned.cascades if one.rungs == tuple(rungs)), None)
+
+    def level(self, rungs: Sequence[str], tier: int, stated: float, task: Task) -> tuple[float, float] | None:
+        """Return how often a tier is right when it states this confidence, and how often it must be; None where nothing was promised."""
+        found = self.thresholds(rungs)
+        if found is None or not found.levels:
+            return None
+        worth = self._worth(found.worth, rungs[tier], stated, task)
+        return None if worth is None else (worth, found.levels[tier])
+
+    def _worth(self, lines: Sequence["Trusted"], model: str, stated: float, task: Task) -> float | None:
         import numpy as np
 
-        lines = {one.kind: one.line for one in self.learned.trusted if one.model == model}
-        line = lines.get(self._kind(task), lines.get("all"))
+        from partsong.learning.trusted import line_of
+
+        line = line_of(lines, model, self._kind(task))
         return None if line is None else float(line(np.array([stated]))[0])
 
     def _kind(self, task: Task) -> str:
-        return task.kind_by(self.learned.kind_fields) or "all"
+        return task.kind_by(self.learned.kind_fields) or OTHER_KIND
 
     def _policy(self, aim: Aim) -> tuple["Frugal", "Gate"]:
         if aim != "promised":

@@ -21,6 +21,7 @@ from partsong.learning.newcomer import Newcomer, doubts_of, known_models, newcom
 from partsong.learning.outcomes import FEWEST_ROWS, Ints, Outcomes, sound
 from partsong.learning.policies import Policies, costs_something, fit_policies, usual_value_usd
 from partsong.learning.settings import Settings, advised
+from partsong.learning.thresholds import Climb, Thresholds, fit_thresholds
 from partsong.learning.trusted import Trusted, fit_trusted
 from partsong.learning.usage import ModelUsage, usage_of
 
@@ -64,6 +65,8 @@ class Learned:
     figures: tuple[PolicyFigures, ...]
     """Empty when too few rows could be kept back."""
     kept: Kept | None
+    cascades: tuple[Thresholds, ...]
+    """Of cascades whose thresholds are learned, those that nothing could be promised of too."""
     advice: str
     """The policy of `figures` that the settings ask for; the best single model where none is measured."""
     warnings: tuple[str, ...]
@@ -90,19 +93,23 @@ def fit_learned(
     kind_fields: Sequence[str] = KIND_FIELDS,
     answer_kind: Kind | None = None,
     cards: Mapping[str, float] | None = None,
+    climbs: Sequence[Climb] = (),
 ) -> Learned:
     """Learn all that the outcomes can teach; InputError when no honest number can come of them.
 
     `kind_fields` are those that the outcomes' kinds come from; `answer_kind` is how all answers were read, None where that differs;
-    `cards`: the share right that models' cards let expect, for those with too few outcomes of their own.
+    `cards`: the share right that models' cards let expect, for those with too few outcomes of their own; `climbs`:
+    cascades whose thresholds are to be learned, with a row for each of the outcomes.
     """
-    outcomes = outcomes.rows(outcomes.labelled)
+    everything, outcomes = outcomes, outcomes.rows(outcomes.labelled)
     own = known_models(outcomes, cards or {})
     known = outcomes.columns(own)
     known = known.rows(known.labelled)
     warnings = _sound(known)
     value_usd = usual_value_usd(known) if settings.value_of_correct_usd is None else settings.value_of_correct_usd
     figures, kept = judged(known, settings.max_loss, value_usd)
+    climbed = [fit_thresholds(climb, everything, own, settings.max_loss) for climb in climbs]
+    figures = (*figures, *(figure for _, figure in climbed if figure is not None))
     policies, unseen = fit_policies(known)
     if len(known) < len(outcomes):  # some rows are known of new models alone
         every = policies.gate.p_right(outcomes.prompts)
@@ -132,6 +139,7 @@ def fit_learned(
         newcomers=new,
         figures=figures,
         kept=kept,
+        cascades=tuple(thresholds for thresholds, _ in climbed),
         advice=advised(figures, kept, settings),
         warnings=(*warnings, *_unjudged(known, figures), *doubts_of(outcomes, own, new, cards or {})),
         questions=prints_of(outcomes.prompts),

@@ -9,6 +9,8 @@ from typing import Any
 from partsong.errors import InputError, Place
 from partsong.learning.judged import Kept
 from partsong.learning.learned import Learned
+from partsong.learning.thresholds import Thresholds
+from partsong.learning.trusted import Trusted
 from partsong.packing import LEARNED_VERSION, pack, unpack, unreadable
 
 __all__ = ["HEADER", "PACKED", "header", "load_learned", "save_learned"]
@@ -62,9 +64,10 @@ def header(learned: Learned) -> Mapping[str, Any]:
         "gate_value_usd": learned.gate_value_usd,
         "advice": learned.advice,
         "promise": None if kept is None else _promise(kept),
+        "cascades": [_cascade(one) for one in learned.cascades],
         "figures": [_facts(figure) for figure in learned.figures],
         "usage": [_facts(usage) for usage in learned.usage],
-        "calibrations": [{"model": t.model, "kind": t.kind, "n": t.n, "stated_ece": t.stated_ece, "ece": t.ece} for t in learned.trusted],
+        "calibrations": [_calibration(one) for one in learned.trusted],
         "gaps": [gap.words for gap in learned.gaps],
         "warnings": list(learned.warnings),
     }
@@ -72,6 +75,23 @@ def header(learned: Learned) -> Mapping[str, Any]:
 
 def _promise(kept: Kept) -> dict[str, Any]:
     return {"kept": kept.policy is not None, "words": kept.words, "rows": kept.rows, "more_rows": kept.promise.more_rows}
+
+
+def _cascade(one: Thresholds) -> dict[str, Any]:
+    return {
+        "plan": one.plan,
+        "tiers": list(one.rungs),
+        "levels": list(one.levels),
+        "kept": bool(one.levels),
+        "words": one.words,
+        "rows": one.rows,
+        "more_rows": 0 if one.promise is None else one.promise.more_rows,
+        "calibrations": [_calibration(worth) for worth in one.worth],
+    }
+
+
+def _calibration(one: Trusted) -> dict[str, Any]:
+    return {"model": one.model, "kind": one.kind, "n": one.n, "stated_ece": one.stated_ece, "ece": one.ece}
 
 
 def _facts(flat: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from partsong.contracts import Completion, Failure, Price, Task
+from partsong.contracts.task import OTHER_KIND
 from partsong.evaluation.grading import Grader
 from partsong.evaluation.reading import Kind, Text
 from partsong.learning.crowd import agree
@@ -85,7 +86,7 @@ def tabled(rows: Sequence[Replies], models: Sequence[str], prices: Mapping[str, 
         sources.update([source] if source else [])
         right[i] = [verdicts.get(m, np.nan) for m in models]
         disputed += _disputed(row, verdicts, dict(zip(models, answers[i], strict=True)))
-    kinds = tuple(row.kind or "other" for row in rows) if any(row.kind for row in rows) else ()
+    kinds = tuple(row.kind or OTHER_KIND for row in rows) if any(row.kind for row in rows) else ()
     table = Outcomes(tuple(models), tuple(row.prompt for row in rows), right, answers, _cost(rows, models, prices), kinds)
     table = replace(table, latency_s=_latency(rows, models), stated=_stated(rows, models))
     if not sources:

@@ -1,5 +1,6 @@
 """Trusted: what a model's own confidence is worth, by kind of task, so that a threshold on it means something."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from partsong.learning.calibration import Isotonic, Platt, expected_calibration_
 from partsong.learning.folds import folds
 from partsong.learning.outcomes import Floats, Ints, Outcomes
 
-__all__ = ["Trusted", "fit_trusted"]
+__all__ = ["Trusted", "fit_trusted", "honest", "line_of"]
 
 _FEWEST = 50
 """Confidences of a model on a kind below which the kind has no calibration of its own."""
@@ -46,6 +47,25 @@ def fit_trusted(outcomes: Outcomes) -> tuple[Trusted, ...]:
             if rows.sum() >= _FEWEST and len(np.unique(fold[rows])) > 1:
                 found.append(_one(model, kind, outcomes.stated[rows, m], outcomes.right[rows, m], fold[rows]))
     return tuple(found)
+
+
+def line_of(worth: Iterable[Trusted], model: str, kind: str) -> Platt | Isotonic | None:
+    """Return what makes the model's confidences on tasks of this kind honest, else those on all; None where it stated none."""
+    lines = {one.kind: one.line for one in worth if one.model == model}
+    return lines.get(kind, lines.get("all"))
+
+
+def honest(worth: Sequence[Trusted], outcomes: Outcomes) -> Floats:
+    """Return what the stated confidences are worth; NaN where there is none, or nothing that makes it honest."""
+    found = np.full(outcomes.right.shape, np.nan)
+    kinds = np.array(outcomes.kinds or ("all",) * len(outcomes))
+    if outcomes.stated is None:
+        return found
+    for m, model in enumerate(outcomes.models):
+        for kind in np.unique(kinds):
+            if (line := line_of(worth, model, str(kind))) is not None:
+                found[kinds == kind, m] = line(outcomes.stated[kinds == kind, m])
+    return found
 
 
 def _one(model: str, kind: str, stated: Floats, right: Floats, fold: Ints) -> Trusted:

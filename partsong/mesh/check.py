@@ -26,6 +26,7 @@ from partsong.mesh.references import reference_errors, reference_warnings
 from partsong.mesh.schema import Mesh, ModelField
 from partsong.mesh.secrets import model_secret, resolve
 from partsong.mesh.sound import Sound
+from partsong.mesh.thresholds import threshold_errors
 from partsong.plans import Plan, PlanField
 from partsong.routing.experiments import Experiment, ExperimentField
 from partsong.routing.rules import RouteRule
@@ -51,6 +52,8 @@ class Look:
     """Whether each model's adapter is asked what keeps it from being used: files that are not there, code that cannot be imported."""
     allowed: Allowed = NOTHING
     """What the user allows the mesh file beyond its folder."""
+    learning: bool = False
+    """Whether it is looked at to be learned of: what was learned before is left out, and nothing need be."""
 
     def context(self) -> dict[str, Any]:
         """Return what the schema's validators look things up in."""
@@ -79,8 +82,10 @@ class Findings:
 def examined(root: Piece, look: Look) -> Findings:
     """Return the mesh that the tree describes, or all that is wrong with it."""
     context = look.context()
+    if look.learning:
+        root = root.with_fields({key: piece for key, piece in root.fields.items() if key != "learned"})
     knowledge = known_here(_content(root, "learned"), context["read_learned"])
-    context |= {"knowledge": knowledge, "nothing_learned": "learned" not in root.fields}
+    context |= {"knowledge": knowledge, "nothing_learned": "learned" not in root.fields and not look.learning}
     mesh: Mesh | None = None
     errors: list[Problem] = []
     try:
@@ -91,6 +96,7 @@ def examined(root: Piece, look: Look) -> Findings:
     errors += [
         *reference_errors(sound),
         *learned_errors(sound, knowledge),
+        *threshold_errors(sound, knowledge),
         *gate_errors(sound, None if mesh is None else mesh.gate, knowledge),
     ]
     if look.check_secrets:

@@ -17,11 +17,12 @@ def trust_warnings(sound: Sound) -> Iterator[Problem]:
         for number, tier in enumerate(plan.tiers) if isinstance(plan, Cascade) else ():
             if not isinstance(tier.trust, Agreement):
                 continue
+            threshold = tier.trust.threshold
             at = sound.mentions(tier.ask, "plans", plan_name)[0]
             asked = sound.plans.get(tier.ask)
             if tier.ask in sound.models:
                 what = f"tier {number + 1} trusts by agreement, but the model {tier.ask!r} takes no vote: it is never trusted"
                 yield Problem("never-trusted", what, at, "ask an ensemble, or trust by {samples: {k: 3}} or {agrees_with: [...]}")
-            elif isinstance(asked, Ensemble) and (least := 1 / len(asked.members)) >= tier.trust.threshold:
-                what = f"tier {number + 1} trusts an agreement of {tier.trust.threshold:g}, which any answer of {tier.ask!r} has"
+            elif isinstance(asked, Ensemble) and threshold != "learned" and (least := 1 / len(asked.members)) >= threshold:
+                what = f"tier {number + 1} trusts an agreement of {threshold:g}, which any answer of {tier.ask!r} has"
                 yield Problem("always-trusted", what, at, f"of {len(asked.members)} members one alone is {least:.2f}: ask for more")

@@ -40,16 +40,18 @@ def load_mesh(
     check_secrets: bool = True,
     import_function: ImportFunction | None = None,
     allowed: Allowed | None = None,
+    learning: bool = False,
 ) -> LoadedMesh:
     """Read a mesh file and all it names; MeshError carries every problem found.
 
     `env` is the process's environment, read at the edge. With `check_secrets` false nobody looks whether the secrets are there.
     `import_function` finds the Python functions that plans name (`package.module:name`) while the file is checked; without it they
     are imported on first use. `allowed` is what the file may do beyond its own folder; by default what `PARTSONG_ALLOW` in `env` says.
+    `learning`: what was learned is left out, and plans may go by what is not learned yet.
     """
     at = Path(path)
     may = _may(allowed, env)
-    return _loaded(composed_file(at, may), Look(at.parent, env, check_secrets, import_function, allowed=may))
+    return _loaded(composed_file(at, may), Look(at.parent, env, check_secrets, import_function, allowed=may, learning=learning))
 
 
 def load_text(

@@ -29,7 +29,7 @@ class Tier(Frozen):
 
 
 class Cascade(Plan):
-    """`{cascade: [{ask: mini, trust: {logprob: 0.85}}, {ask: large}]}`.
+    """`{cascade: [{ask: mini, trust: {logprob: 0.85}}, {ask: large}]}`, or `{logprob: learned}` as `partsong learn` chose it.
 
     A tier that fails is climbed past. The last tier's answer is taken as it is; when it fails, the last answer that a lower tier gave.
     """
@@ -49,6 +49,22 @@ class Cascade(Plan):
             raise ValueError(f"the last tier ({self.tiers[-1].ask}) always answers, its `trust: {extra.kind}` never matters; remove it")
         return self
 
+    @model_validator(mode="after")
+    def _one_promise(self) -> "Cascade":
+        if self.learned and (fixed := [tier.ask for tier in self.tiers[:-1] if tier.trust is not None and not tier.trust.learned]):
+            raise ValueError(f"thresholds are learned of all tiers together: let {', '.join(fixed)} have `learned` too, or all a number")
+        return self
+
+    @property
+    def learned(self) -> bool:
+        """Whether its thresholds are learned."""
+        return any(tier.trust is not None and tier.trust.learned for tier in self.tiers)
+
+    @property
+    def rungs(self) -> tuple[str, ...]:
+        """Its tiers in words, which is what learned thresholds are found by."""
+        return tuple(tier.ask if tier.trust is None else f"{tier.ask} by {tier.trust.kind}" for tier in self.tiers)
+
     async def answer(self, task: Task, step: Step, port: Port) -> Reply:
         """See Plan.answer."""
         best: Reply = _NOBODY_ASKED
@@ -67,7 +83,7 @@ class Cascade(Plan):
         reply = await port.ask(tier.ask, asking, step, final=tier.trust is None)
         if isinstance(reply, Failure):
             return reply, TierOutcome(source=tier.ask, trusted=False, reason=f"failed: {reply.code}")
-        verdict = await tier.verdict(Asked(tier.ask, asking, reply, step / "trust", port))
+        verdict = await tier.verdict(Asked(tier.ask, asking, reply, step / "trust", port, self.rungs, place))
         outcome = TierOutcome(source=tier.ask, confidence=verdict.confidence, trusted=verdict.trusted, reason=verdict.reason)
         return verdict.answer or reply, outcome
 

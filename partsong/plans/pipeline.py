@@ -36,6 +36,12 @@ class Stage(Frozen):
     attach: bool = False
     """Send the task's images, sounds and files along with the prompt."""
 
+    @model_validator(mode="after")
+    def _checked_by_a_number(self) -> "Stage":
+        if self.check is not None and self.check.learned:
+            raise ValueError("thresholds are learned of cascades; write a number")
+        return self
+
     @property
     def title(self) -> str:
         """Its name among the outputs."""

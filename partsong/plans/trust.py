@@ -8,9 +8,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationInfo,
+    WrapValidator,
+    model_validator,
+)
 
 from partsong.contracts import Answer, Candidate, Failure, Frozen, Name, Task
 from partsong.contracts.known import known
@@ -57,6 +68,10 @@ class Asked:
     step: Step
     """Where the rule's own asks stand in the plan's tree."""
     port: Port
+    rungs: tuple[str, ...] = ()
+    """The tiers of the cascade in which it was asked, in words; none elsewhere."""
+    tier: int = 0
+    """Which of them it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +96,15 @@ class TrustRule(Frozen, ABC):
     """The field whose value may be written in place of a mapping."""
     needs_logprobs: ClassVar[bool] = False
     """Whether the task must be asked with token log-probabilities."""
+
+    @property
+    def learned(self) -> bool:
+        """Whether its threshold is learned, for the cascade in which it stands."""
+        return False
+
+    def measured(self, answer: Answer) -> float | None:
+        """Return the confidence in [0, 1] that the answer itself carries; None when it carries none."""
+        return None
 
     @abstractmethod
     async def judge(self, asked: Asked) -> Verdict:
@@ -114,6 +138,13 @@ Threshold = Annotated[float, AfterValidator(_reachable), Field(json_schema_extra
 """The confidence from which on an answer is trusted, in [0, 1]."""
 
 
+_NUMBER: TypeAdapter[float] = TypeAdapter(Threshold)
+
+
+def _number_or_word(value: Any, _: Any) -> float | str:
+    return "learned" if value == "learned" else _NUMBER.validate_python(value)  # by hand, so that a wrong number is one error, not two
+
+
 def _at_least(what: str, confidence: float, threshold: float) -> Verdict:
     trusted = confidence >= threshold
     return Verdict(trusted, confidence, f"{what} {confidence:.2f} {'>=' if trusted else '<'} {threshold:g}")
@@ -132,22 +163,47 @@ class _OfAnswer(TrustRule):
 
     bare: ClassVar[str] = "threshold"
 
-    threshold: Threshold
-    """The confidence from which on the answer is trusted, in [0, 1]."""
-
-    @abstractmethod
-    def measured(self, answer: Answer) -> float | None:
-        """Return the confidence in [0, 1]; None when the answer carries none."""
-
+    threshold: Annotated[Threshold | Literal["learned"], WrapValidator(_number_or_word)]
+    """The confidence from which on the answer is trusted, in [0, 1]. `learned`, in a cascade: the one that `partsong learn` chose (the mesh
+    file's `learned`), so that the cascade costs least and is not below the best single model by more than was promised."""
     missing: ClassVar[str]
     """What to say when it cannot be measured."""
+    _knows: Knowledge | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _informed(self, info: ValidationInfo) -> Self:
+        if goes_by := self._goes_by():
+            self._knows = known(info, goes_by)
+        return self
+
+    def _goes_by(self) -> str:
+        """Return what of it goes by what was learned; empty when nothing does."""
+        return f"`{self.kind}: learned`" if self.learned else ""
+
+    @property
+    def learned(self) -> bool:
+        """See TrustRule.learned."""
+        return self.threshold == "learned"
 
     async def judge(self, asked: Asked) -> Verdict:
         """See TrustRule.judge."""
         confidence = self.measured(asked.answer)
         if confidence is None or math.isnan(confidence):
             return _unmeasured(f"{asked.name} {self.missing}")
-        return _at_least(self.kind, confidence, self.threshold)
+        return self._as_promised(asked, confidence) if self.threshold == "learned" else self._held(asked, confidence, self.threshold)
+
+    def _held(self, asked: Asked, confidence: float, threshold: float) -> Verdict:
+        """Return the verdict by a threshold of the mesh file."""
+        return _at_least(self.kind, confidence, threshold)
+
+    def _as_promised(self, asked: Asked, stated: float) -> Verdict:
+        found = None if self._knows is None else self._knows.level(asked.rungs, asked.tier, stated, asked.task)
+        if found is None:
+            return _unmeasured("no threshold is learned for this tier")
+        honest, level = found
+        trusted = honest >= level
+        said = f"{self.kind} {stated:.2f}, calibrated {honest:.3f} {'>=' if trusted else '<'} learned {level:.3f}"
+        return Verdict(trusted, honest, f"{said} (promised)")
 
 
 class _Stated(_OfAnswer):
@@ -155,24 +211,18 @@ class _Stated(_OfAnswer):
 
     calibrated: bool = False
     """Whether the threshold is for what the confidence proved to be worth, by model and kind of task (the mesh file's `learned`): with 0.9,
-    answers are trusted that are right nine times in ten."""
-    _knows: Knowledge | None = PrivateAttr(default=None)
+    answers are trusted that are right nine times in ten. A learned threshold always is."""
 
-    @model_validator(mode="after")
-    def _informed(self, info: ValidationInfo) -> "_Stated":
-        if self.calibrated:
-            self._knows = known(info, "`calibrated: true`")
-        return self
+    def _goes_by(self) -> str:
+        return "`calibrated: true`" if self.calibrated else super()._goes_by()
 
-    async def judge(self, asked: Asked) -> Verdict:
-        """See TrustRule.judge."""
-        stated = self.measured(asked.answer)
-        if not self.calibrated or stated is None or math.isnan(stated):
-            return await super().judge(asked)
-        honest = None if self._knows is None else self._knows.calibrated(asked.name, stated, asked.task)
+    def _held(self, asked: Asked, confidence: float, threshold: float) -> Verdict:
+        if not self.calibrated:
+            return super()._held(asked, confidence, threshold)
+        honest = None if self._knows is None else self._knows.calibrated(asked.name, confidence, asked.task)
         if honest is None:
             return _unmeasured(f"nothing is learned of what {asked.name}'s {self.kind} is worth")
-        return _at_least(f"{self.kind} {stated:.2f}, calibrated", honest, self.threshold)
+        return _at_least(f"{self.kind} {confidence:.2f}, calibrated", honest, threshold)
 
 
 class Logprob(_Stated):

@@ -116,7 +116,8 @@ def fit(
 ) -> None:
     """Learn from runs whom to ask, when to stop and what that is worth, and write it as a folder that a mesh file names as `learned`.
 
-    A third of the rows is kept back to judge: figures and promise are of rows that nothing was learned from. What is right is told by the
+    Cascades of MESH that trust by `learned` (`trust: {logprob: learned}`) get the cheapest thresholds that --max-loss can be promised of.
+    A third of the rows is kept back to judge: figures and promises are of rows that nothing was learned from. What is right is told by the
     rows' labels (metadata `expected`), by feedback, by a --judge (each pair of a row's answers in both orders, the three that most models
     gave; long answers win no advantage), or else by the models' agreement, which is said. Without --judge no model is asked.
 
@@ -135,7 +136,7 @@ def fit(
             runs,
             reading_of(expected, grade, kind),
             settings,
-            models=loaded.mesh.models,
+            mesh=loaded.mesh,
             judge=_judging(judge, loaded, output, judge_budget, status),
             cards=dict(_card(one, loaded.mesh.models) for one in card or ()),
             read=lambda rows: status.update(f"learning from {rows:,} rows"),

@@ -87,7 +87,8 @@ def _right_of(learned: Learned) -> str:
 
 
 def _called(policy: str, learned: Learned) -> str:
-    return _CALLED[policy].format(best=learned.policies.best, value=learned.gate_value_usd)
+    kind, _, name = policy.partition("@")
+    return f"cascade: {name}" if kind == "cascade" else _CALLED[policy].format(best=learned.policies.best, value=learned.gate_value_usd)
 
 
 def _table(first: str, names: Sequence[str]) -> Table:
@@ -100,6 +101,8 @@ def _sentences(learned: Learned) -> Iterator[str]:
     if kept is not None:
         promised = "A promise that was tested (`frugal: promised`)" if kept.policy is not None else "Promise"
         yield f"{promised}: {kept.words}. Tested on {counted(kept.rows, 'row')} kept back."
+    for one in learned.cascades:
+        yield f"Cascade {one.told}. Tested on {counted(one.rows, 'row')} kept back."
     if learned.figures:
         yield f"By these settings: {_advised(learned)}."
     yield from (f"Gap: {gap.words}." for gap in learned.gaps)

@@ -5,10 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from partsong.contracts import ModelSpec
 from partsong.learning.learned import Learned, fit_learned
 from partsong.learning.settings import Settings
 from partsong.learning.tabled import Replies
+from partsong.mesh import Mesh
+from partsong_cluster.outcomes.climbs import climbs_of
 from partsong_cluster.outcomes.runs import Reading, outcomes_of_runs
 
 __all__ = ["learned_of_runs"]
@@ -19,15 +20,16 @@ def learned_of_runs(
     reading: Reading,
     settings: Settings,
     *,
-    models: Mapping[str, ModelSpec] | None = None,
+    mesh: Mesh | None = None,
     judge: Callable[[Sequence[Replies]], Sequence[str]] = lambda _: (),
     cards: Mapping[str, float] | None = None,
     read: Callable[[int], None] = lambda _: None,
 ) -> Learned:
-    """Return what the runs teach of their models, or of these; InputError when no honest number can come of them.
+    """Return what the runs teach of their models, or of this mesh's models and cascades; InputError when no honest number can come of them.
 
     `judge` and `cards` as in outcomes_of_runs and fit_learned; `read` hears the number of rows before the fit begins.
     """
+    models = None if mesh is None else mesh.models
     found = outcomes_of_runs(folders, reading, models, judge, also=models or ())
     read(len(found.outcomes))
     learned = fit_learned(
@@ -38,5 +40,6 @@ def learned_of_runs(
         kind_fields=reading.kind_fields,
         answer_kind=found.answer_kind,
         cards=cards,
+        climbs=tuple(climbs_of(found, {} if mesh is None else mesh.plans)),
     )
     return replace(learned, warnings=(*found.warnings, *learned.warnings))
