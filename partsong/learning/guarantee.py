@@ -18,6 +18,8 @@ __all__ = ["Promise", "keep_promise", "p_value", "rows_needed"]
 _ELSEWHERE = 0.0005
 """Chance, added to each p-value, that the share of rows on which the two differ lies outside the interval that is searched."""
 _SHARES = 8
+_MOST_ROWS = 1_000_000
+"""More rows than that nobody labels: the mean loss is about as great as the bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Promise:
     def words(self, bound: float, level: float) -> str:
         """Say it for a person."""
         if self.kept:
-            return f"not worse than by {100 * bound:.1f} points, with {level:.0%} confidence"
+            return f"not below the best single model by more than {100 * bound:.1f} points, with {100 * level:.0f} % confidence"
         need = f"; about {self.more_rows} more labelled rows would" if self.more_rows else ""
         return f"these rows cannot support the promise of at most {100 * bound:.1f} points at {level:.0%} confidence{need}"
 
@@ -103,11 +105,12 @@ def keep_promise(losses: Floats, bound: float, *, level: float = 0.95) -> Promis
 
 
 def rows_needed(losses: Floats, bound: float, *, level: float = 0.95, power: float = 0.8) -> int:
-    """Return about how many more rows would show that the mean loss is under the bound, if it is what these say; 0 if it is not."""
+    """Return about how many more rows would show that the mean loss is under the bound, if it is what these say; 0 if none would."""
     gap = bound - float(losses.mean())
     if gap <= 0:
         return 0
     z = NormalDist().inv_cdf(level) + NormalDist().inv_cdf(power)
     spread = max(float(losses.std()), 1.0 / len(losses))
     without_a_loss = log(1.0 - level) / log(1.0 - bound)  # fewer rows show nothing, though none of them were a loss
-    return max(1, ceil(max((z * spread / gap) ** 2 * 1.3, without_a_loss)) - len(losses))
+    more = max(1, ceil(max((z * spread / gap) ** 2 * 1.3, without_a_loss)) - len(losses))
+    return more if more <= _MOST_ROWS else 0

@@ -22,7 +22,7 @@ def test_a_promise_that_does_not_hold_is_kept_by_chance_in_no_more_than_one_case
 def test_the_cheapest_safe_threshold_is_found_when_rows_are_many():
     promise = keep_promise(losses(8000, (-0.02, -0.01, -0.005, 0.05), 0), BOUND)
     assert (promise.kept, promise.index) == (True, 2)
-    assert promise.words(BOUND, 0.95) == "not worse than by 1.0 points, with 95% confidence"
+    assert promise.words(BOUND, 0.95) == "not below the best single model by more than 1.0 points, with 95 % confidence"
 
 
 def test_few_rows_support_no_promise_and_say_how_many_would():
