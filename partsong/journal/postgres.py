@@ -167,10 +167,7 @@ class PostgresStore:
                 await _done(connection, statement, {"run": run, "before": first + FORGOTTEN_AT_ONCE})
             return True
 
-        more = self._server.do(work)
-        if not more and self._segments is not None:
-            self._segments.forget(run)
-        return more
+        return self._server.do(work) or (self._segments is not None and self._segments.forget(run))
 
     def published(self, run: str) -> Published:
         """See Store.published; of a run that is not there, nothing is published."""

@@ -7,7 +7,7 @@ deleted with its run.
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +17,7 @@ from partsong.errors import Place, StoreError
 from partsong.journal.away import away
 from partsong.journal.folder import make_folder, sync_folder
 from partsong.journal.sealed import Sealed
+from partsong.journal.store import FORGOTTEN_AT_ONCE
 from partsong.journal.transport_errors import transport_errors
 
 __all__ = ["Kept", "Segments", "kept_inside"]
@@ -53,6 +54,7 @@ class Segments:
             from fsspec.core import url_to_fs
 
             self._fs, self._root = url_to_fs(self._url)
+        self._leaving: dict[str, list[str]] = {}
         self._is_local = "file" in ((self._fs.protocol,) if isinstance(self._fs.protocol, str) else self._fs.protocol)
 
     def put(self, records: Sequence[Sealed]) -> list[Kept]:
@@ -81,13 +83,18 @@ class Segments:
             found = self._fs.cat_ranges(paths, starts, ends, on_error="raise")
         return {(str(one.segment), one.start): bytes(read) for one, read in zip(wanted, found, strict=True)}
 
-    def forget(self, run: str) -> None:
-        """Delete the run's objects."""
+    def forget(self, run: str) -> bool:
+        """Delete a part of the run's objects; return whether there may be more. They are listed once, and anew after an error."""
+        folder = f"{self._root}/{run}"
         with self._errors("deleted"):
-            try:
-                self._fs.rm(f"{self._root}/{run}", recursive=True)
-            except FileNotFoundError:
-                return
+            names = self._leaving.pop(run, None) or self._fs.find(folder, refresh=True)
+            if len(names) > FORGOTTEN_AT_ONCE:
+                self._fs.rm(names[:FORGOTTEN_AT_ONCE])
+                self._leaving[run] = names[FORGOTTEN_AT_ONCE:]
+                return True
+            with suppress(FileNotFoundError):
+                self._fs.rm(folder, recursive=True)
+            return False
 
     def _write(self, path: str, content: bytes) -> None:
         if not self._is_local:

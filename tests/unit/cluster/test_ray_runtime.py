@@ -1,4 +1,4 @@
-"""Which Ray is joined: a file that a killed cluster left behind leads nowhere, and that is found out at once; and when its token is sent."""
+"""Which Ray is joined: a file that a killed cluster left behind leads nowhere, and that is found out at once; when its token is sent."""
 
 import os
 import socket

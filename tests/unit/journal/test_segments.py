@@ -7,6 +7,7 @@ import aiohttp
 import botocore.exceptions
 import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from objects import ObjectStore
 from postgres import Postgres, postgres
@@ -17,7 +18,7 @@ from partsong.journal.address import open_store
 from partsong.journal.postgres import PostgresStore
 from partsong.journal.sealed import seal
 from partsong.journal.segments import Segments
-from partsong.journal.store import Store
+from partsong.journal.store import FORGOTTEN_AT_ONCE, Store
 from partsong.testing.store_conformance import StoreConformance, call_record, row_record
 
 __all__ = ["postgres"]
@@ -72,6 +73,39 @@ def test_a_run_that_is_forgotten_takes_its_objects_along_and_those_that_no_trans
         assert not store.forget("run")
         assert [name.partition("/")[0] for name in s3.names(bucket)] == ["other"]
         assert len(store.calls("other", 0, 9)) == 1
+
+
+@pytest.mark.parametrize("count", [0, 1, FORGOTTEN_AT_ONCE, 2 * FORGOTTEN_AT_ONCE + 1])
+def test_a_large_run_is_deleted_in_parts(tmp_path: Path, count: int) -> None:
+    for run, many in (("run", count), ("other", 1)):
+        (tmp_path / run).mkdir()
+        for n in range(many):
+            (tmp_path / run / str(n)).touch()
+    segments, left = Segments(f"file://{tmp_path}"), [count]
+    while segments.forget("run"):
+        left.append(len(list((tmp_path / "run").iterdir())))
+    assert left == (list(range(count, 0, -FORGOTTEN_AT_ONCE)) or [0])
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_deleting_goes_on_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    for n in range(2 * FORGOTTEN_AT_ONCE + 1):
+        (tmp_path / "run" / str(n)).touch()
+    segments = Segments(f"file://{tmp_path}")
+    assert segments.forget("run")
+    with monkeypatch.context() as away:
+        away.setattr(LocalFileSystem, "rm", _refused)
+        with pytest.raises(StoreError):
+            segments.forget("run")
+    next((tmp_path / "run").iterdir()).unlink()  # a part of it was deleted before it broke off
+    while segments.forget("run"):
+        pass
+    assert not (tmp_path / "run").exists()
+
+
+def _refused(*_: object, **__: object) -> None:
+    raise PermissionError
 
 
 def test_a_reader_that_is_not_told_where_they_are_says_so(postgres: Postgres, tmp_path: Path) -> None:
