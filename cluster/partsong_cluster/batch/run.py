@@ -10,7 +10,7 @@ from partsong.contracts import CallRecord, Failure, FailureCode, Reply, Row, Row
 from partsong.engine import Engine
 from partsong.errors import BudgetError, InputError, Place, RunError, most_telling
 from partsong.journal.store import RunInfo
-from partsong.routing.rollout import Stopped
+from partsong.routing.rollout import RolloutInstruction, Stopped
 from partsong.telemetry.levels import ROWS_UNPUBLISHED
 from partsong.work.rollouts import KeptRollouts
 from partsong_cluster.batch.aside import aside
@@ -69,7 +69,6 @@ class Watcher(Protocol):
 
 _SHOWN_EVERY_S = 1.0
 _DAY_S = 86_400.0
-_ROWS_A_STEP = 256
 
 
 class BatchRun:
@@ -166,10 +165,8 @@ class BatchRun:
             raise RunError("journal-gone", "the journal of this run is gone", at=self._place, remedy="--fresh starts again")
         await journal.begin(self._info)
         await self.publisher.begin()
-        if self._rollouts:
-            await self._rollouts.begin()
-        if resumed and self._rollouts:
-            await self._catch_up()
+        for change in await self._rollouts.begin():
+            self._acted(change)
         self.tally.sessions += 1
         self.publisher.keep_tally()
         if self._limits_usd:
@@ -180,14 +177,6 @@ class BatchRun:
                 today_usd=dict(await journal.spent(None, now_s - now_s % _DAY_S)),
             )
         return resumed
-
-    async def _catch_up(self) -> None:
-        """Bring the rollouts to where the journal's rows had brought them."""
-        seq = 0
-        while found := await self._engine.journal.rows(self._info.run, seq, _ROWS_A_STEP):
-            for _, record in found:
-                await self._rolled_out(record)
-            seq = found[-1][0]
 
     async def _feed(self, group: asyncio.TaskGroup, *, resumed: bool) -> Outcome:
         """Hand rows to the engine, a bounded number at a time; return why no more are handed out."""
@@ -281,11 +270,11 @@ class BatchRun:
         )
         reply = (await self._engine.answer(row)).reply
         if self._rollouts:
-            await self._rolled_out(RowRecord.model_construct(run=row.run, row=row.row, custom_id=task.id, task=task, reply=reply))
+            record = RowRecord.model_construct(run=row.run, row=row.row, custom_id=task.id, task=task, reply=reply)
+            self._acted(await self._rollouts.saw(record))
         return reply
 
-    async def _rolled_out(self, record: RowRecord) -> None:
-        change = await self._rollouts.saw(record)
+    def _acted(self, change: RolloutInstruction | None) -> None:
         if isinstance(change, Stopped):
             self._on_stop(change)
 

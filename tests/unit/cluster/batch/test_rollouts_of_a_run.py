@@ -1,6 +1,7 @@
 """Rollouts in a run: the share grows while the run goes on, and a resumed run, or another on the same store, finds it where it was."""
 
 import json
+from pathlib import Path
 
 from batch_bench import Bench
 from partsong_cluster.batch.run import Limits
@@ -52,6 +53,13 @@ def prepared(folder) -> Bench:
     return rows(Bench(folder), 200)
 
 
+def renamed(out: Path) -> Path:
+    """Make a folder for another run, with the journal of the first."""
+    later = out.with_name("later")
+    later.mkdir()
+    return (out / "journal.db").rename(later / "journal.db").parent
+
+
 async def test_the_share_grows_with_the_rows_that_are_finished(tmp_path):
     bench = prepared(tmp_path)
     await bench.run(script(bench), mesh=MESH, concurrency=1)
@@ -90,12 +98,14 @@ async def test_a_guardrail_that_breaks_stops_it_and_a_resumed_run_knows(tmp_path
     assert set(shares(bench)) == {0.0}
 
 
-async def test_another_run_on_the_store_goes_on_from_the_stage_that_was_reached(tmp_path):
+async def test_another_run_on_the_store_goes_on_from_the_stage_and_the_rows_that_were_reached(tmp_path):
+    mesh = f'{MESH}store: {{url: "sqlite:///journal.db"}}'
     bench = prepared(tmp_path)
-    await bench.run(script(bench), mesh=MESH, concurrency=1, limits=Limits(rows=70))
+    await bench.run(script(bench), mesh=mesh, concurrency=1, limits=Limits(rows=70))
     bench.watcher.said.clear()
-    await bench.run(script(bench), mesh=MESH, concurrency=1, fresh=True, limits=Limits(rows=70))
-    assert shares(bench) == [0.5] * 60 + [1.0] * 10
+    bench.out = renamed(bench.out)
+    await bench.run(script(bench), mesh=mesh, concurrency=1, limits=Limits(rows=70))
+    assert shares(bench) == [0.5] * 30 + [1.0] * 40
     assert "UTC: trial goes on to 50 % of the rows for the challenger" in bench.watcher.said[0]
 
 
