@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from chaos.faults import Fault
+from chaos.faults import Fault, FaultKind
 from chaos.scene import undisturbed
 from chaos.table import HEAD, line
 from chaos.trial import Trial
-from chaos.victims import ACTORS
 from providers.process import running_server
 
 ROWS = 800
+ENDS: tuple[FaultKind, ...] = ("killed", "out of memory")
 STOPPED_S = 4.0
 GOES_ON_WITHIN_S = 60.0
 """A machine that is busy with other things too; on two idle cores it is two or three seconds, ten for a driver that starts Ray."""
@@ -34,28 +34,20 @@ def comes_through(tmp_path, answers, faults: Sequence[Fault]) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_killed_processes_that_have_calls_cost_no_row_and_no_journalled_call(tmp_path, answers):
-    comes_through(tmp_path, answers, [Fault("killed", process) for process in ("worker", "coordinator")])
+def test_processes_that_have_calls_cost_no_row_and_no_journalled_call(tmp_path, answers):
+    comes_through(tmp_path, answers, [Fault(kind, process) for kind in ENDS for process in ("worker", "coordinator")])
 
 
 @pytest.mark.timeout(300)
-def test_killed_processes_that_have_no_calls_cost_no_call_at_all(tmp_path, answers):
-    comes_through(tmp_path, answers, [Fault("killed", process) for process in ("pool", "synthesizer", "journal")])
+def test_processes_that_have_no_calls_or_stand_still_for_a_while_cost_no_call_at_all(tmp_path, answers):
+    ended = [Fault(kind, process) for kind in ENDS for process in ("pool", "synthesizer", "journal")]
+    stopped = [Fault("stopped", process, STOPPED_S) for process in ("worker", "coordinator", "driver")]
+    comes_through(tmp_path, answers, [*ended, *stopped])
 
 
 @pytest.mark.timeout(300)
 def test_a_killed_driver_costs_the_same_command_once_more(tmp_path, answers):
     comes_through(tmp_path, answers, [Fault("killed", "driver")])
-
-
-@pytest.mark.timeout(300)
-def test_processes_that_stand_still_for_a_while_cost_no_call_at_all(tmp_path, answers):
-    comes_through(tmp_path, answers, [Fault("stopped", process, STOPPED_S) for process in ("worker", "coordinator", "driver")])
-
-
-@pytest.mark.timeout(300)
-def test_actors_that_get_no_memory_any_more_cost_no_row_and_no_journalled_call(tmp_path, answers):
-    comes_through(tmp_path, answers, [Fault("out of memory", process) for process in ACTORS])
 
 
 @pytest.fixture
