@@ -24,9 +24,9 @@ class Gate:
     reader: Reader
     calibration: tuple[Platt, ...]
 
-    def p_right(self, prompts: Sequence[str]) -> Floats:
-        """Return prompts x models: the chance that the model is right."""
-        return _calibrated(self.reader.predict(prompts), self.calibration)
+    def p_right(self, prompts: Sequence[str], vectors: Floats | None = None) -> Floats:
+        """Return prompts x models: the chance that the model is right; `vectors` as in Reader.predict."""
+        return _calibrated(self.reader.predict(prompts, vectors), self.calibration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,14 @@ class Need:
     sign: tuple[float, ...]
     """How the reader's targets add up to the difference."""
 
-    def score(self, prompts: Sequence[str]) -> Floats:
+    def score(self, prompts: Sequence[str], vectors: Floats | None = None) -> Floats:
         """Return the expected gain of asking the strong model instead of the weak one; the order is what counts."""
-        return np.asarray(self.reader.predict(prompts) @ np.array(self.sign), dtype=np.float64)
+        return np.asarray(self.reader.predict(prompts, vectors) @ np.array(self.sign), dtype=np.float64)
 
 
 def fit_gate(outcomes: Outcomes, *, seed: int = 0) -> tuple[Gate, Floats]:
     """Return a gate, and what it says of its own rows by parts that did not see them (for what is fitted on top of it)."""
-    found = read(outcomes.prompts, outcomes.right, outcomes.kinds, seed=seed)
+    found = read(outcomes.prompts, outcomes.right, outcomes.kinds, outcomes.vectors, seed=seed)
     lines = []
     for m in range(len(outcomes.models)):
         known = ~np.isnan(outcomes.right[:, m])
@@ -63,10 +63,11 @@ def fit_need(outcomes: Outcomes, weak: int, strong: int, *, beside: Floats | Non
     """
     pair = outcomes.right[:, [weak, strong]]
     if beside is None or not _enough(beside):
-        found = read(outcomes.prompts, pair[:, 1:] - pair[:, :1], outcomes.kinds, seed=seed)
+        found = read(outcomes.prompts, pair[:, 1:] - pair[:, :1], outcomes.kinds, outcomes.vectors, seed=seed)
         return Need(outcomes.models[weak], outcomes.models[strong], found.reader, (1.0,))
     truth = np.hstack([pair, pair])
-    found = read(outcomes.prompts, np.hstack([pair, (pair + smoothed(pair, beside)) / 2]), outcomes.kinds, truth=truth, seed=seed)
+    targets = np.hstack([pair, (pair + smoothed(pair, beside)) / 2])
+    found = read(outcomes.prompts, targets, outcomes.kinds, outcomes.vectors, truth=truth, seed=seed)
     error = np.nanmean((found.unseen - truth) ** 2, axis=0)
     sign = np.zeros(4)
     sign[0 if error[0] < error[2] else 2] = -1.0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from partsong.errors import InputError
 from partsong.learning.folds import same_text
 
-__all__ = ["FEWEST_ROWS", "Bools", "Floats", "Ints", "Outcomes", "doubts", "sound"]
+__all__ = ["FEWEST_ROWS", "Bools", "Embedded", "EmbeddedBy", "Floats", "Ints", "Outcomes", "doubts", "sound"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -18,6 +18,23 @@ Bools = NDArray[np.bool_]
 
 FEWEST_ROWS = 30
 """Below this many labelled rows nothing is fitted: the interval of any share would be wider than every choice it could inform."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedBy:
+    """What tells an embedding model from any other."""
+
+    model_sha256: str
+    tokenizer_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What prompts mean, as an embedding model has it."""
+
+    by: EmbeddedBy
+    vectors: Floats
+    """Prompts x numbers, each row of length 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,13 @@ class Outcomes:
     """Seconds of each call; NaN where not measured, None where none was."""
     stated: Floats | None = None
     """The confidence in [0, 1] that each model stated, or its mean token probability; NaN where it gave none, None where none did."""
+    embedded: Embedded | None = None
+    """The prompts' embeddings, where a model for them is there."""
+
+    @property
+    def vectors(self) -> Floats | None:
+        """The numbers of the prompts' embeddings."""
+        return None if self.embedded is None else self.embedded.vectors
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -76,6 +100,7 @@ class Outcomes:
             tuple(self.kinds[i] for i in index) if self.kinds else (),
             None if self.latency_s is None else self.latency_s[index],
             None if self.stated is None else self.stated[index],
+            None if self.embedded is None else Embedded(self.embedded.by, self.embedded.vectors[index]),
         )
 
     def columns(self, which: Sequence[int]) -> "Outcomes":
@@ -90,6 +115,7 @@ class Outcomes:
             self.kinds,
             None if self.latency_s is None else self.latency_s[:, index],
             None if self.stated is None else self.stated[:, index],
+            self.embedded,
         )
 
 

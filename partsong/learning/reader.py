@@ -26,6 +26,7 @@ _FOLDS = 5
 _WORDS_RIDGE = 5.0
 _KINDS_RIDGE = 1.0
 _WAVES_RIDGE = 3.0
+_MEANING_RIDGE = 10.0
 _WAVES = 1000
 _WIDTH = 0.005
 _TREES = 120
@@ -44,20 +45,6 @@ class _Linear:
 
     def of(self, rows: "csr_matrix | Worded | Floats") -> Floats:
         return np.asarray(rows @ self.weights + self.shift, dtype=np.float64)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kinds:
-    """The kind of task that the words suggest, and the targets' mean for each."""
-
-    line: _Linear
-    means: Floats
-
-    def of(self, rows: "csr_matrix | Worded") -> Floats:
-        scores = _SHARPNESS * self.line.of(rows)
-        odds = np.exp(scores - scores.max(axis=1, keepdims=True))
-        shares = odds / odds.sum(axis=1, keepdims=True)
-        return np.hstack([shares @ self.means, shares])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +69,41 @@ class _Waves:
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """Waves, and words for what they leave. (Both together in one ridge are worth no more.)"""
+    """What is linear: a line on waves, and on embeddings where there are some; on words one for the targets, one for what waves leave of
+    them, one for each kind of task.
+
+    Words are looked up once for all three. (Waves and words in one ridge together are worth no more than one after the other.)
+    """
 
     waves: _Linear
+    meaning: _Linear | None
     words: _Linear
+    kinds: Floats
+    """The targets' means of each kind of task."""
 
     @classmethod
-    def fit(cls, rows: "csr_matrix", waves: Floats, targets: Floats) -> "_Lines":
+    def fit(cls, rows: "csr_matrix", waves: Floats, vectors: Floats | None, targets: Floats, member: Floats) -> "_Lines":
+        """`member` is 1 where the row is of the kind, rows x kinds."""
         line = _ridge(waves, targets, _WAVES_RIDGE)
-        return cls(line, _sparse_ridge(rows, targets - line.of(waves), _WORDS_RIDGE))
+        goals = np.hstack([targets, targets - line.of(waves), member])
+        keep = np.repeat([_WORDS_RIDGE, _KINDS_RIDGE], [2 * targets.shape[1], member.shape[1]])
+        means = (member.T @ targets + _KIND_PRIOR * targets.mean(axis=0)) / (member.sum(axis=0)[:, None] + _KIND_PRIOR)
+        meaning = None if vectors is None else _ridge(vectors, targets, _MEANING_RIDGE)
+        return cls(line, meaning, _sparse_ridge(rows, goals, keep), means)
 
-    def of(self, rows: "csr_matrix | Worded", waves: Floats) -> Floats:
-        return self.words.of(rows) + self.waves.of(waves)
+    def of(self, rows: "csr_matrix | Worded", waves: Floats, vectors: Floats | None) -> tuple[Floats, Floats]:
+        """Return hints for the trees (readings alone, and by the kind that words suggest), and readings x rows x targets."""
+        targets = self.kinds.shape[1]
+        words, left, scores = np.split(self.words.of(rows), [targets, 2 * targets], axis=1)
+        meaning = () if self.meaning is None or vectors is None else (self.meaning.of(vectors),)
+        return np.hstack([words, *self._by_kind(scores), *meaning]), np.stack([words, left + self.waves.of(waves), *meaning])
+
+    def _by_kind(self, scores: Floats) -> tuple[Floats, ...]:
+        if not len(self.kinds):
+            return ()
+        odds = np.exp(_SHARPNESS * (scores - scores.max(axis=1, keepdims=True)))
+        shares = odds / odds.sum(axis=1, keepdims=True)
+        return shares @ self.kinds, shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,26 +111,21 @@ class Reader:
     """Fitted readings of a prompt and their mixture."""
 
     wording: Wording
-    alone: _Linear
-    """Words without waves: a reading, and a hint for the trees."""
-    kinds: _Kinds | None
     waves: _Waves
     lines: _Lines
     forest: Forest
     mix: Floats
-    """Weights of words, lines, trees; not negative."""
+    """Weights of words, waves and words, embeddings where there are some, trees; not negative."""
     mean: Floats
     """The targets' means, from which each reading departs."""
 
-    def predict(self, prompts: Sequence[str]) -> Floats:
-        """Return prompts x targets."""
+    def predict(self, prompts: Sequence[str], vectors: Floats | None = None) -> Floats:
+        """Return prompts x targets; `vectors` are the prompts' embeddings, given if they were in fitting."""
         rows = self.wording.row(prompts[0]) if len(prompts) == 1 else self.wording.rows(prompts)
         figures = surfaces(prompts)
-        words = self.alone.of(rows)
-        hints = [words] if self.kinds is None else [words, self.kinds.of(rows)]
-        trees = self.forest.predict(np.hstack([*hints, figures]))
-        lines = self.lines.of(rows, self.waves.of(figures))
-        return _mixed(np.stack([words, lines, trees]), self.mean, self.mix)
+        hints, readings = self.lines.of(rows, self.waves.of(figures), vectors)
+        trees = self.forest.predict(np.hstack([hints, figures]))
+        return _mixed(np.concatenate([readings, trees[None]]), self.mean, self.mix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,72 +136,66 @@ class Read:
     unseen: Floats
 
 
-def read(prompts: Sequence[str], targets: Floats, kinds: Sequence[str] = (), *, truth: Floats | None = None, seed: int = 0) -> Read:
-    """Return a reader of the targets (rows x targets, NaN not known); `truth` is what the mixture is chosen by, the targets unless told."""
+def read(
+    prompts: Sequence[str],
+    targets: Floats,
+    kinds: Sequence[str] = (),
+    vectors: Floats | None = None,
+    *,
+    truth: Floats | None = None,
+    seed: int = 0,
+) -> Read:
+    """Return a reader of the targets (rows x targets, NaN not known); `vectors` are the prompts' embeddings.
+
+    `truth` is what the mixture is chosen by, the targets unless told.
+    """
     wording = Wording.of(prompts)
     rows, figures = wording.rows(prompts), surfaces(prompts)
     mean = np.asarray(np.nanmean(targets, axis=0), dtype=np.float64)
     filled = np.where(np.isnan(targets), mean, targets)
-    fold = folds(prompts, _FOLDS)
+    member = _member(kinds, len(prompts))
     waves = _Waves.over(figures, seed)
     wave_rows = waves.of(figures)
 
-    hints = _unseen_hints(rows, filled, kinds, fold)
+    def lines_of(seen: Ints) -> _Lines:
+        return _Lines.fit(rows[seen], wave_rows[seen], None if vectors is None else vectors[seen], filled[seen], member[seen])
+
+    fold = folds(prompts, _FOLDS)
+    outs = [np.flatnonzero(fold == f) for f in np.unique(fold)]
+    told = []
+    for out in outs:
+        lines = lines_of(np.setdiff1d(np.arange(len(prompts)), out))
+        told.append(lines.of(rows[out], wave_rows[out], None if vectors is None else vectors[out]))
+    back = np.argsort(np.concatenate(outs))
+    hints = np.concatenate([hint for hint, _ in told])[back]
     grown = grow(np.hstack([hints, figures]), filled, trees=_TREES, least=min(_LEAST_ROWS, max(2, len(prompts) // 40)), seed=seed)
-    by_lines = np.zeros_like(filled)
-    for f in np.unique(fold):
-        lines = _Lines.fit(rows[fold != f], wave_rows[fold != f], filled[fold != f])
-        by_lines[fold == f] = lines.of(rows[fold == f], wave_rows[fold == f])
-    readings = np.stack([hints[:, : filled.shape[1]], by_lines, grown.unseen])
+    readings = np.concatenate([np.concatenate([reading for _, reading in told], axis=1)[:, back], grown.unseen[None]])
     mix = _best_mix(readings, filled if truth is None else truth, mean)
-    reader = Reader(
-        wording=wording,
-        alone=_sparse_ridge(rows, filled, _WORDS_RIDGE),
-        kinds=_fit_kinds(rows, filled, kinds) if kinds else None,
-        waves=waves,
-        lines=_Lines.fit(rows, wave_rows, filled),
-        forest=grown.forest,
-        mix=mix,
-        mean=mean,
-    )
+    reader = Reader(wording, waves, lines_of(np.arange(len(prompts))), grown.forest, mix, mean)
     return Read(reader, _mixed(readings, mean, mix))
 
 
-def _unseen_hints(rows: "csr_matrix", targets: Floats, kinds: Sequence[str], fold: Ints) -> Floats:
-    parts: list[tuple[Ints, Floats]] = []
-    all_kinds = sorted(set(kinds))
-    for f in np.unique(fold):
-        seen, out = np.flatnonzero(fold != f).astype(np.int64), np.flatnonzero(fold == f).astype(np.int64)
-        hint = [_sparse_ridge(rows[seen], targets[seen], _WORDS_RIDGE).of(rows[out])]
-        if kinds:
-            hint.append(_fit_kinds(rows[seen], targets[seen], [kinds[int(i)] for i in seen], all_kinds).of(rows[out]))
-        parts.append((out, np.hstack(hint)))
-    hints = np.zeros((len(targets), parts[0][1].shape[1]))
-    for where, values in parts:
-        hints[where] = values
-    return hints
+def _member(kinds: Sequence[str], rows: int) -> Floats:
+    """Return rows x kinds, 1 where the row is of the kind."""
+    names, number = np.unique(np.array(kinds, dtype=np.str_), return_inverse=True)
+    return np.equal.outer(number, np.arange(len(names))).astype(np.float64) if len(names) else np.zeros((rows, 0))
 
 
-def _fit_kinds(rows: "csr_matrix", targets: Floats, kinds: Sequence[str], names: Sequence[str] = ()) -> _Kinds:
-    names = names or sorted(set(kinds))
-    number = {k: i for i, k in enumerate(names)}
-    member = np.zeros((len(kinds), len(names)))
-    member[np.arange(len(kinds)), [number[k] for k in kinds]] = 1.0
-    mean = targets.mean(axis=0)
-    means = (member.T @ targets + _KIND_PRIOR * mean) / (member.sum(axis=0)[:, None] + _KIND_PRIOR)
-    return _Kinds(_sparse_ridge(rows, member, _KINDS_RIDGE), means)
+def _sparse_ridge(rows: "csr_matrix", targets: Floats, keep: Floats, steps: int = 40) -> _Linear:
+    """Return the ridge line, each target with its own `keep`, by conjugate gradients for all at once.
 
-
-def _sparse_ridge(rows: "csr_matrix", targets: Floats, keep: float, steps: int = 40) -> _Linear:
-    """Return the ridge line by conjugate gradients for all targets at once (to 1e-3: finer did not change a ranking)."""
+    To 1e-3, in four bytes: finer did not change a ranking. The steps go over weights of rows, fewer than those of words (the dual).
+    """
+    narrow = rows.astype(np.float32)
+    turned = narrow.T.tocsr()
     shift = targets.mean(axis=0)
-    goal = rows.T @ (targets - shift)
-    weights = np.zeros_like(goal)
-    left, way = goal.copy(), goal.copy()
+    left = (targets - shift).astype(np.float32)
+    kept = keep.astype(np.float32)
+    weights, way = np.zeros_like(left), left.copy()
     size = (left**2).sum(axis=0)
     first = np.maximum(size, 1e-30)
     for _ in range(steps):
-        image = rows.T @ (rows @ way) + keep * way
+        image = narrow @ (turned @ way) + kept * way
         stride = size / np.maximum((way * image).sum(axis=0), 1e-30)
         weights += stride * way
         left -= stride * image
@@ -205,13 +204,14 @@ def _sparse_ridge(rows: "csr_matrix", targets: Floats, keep: float, steps: int =
             break
         way = left + now / np.maximum(size, 1e-30) * way
         size = now
-    return _Linear(weights, shift)
+    return _Linear(np.asarray(turned @ weights, dtype=np.float64), shift)
 
 
 def _ridge(rows: Floats, targets: Floats, keep: float) -> _Linear:
     middle, shift = rows.mean(axis=0), targets.mean(axis=0)
-    centred = rows - middle
-    weights = np.linalg.solve(centred.T @ centred + keep * np.eye(rows.shape[1]), centred.T @ (targets - shift))
+    centred = (rows - middle).astype(np.float32)
+    inner = (centred.T @ centred).astype(np.float64) + keep * np.eye(rows.shape[1])
+    weights = np.linalg.solve(inner, centred.T @ (targets - shift))
     return _Linear(weights, shift - middle @ weights)
 
 

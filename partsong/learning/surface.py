@@ -2,7 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from math import log1p
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +13,30 @@ __all__ = ["NAMES", "surface", "surfaces"]
 
 _OPTION = re.compile(r"\n\(?([A-J])[.)] ")
 _WORD = re.compile(r"[A-Za-z]+")
-_NUMBER = re.compile(r"\d[\d,]*\.?\d*")
+_NUMBER = re.compile(r"[0-9][0-9,]*\.?[0-9]*")
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
-_NUMERAL = re.compile(r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|hundred|dozen|half)\b")
-_CAPITAL_OR_FOREIGN = re.compile(r"[A-Z]|[^\x00-\x7f]")
+_NUMERALS = frozenset(
+    (
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "twelve",
+        "twenty",
+        "thirty",
+        "hundred",
+        "dozen",
+        "half",
+    )
+)
+_CAPITALS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_FOREIGN = re.compile(r"[^\x00-\x7f]")
 _ONLY_NUMBER = re.compile(r"[\s$\-\d.,%/^eE()]*")
 
 _WORDS_IN_TEXT = {
@@ -32,12 +54,13 @@ _WORDS_IN_TEXT = {
     "statements": ("statement", "only", "both", "above", "following"),
     "first_person": ("i", "my", "me"),
 }
+_GROUPS_OF_WORD = {word: [group for group, words in _WORDS_IN_TEXT.items() if word in words] for word in chain(*_WORDS_IN_TEXT.values())}
 _MARKS_IN_TEXT = {"operators": "=+*/^<>", "latex": "\\", "percents": "%", "dollars": "$", "brackets": "[]{}", "calls": "(", "dashes": "-"}
 _PATTERNS_IN_TEXT = {  # whole words whose first letter is rare: found by that, and then looked at from behind, three times as fast
     "shouted": re.compile(r"[NELMAO](?<=\b.)(?:(?<=N)OT|(?<=E)XCEPT|(?<=L)EAST|(?<=M)OST|(?<=A)LL|(?<=O)NLY)\b"),
-    "cents": re.compile(r"\$\d+\.\d\d"),
-    "decimals": re.compile(r"\d\.\d"),
-    "years": re.compile(r"[12](?<=\b.)(?:(?<=1)[5-9]|(?<=2)0)\d\d\b"),
+    "cents": re.compile(r"\$[0-9]+\.[0-9][0-9]"),
+    "decimals": re.compile(r"[0-9]\.[0-9]"),
+    "years": re.compile(r"[12](?<=\b.)(?:(?<=1)[5-9]|(?<=2)0)[0-9][0-9]\b"),
     "names": re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+"),
 }
 _WORDS_IN_QUESTION = {
@@ -72,13 +95,20 @@ def surface(prompt: str) -> list[float]:
     parts = _OPTION.split(prompt)
     stem, options = parts[0], [o.rsplit("\nAnswer:", 1)[0] for o in parts[2::2]]
     sentences = [s for s in _SENTENCE_END.split(stem.strip()) if s] or [""]
-    shape = [*_wording(prompt, stem, sentences), *_numbers(prompt, sentences[-1]), *_edges(prompt, stem), *_options(stem, options)]
-    words = dict(Counter(_WORD.findall(prompt.lower())))  # a Counter is slow to say that a word is not there
-    asked = set(_WORD.findall(sentences[-1].lower()))
+    in_stem = _WORD.findall(stem.lower())
+    words = Counter(in_stem)
+    words.update(_WORD.findall(prompt[len(stem) :].lower()))
+    asked = set(in_last := _WORD.findall(sentences[-1].lower()))
+    numerals = [sum(map(words.__getitem__, _NUMERALS & words.keys())), sum(map(_NUMERALS.__contains__, in_last))]
+    shape = [*_wording(prompt, stem, in_stem), len(sentences), stem.count("\n"), prompt.count(","), _capitals(stem) / max(1, len(stem))]
+    grouped = _grouped(words)
     return [
         *shape,
-        *(float(sum(words.get(w, 0) for w in group)) for group in _WORDS_IN_TEXT.values()),
-        *(float(sum(prompt.count(mark) for mark in group)) for group in _MARKS_IN_TEXT.values()),
+        *_numbers(prompt, sentences[-1], numerals),
+        *_edges(prompt, stem),
+        *_options(stem, options),
+        *(grouped[group] for group in _WORDS_IN_TEXT),
+        *(float(sum(map(prompt.count, marks))) for marks in _MARKS_IN_TEXT.values()),
         *(float(len(found.findall(prompt))) for found in _PATTERNS_IN_TEXT.values()),
         float(len(prompt) - len(prompt.encode("ascii", "ignore"))),
         *(float(not asked.isdisjoint(group)) for group in _WORDS_IN_QUESTION.values()),
@@ -91,21 +121,32 @@ def surfaces(prompts: Sequence[str]) -> NDArray[np.float64]:
     return np.array([surface(p) for p in prompts], dtype=np.float64).reshape(len(prompts), len(NAMES))
 
 
-def _wording(prompt: str, stem: str, sentences: Sequence[str]) -> list[float]:
-    words = _WORD.findall(stem)
-    lengths = list(map(len, words)) or [0]
-    distinct = len(set(map(str.lower, words))) / max(1, len(words))
-    capitals = sum(map(str.isupper, _CAPITAL_OR_FOREIGN.findall(stem))) / max(1, len(stem))
-    logs = [float(np.log1p(len(prompt))), float(np.log1p(len(stem)))]
-    lengths_of_words = [float(len(words)), sum(lengths) / len(lengths), float(max(lengths)), distinct]
-    return [len(prompt), len(stem), *logs, *lengths_of_words, len(sentences), stem.count("\n"), prompt.count(","), capitals]
+def _wording(prompt: str, stem: str, in_stem: Sequence[str]) -> list[float]:
+    lengths = list(map(len, in_stem)) or [0]
+    distinct = len(set(in_stem)) / max(1, len(in_stem))
+    logs = [log1p(len(prompt)), log1p(len(stem))]
+    return [len(prompt), len(stem), *logs, len(in_stem), sum(lengths) / len(lengths), max(lengths), distinct]
 
 
-def _numbers(prompt: str, last: str) -> list[float]:
+def _capitals(text: str) -> int:
+    plain = text.encode("ascii", "ignore")
+    foreign = [] if text.isascii() else _FOREIGN.findall(text)
+    return len(plain) - len(plain.translate(None, _CAPITALS)) + sum(map(str.isupper, foreign))
+
+
+def _grouped(words: Mapping[str, int]) -> dict[str, float]:
+    """Return how many words of each group there are."""
+    found = dict.fromkeys(_WORDS_IN_TEXT, 0.0)
+    for word in _GROUPS_OF_WORD.keys() & words.keys():
+        for group in _GROUPS_OF_WORD[word]:
+            found[group] += words[word]
+    return found
+
+
+def _numbers(prompt: str, last: str, numerals: Sequence[int]) -> list[float]:
     values = [_value(x) for x in _NUMBER.findall(prompt)] or [0.0]
-    sizes = [float(np.log1p(max(values))), float(np.log1p(min(values)))]
-    in_last = [len(last), len(_NUMBER.findall(last)), len(_NUMERAL.findall(last.lower()))]
-    return [len(values), len(set(values)), *sizes, len(_NUMERAL.findall(prompt.lower())), *in_last]
+    sizes = [log1p(max(values)), log1p(min(values))]
+    return [len(values), len(set(values)), *sizes, numerals[0], len(last), len(_NUMBER.findall(last)), numerals[1]]
 
 
 def _value(number: str) -> float:
@@ -122,11 +163,16 @@ def _options(stem: str, options: Sequence[str]) -> list[float]:
     if not options:
         return [0.0] * 12
     lengths = [len(o) for o in options]
-    words = [set(o.lower().split()) for o in options]
+    words = [frozenset(o.lower().split()) for o in options]
+    bit = {word: 1 << i for i, word in enumerate(frozenset().union(*words))}
+    sets = [sum(map(bit.__getitem__, one)) for one in words]  # as bits: ten options make 45 pairs
+    sizes = list(map(len, words))
     in_stem = set(stem.lower().split())
     mean = sum(lengths) / len(lengths)
     spread = (sum((x - mean) ** 2 for x in lengths) / len(lengths)) ** 0.5
-    pairs = [(both := len(a & b)) / max(1, len(a) + len(b) - both) for i, a in enumerate(words) for b in words[:i]] or [0.0]
+    pairs = [(both := (a & sets[j]).bit_count()) / max(1, sizes[i] + sizes[j] - both) for i, a in enumerate(sets) for j in range(i)] or [
+        0.0
+    ]
     kinds = [
         sum(_ONLY_NUMBER.fullmatch(o) is not None for o in options),
         len(set(options)),
