@@ -6,12 +6,10 @@ from typing import Any
 import httpx
 
 from partsong.errors import EngineError
+from partsong_cluster.address import dashboard_url
 from partsong_cluster.ray_token import WHERE_IT_GOES
 
-__all__ = ["DASHBOARD", "Dashboard"]
-
-DASHBOARD = "http://127.0.0.1:8265"
-"""Where Ray's head has it, seen from itself or through a forwarded port."""
+__all__ = ["Dashboard"]
 
 _TIMEOUT_S = 10.0
 
@@ -20,7 +18,8 @@ class Dashboard:
     """One cluster's; blocking."""
 
     def __init__(self, url: str, token: str | None, timeout_s: float = _TIMEOUT_S) -> None:
-        self.url = url.rstrip("/")
+        """Raises InputError where that is no URL of a dashboard."""
+        self.url = dashboard_url(url)
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
         self._timeout_s = timeout_s
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from partsong.errors import EngineError
+from partsong_cluster.address import joinable
 from partsong_cluster.ray_token import token_of
 
 __all__ = ["RayOrigin", "ray_runtime"]
@@ -28,10 +29,12 @@ async def ray_runtime(address: str | None = None, keys: frozenset[str] = frozens
     """Connect to the address, to `RAY_ADDRESS`, to a local cluster that runs already, or start one; leave it on exit.
 
     `keys` are environment variables that hold keys: a Ray that is started does not get them, as all of its processes would.
-    A cluster that another program started for itself (`ray.init()`) is not joined: it would end with that program.
+    A cluster that another program started for itself (`ray.init()`) is not joined: it would end with that program. Raises InputError where
+    the address is none of a Ray, EngineError where no Ray answers there.
     """
     _send_the_token()
-    named = address or os.environ.get("RAY_ADDRESS")
+    found = address or os.environ.get("RAY_ADDRESS")
+    named = None if not found else joinable(found)
     origin = await asyncio.to_thread(_joined_or_started, named, keys)
     try:
         yield origin

@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 
 from partsong.contracts import Notice
-from partsong.errors import EngineError, MeshError, Problem
+from partsong.errors import MeshError, Problem
 from partsong.mesh import LoadedMesh, Mesh, load_mesh
+from partsong_cluster.address import is_dashboard
 from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.cli.findings import block, counted, fact
 from partsong_cluster.deploy import LoadedDeploy, load_deploy
@@ -193,8 +194,8 @@ class _Asking:
 async def _planned(deploy: LoadedDeploy, loaded: LoadedMesh, address: str | None) -> Plan:
     from partsong_cluster.ray_runtime import ray_runtime
 
-    if _is_job_api(address):
-        return await _handed(address or "", _order("plan", deploy, loaded), loaded)
+    if address is not None and is_dashboard(address):
+        return await _handed(address, _order("plan", deploy, loaded), loaded)
     async with ray_runtime(_joined(address)):
         return await plan_for(deploy, loaded)
 
@@ -202,14 +203,14 @@ async def _planned(deploy: LoadedDeploy, loaded: LoadedMesh, address: str | None
 async def _applied(deploy: LoadedDeploy, loaded: LoadedMesh, address: str | None, asking: _Asking) -> None:
     from partsong_cluster.ray_runtime import ray_runtime
 
-    if _is_job_api(address):
+    if address is not None and is_dashboard(address):
         order = _order("apply", deploy, loaded).model_copy(update={"may_restart": True, "within_s": asking.within_s})
         if not asking.yes:
             shown = await _planned(deploy, loaded, address)
             if not asking.wants(shown):
                 return
             order = order.model_copy(update={"may_restart": shown.restarts})
-        found = await _handed(address or "", order, loaded)
+        found = await _handed(address, order, loaded)
         if not asking.yes or asking.wants(found):
             asking.done(found)
         return
@@ -238,10 +239,6 @@ async def _handed(address: str, order: Handed, loaded: LoadedMesh) -> Plan:
     return found[-1]
 
 
-def _is_job_api(address: str | None) -> bool:
-    return (address or "").startswith(("http://", "https://"))
-
-
 def _tell(notice: Notice) -> None:
     typer.echo(f"{notice.where}: {notice.what}; {notice.doing}", err=True)
 
@@ -268,11 +265,7 @@ async def _ended(name: str, namespace: str, address: str | None, yes: bool) -> N
 
 def _joined(address: str | None) -> str:
     """Return the address of a cluster that runs: none is started for a system that is to last."""
-    named = address or os.environ.get("RAY_ADDRESS") or "auto"
-    if _is_job_api(named):
-        what = f"{named} is the address of the job API; this command joins the cluster itself"
-        raise EngineError("not-joinable", what, remedy="run it on a machine of the cluster with `--address auto`")
-    return named
+    return address or os.environ.get("RAY_ADDRESS") or "auto"
 
 
 def _system_facts(one: Running) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from partsong.mesh import LoadedMesh, load_mesh
+from partsong_cluster.address import is_dashboard
 from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.dashboard import Dashboard
 from partsong_cluster.deploy import LoadedDeploy, load_deploy
@@ -63,7 +64,7 @@ def doctor(
 
 
 def _patient(address: str | None, loaded: LoadedMesh | None, deploy: LoadedDeploy | None, *, ask: bool) -> Patient:
-    if address is None or "://" in address:
+    if address is None or is_dashboard(address):
         dashboard = None if address is None else Dashboard(address, token_of().text)
         return patient_here(loaded, deploy, dashboard, ask=ask)
     return asyncio.run(_joined(address, loaded, deploy, ask=ask))

@@ -18,7 +18,8 @@ class ExitCode(IntEnum):
     INTERNAL = 1
     """A fault of Partsong's own; or `config check` found problems."""
     USAGE = 2
-    """The command line, the mesh file or the input cannot be used."""
+    """The command line, the mesh file or the input cannot be used. An `--address` is of the wrong form, or of the wrong door: Ray's own or
+    its dashboard's."""
     SOME_FAILED = 3
     """The run is complete, and some rows failed: they stand in `errors.jsonl`. Of `ask`: there is no answer."""
     BUDGET = 4
@@ -26,9 +27,10 @@ class ExitCode(IntEnum):
     DEADLINE = 5
     """The run stopped because `--deadline` passed."""
     STORAGE = 6
-    """The run's folder or its journal cannot be used: locked, full, read-only, of another run."""
+    """The run's folder or its journal cannot be used: locked, full, read-only, of another run. Of `jobs`: there is no such job, or
+    it is not so far."""
     ENGINE = 7
-    """Ray or a model's weights are not there, or the engine died."""
+    """Ray or a model's weights are not there, or the engine died. No cluster answers at the `--address`, or it refuses the token."""
     INTERRUPTED = 130
     """Ctrl-C or SIGTERM; what was finished is kept."""
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from partsong.errors import RunError
 from partsong.telemetry.tree import GATHERED
+from partsong_cluster.address import DASHBOARD
 from partsong_cluster.batch.attempts import Attempts
 from partsong_cluster.batch.folder import MANIFEST, SNAPSHOT
 from partsong_cluster.batch.progress import progress_on
@@ -22,7 +23,7 @@ from partsong_cluster.batch.remote_results import gathered
 from partsong_cluster.batch.stop import Stop
 from partsong_cluster.cli.exit_codes import ExitCode
 from partsong_cluster.cli.show_run import summary_shown
-from partsong_cluster.jobs.cluster import DEFAULT_ADDRESS, Cluster, Job
+from partsong_cluster.jobs.cluster import Cluster, Job
 from partsong_cluster.jobs.events import Event
 from partsong_cluster.jobs.follow import Follower
 from partsong_cluster.jobs.taken_up import again, anew, ask_to_stop
@@ -50,7 +51,7 @@ _READ_COLUMNS = 10_000
 
 
 @app.command("ls", epilog="Examples:  partsong jobs ls  |  partsong jobs ls --address http://head:8265 --json")
-def list_jobs(address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None:
+def list_jobs(address: Address = DASHBOARD, as_json: AsJson = False) -> None:
     """List the jobs that the cluster knows, the newest first."""
     jobs = [*reversed(Cluster(address).jobs())]
     if as_json:
@@ -69,7 +70,7 @@ def list_jobs(address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> No
 
 
 @app.command(epilog="Examples:  partsong jobs show 3f2a  |  partsong jobs show nightly --json")
-def show(job: Run, address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None:
+def show(job: Run, address: Address = DASHBOARD, as_json: AsJson = False) -> None:
     """Show a job: what it was given, how it is doing, what it has cost."""
     cluster = Cluster(address)
     found = cluster.job(job)
@@ -93,14 +94,14 @@ def show(job: Run, address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) 
 
 
 @app.command(epilog="Example:  partsong jobs logs 3f2a")
-def logs(job: Run, address: Address = DEFAULT_ADDRESS) -> None:
+def logs(job: Run, address: Address = DASHBOARD) -> None:
     """Print all that the job's watcher has printed, as it stands in Ray's log."""
     cluster = Cluster(address)
     typer.echo(as_read(cluster.log(cluster.job(job))), nl=False)
 
 
 @app.command(epilog="Examples:  partsong jobs follow 3f2a  |  partsong jobs follow nightly --address http://head:8265")
-def follow(job: Run, address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None:
+def follow(job: Run, address: Address = DASHBOARD, as_json: AsJson = False) -> None:
     """Show a job's progress until it is over, as `partsong run` shows it: rows, pace, time left, cost. Ctrl-C leaves the job alone.
 
     A lost connection is tried again; a job that has lost its watcher, with the cluster's head, is given a new one.
@@ -114,7 +115,7 @@ def follow(job: Run, address: Address = DEFAULT_ADDRESS, as_json: AsJson = False
 @app.command(epilog="Examples:  partsong jobs stop 3f2a  |  partsong jobs stop 3f2a --now")
 def stop(
     job: Run,
-    address: Address = DEFAULT_ADDRESS,
+    address: Address = DASHBOARD,
     now: Annotated[bool, typer.Option("--now", help="At once: rows in flight are dropped, and asked again when it is resumed.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -135,7 +136,7 @@ def stop(
 @app.command(epilog="Examples:  partsong jobs resume 3f2a --follow  |  partsong jobs resume nightly --accept-changes")
 def resume(
     job: Run,
-    address: Address = DEFAULT_ADDRESS,
+    address: Address = DASHBOARD,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Go on though the input changed; finished rows stay as they are.")
     ] = False,
@@ -164,7 +165,7 @@ def resume(
 @app.command(epilog="Examples:  partsong jobs forget 3f2a  |  partsong jobs forget nightly --yes --json")
 def forget(
     job: Run,
-    address: Address = DEFAULT_ADDRESS,
+    address: Address = DASHBOARD,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -195,7 +196,7 @@ def forget(
 @app.command(epilog="Examples:  partsong jobs results 3f2a -o out  |  partsong jobs results 3f2a --place")
 def results(
     job: Run,
-    address: Address = DEFAULT_ADDRESS,
+    address: Address = DASHBOARD,
     folder: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to download to.", metavar="DIR")] = None,
     place: Annotated[bool, typer.Option("--place", help="Only print where they are.")] = False,
 ) -> None:

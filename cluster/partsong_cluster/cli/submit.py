@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from partsong_cluster.address import DASHBOARD
 from partsong_cluster.batch.run import Limits
 from partsong_cluster.cli.allow import Allow, allowed_by
 from partsong_cluster.cli.jobs import Address, followed
@@ -27,7 +28,7 @@ from partsong_cluster.cli.run import (
     Use,
 )
 from partsong_cluster.cli.stops import stops_told
-from partsong_cluster.jobs.cluster import DEFAULT_ADDRESS, Cluster
+from partsong_cluster.jobs.cluster import Cluster
 from partsong_cluster.jobs.submission import Submission, Wish
 
 __all__ = ["EXAMPLES", "submit"]
@@ -56,7 +57,7 @@ def submit(
     input: Input,
     output: Output,
     deploy: DeployFile = None,
-    address: Address = DEFAULT_ADDRESS,
+    address: Address = DASHBOARD,
     name: JobName = None,
     tenant: Tenant = "default",
     priority: Priority = None,
@@ -119,5 +120,5 @@ def submit(
     if follow:
         raise typer.Exit(followed(cluster, order.run, as_json=as_json))
     if not as_json:
-        where = "" if address == DEFAULT_ADDRESS else f" --address {cluster.address}"
+        where = "" if address == DASHBOARD else f" --address {cluster.address}"
         typer.echo(f"To watch it:  partsong jobs follow {order.run}{where}", err=True)

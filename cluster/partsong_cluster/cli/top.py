@@ -12,7 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from partsong.errors import EngineError
-from partsong_cluster.dashboard import DASHBOARD, Dashboard
+from partsong_cluster.address import DASHBOARD
+from partsong_cluster.dashboard import Dashboard
 from partsong_cluster.ray_token import token_of
 from partsong_cluster.terminal import in_json
 from partsong_cluster.top import Endpoints, PrometheusServer, Source, View, Watch, endpoints_of
@@ -62,8 +63,6 @@ def _source(address: str | None, prometheus: str | None, endpoints: list[str]) -
     if endpoints:
         return Endpoints(endpoints)
     url = address or os.environ.get("RAY_API_SERVER_ADDRESS") or DASHBOARD
-    if "://" not in url:
-        raise typer.BadParameter("--address is the dashboard's: http://HEAD:8265")
     return Endpoints(endpoints_of(Dashboard(url, token_of().text)))
 
 

@@ -11,14 +11,12 @@ from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from partsong.contracts.credentials import credential_in
 from partsong.errors import EngineError, Place, RunError
+from partsong_cluster.address import dashboard_url
 from partsong_cluster.cli.exit_codes import ExitCode
 from partsong_cluster.ray_token import WHERE_IT_GOES, token_of
 
-__all__ = ["DEFAULT_ADDRESS", "Cluster", "Job", "JobAwayError"]
-
-DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+__all__ = ["Cluster", "Job", "JobAwayError"]
 
 _ANSWERS_WITHIN_S = 20.0
 _LOOKS_EVERY_S = 0.2
@@ -100,14 +98,7 @@ class Cluster:
 
     def __init__(self, address: str, env: Mapping[str, str] = os.environ) -> None:
         """`env` is where the token is looked for, and the home folder after it."""
-        self.address = address.rstrip("/")
-        if "://" not in self.address:
-            raise EngineError(
-                "bad-address", f"{address!r} is no address of a job API", remedy=f"write it as {DEFAULT_ADDRESS}: Ray's dashboard"
-            )
-        if found := credential_in(self.address):
-            remedy = "take it out and change it: the token is in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
-            raise EngineError("literal-secret", f"the address of the job API holds {found}", remedy=remedy)
+        self.address = dashboard_url(address)
         self._token = token_of(env)
         self._client: Any = None
 

@@ -86,8 +86,3 @@ def test_endpoints_that_cannot_be_reached_are_an_error_that_says_what_else_there
     told = capsys.readouterr().err
     assert "none of 1 metrics endpoints answers" in told
     assert "--prometheus" in told
-
-
-def test_an_address_without_a_scheme_is_refused(capsys):
-    assert run("--address", "head:6379") == 2
-    assert "http://HEAD:8265" in capsys.readouterr().err
