@@ -11,7 +11,7 @@ from partsong.contracts import Failure
 from partsong.errors import InputError
 from partsong.evaluation.grading import Grader
 from partsong.evaluation.lane import Lane, best_elsewhere
-from partsong.evaluation.marked import covered, grader_of
+from partsong.evaluation.marked import covered, expected_of, grader_of
 from partsong.evaluation.proof import Proof, Rivals, prove
 from partsong.evaluation.reading import Exact, Kind
 from partsong.learning.folds import folds
@@ -25,6 +25,7 @@ from partsong.plans.frugal import Frugal
 from partsong_cluster.batch.finished import finished_rows
 from partsong_cluster.replay import Replay
 from partsong_cluster.report.memory import memory_words
+from partsong_cluster.report.repeated import repeats_told
 from partsong_cluster.report.runs import Marker
 
 __all__ = ["Evaluated", "evaluate"]
@@ -60,6 +61,7 @@ class _Way:
     cost_usd: dict[int, float] = field(default_factory=dict)
     """By row, those that are covered."""
     prompts: dict[int, str] = field(default_factory=dict)
+    labels: dict[int, object] = field(default_factory=dict)
     grader: Grader | None = None
     finished: int = 0
     failure: str = "it has no row"
@@ -103,6 +105,7 @@ class _Replays:
             if right is not None:
                 found.right[record.row] = float(right)
                 found.prompts[record.row] = record.task.text
+                found.labels[record.row] = expected_of(record, self.mark.expected)
                 found.grader = found.grader or self.mark.over_all or grader_of(record)
         return found
 
@@ -118,6 +121,7 @@ def evaluate(runs: Sequence[Path], loaded: LoadedMesh, name: str, use: str | Non
     graded = sorted(set(mesh.right).intersection(*(way.right for way in singles.values())))
     rows = _not_learned_from(graded, mesh, None if use in loaded.mesh.models else loaded.mesh.knowledge, doubts)
     _check_rows(rows, mesh, singles)
+    doubts.extend(repeats_told((mesh.prompts[row], mesh.labels[row]) for row in rows))
     lanes = {model: way.lane(rows) for model, way in singles.items()}
     fold = [int(part) for part in folds([mesh.prompts[row] for row in rows], _FOLDS, salt="eval")]
     samples = _samples(replays, lanes, rows, fold, mesh.grader, doubts)

@@ -9,13 +9,14 @@ from statistics import fmean
 
 from partsong.contracts import BillLine, RowRecord
 from partsong.evaluation.grading import Grader
-from partsong.evaluation.marked import EXPECTED, grader_of, marked
+from partsong.evaluation.marked import EXPECTED, expected_of, grader_of, marked
 from partsong_cluster.batch.finished import finished_rows, manifest_of, plans_of, store_of
 from partsong_cluster.batch.folder import read_snapshot
 from partsong_cluster.report.billed import as_billed
 from partsong_cluster.report.contents import CostUnit, Section
 from partsong_cluster.report.gather import PlanRun, section_of
 from partsong_cluster.report.memory import Memory
+from partsong_cluster.report.repeated import repeats_told
 
 __all__ = ["Marker", "memory_of", "sections_of_runs"]
 
@@ -78,7 +79,8 @@ def memory_of(folders: Sequence[Path]) -> Memory:
 def _section(named: Sequence[tuple[str, Path]], mark: Marker, memory: Memory) -> Section:
     runs = [PlanRun(name, "", partial(_records, folder, memory), single=_is_single(folder)) for name, folder in named]
     manifest = manifest_of(named[0][1])
-    notes = tuple(memory.notes([folder for _, folder in named]))
+    asked = ((record.task.text, expected_of(record, mark.expected)) for record in runs[0].records() if record.task is not None)
+    notes = (*memory.notes([folder for _, folder in named]), *repeats_told(asked))
     return section_of(manifest.input, "", _unit(runs), runs, grade=mark, samples=0, notes=notes)
 
 

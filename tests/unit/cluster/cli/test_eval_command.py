@@ -146,6 +146,22 @@ def test_answers_that_are_all_right_prove_nothing(partsong: Partsong):
     assert "one-class" in refusal(partsong, *recorded(partsong, "cheap", "dear"))
 
 
+def test_questions_that_stand_again_and_labels_that_contradict_are_doubts_of_every_comparison(partsong: Partsong):
+    lines = Path("in.jsonl").read_text()
+    rows = [json.loads(line) for line in lines.splitlines()[:10]]
+    asked = [*rows, *({**row, "id": f"again-{row['id']}", "expected": "no 0"} for row in rows)]
+    answers = [
+        {"id": row["id"], "model": model, "answer": "yes", "out_chars": 40, "in_chars": 40} for row in asked for model in ("cheap", "dear")
+    ]
+    Path("in.jsonl").write_text(lines + "".join(json.dumps(row) + "\n" for row in asked[10:]))
+    Path("outcomes.jsonl").write_text(Path("outcomes.jsonl").read_text() + "".join(json.dumps(one) + "\n" for one in answers[20:]))
+    runs = recorded(partsong, "duet")
+    for command in (["eval", "mesh.yaml", *runs, "--plan", "duet"], ["replay", *runs, "--mesh", "mesh.yaml", "--plan", "duet"]):
+        doubts = partsong(*command, "--json").json["doubts"]
+        assert "Labels contradict each other on 10 questions: no answer is right to all rows of such a one." in doubts
+        assert any(doubt.startswith("In 10 rows a question stands again") for doubt in doubts)
+
+
 def test_calls_without_a_price_prove_nothing_about_money(partsong: Partsong):
     Path("mesh.yaml").write_text(
         MESH.replace("price: {input: 1, output: 1}", "retries: 0").replace("price: {input: 10, output: 10}", "retries: 1")
