@@ -1,7 +1,7 @@
 """Tabled: recorded replies become a table of outcomes: right by labels, by users' feedback, by a judge, or else by agreement alone."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,6 +23,8 @@ AGREEMENT = "agreement"
 
 _TEXT = Text()
 _RIGHT_FROM = 0.5
+_MUCH = 0.05
+"""The share of a model's calls whose failure is worth a warning: it tells of limits and filters more than of what the model knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,9 @@ def tabled(rows: Sequence[Replies], models: Sequence[str], prices: Mapping[str, 
     table = replace(table, latency_s=_latency(rows, models), stated=_stated(rows, models))
     if not sources:
         return _by_agreement(table, rows)
-    return Tabled(table, ", ".join(name for name, _ in sources.most_common()), tuple(_odd(rows, sources, disputed)), tuple(rows))
+    return Tabled(
+        table, ", ".join(name for name, _ in sources.most_common()), (*_failing(rows, models), *_odd(rows, sources, disputed)), tuple(rows)
+    )
 
 
 def answer_of(row: Replies, reply: Completion | Failure | None) -> str | None:
@@ -206,6 +210,14 @@ def _odd(rows: Sequence[Replies], sources: Counter[str], disputed: int) -> list[
     if sources["judge"]:
         found.append("a judge's verdicts say which answer is better than others, not that it is right: accuracies are relative")
     return found
+
+
+def _failing(rows: Sequence[Replies], models: Sequence[str]) -> Iterator[str]:
+    for model in models:
+        replies = [row.replies[model] for row in rows if model in row.replies]
+        failed = sum(isinstance(reply, Failure) for reply in replies)
+        if failed and failed >= _MUCH * len(replies):
+            yield f"{model}: {failed:,} of its {len(replies):,} calls failed for good, and count as wrong answers"
 
 
 def _torn(rows: Sequence[Replies]) -> int:

@@ -27,6 +27,11 @@ def test_labels_say_what_is_right_a_failure_is_wrong_and_what_was_not_asked_is_n
     assert found.outcomes.answers[0] == ("yes", "no", None, None)
 
 
+def test_a_model_many_of_whose_calls_failed_is_told_of():
+    rows = [row(n, expected="x", a=said("x"), b=FAILED if n < 3 else said("x"), c=FAILED if n < 1 else said("x")) for n in range(30)]
+    assert tabled(rows, ["a", "b", "c"], {}).warnings == ("b: 3 of its 30 calls failed for good, and count as wrong answers",)
+
+
 def test_a_model_without_a_price_has_no_known_cost_and_a_failure_costs_what_it_cost():
     found = tabled([row(expected="x", a=said("x"), b=said("x"), c=FAILED)], ["a", "b", "c"], {"a": PRICE, "c": PRICE})
     assert found.outcomes.cost_usd[0].tolist() == pytest.approx([0.001, np.nan, 0.002], nan_ok=True)
