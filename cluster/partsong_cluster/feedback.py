@@ -23,10 +23,12 @@ class Verdict:
 
     row: str
     """Its custom id, or its number (from 0)."""
-    score: float
-    """1 right, 0 wrong, or in between."""
+    score: float | None = None
+    """1 right, 0 wrong, or in between; None says nothing of that."""
     comment: str = ""
     by: str = ""
+    edited: str | None = None
+    """The text that the person made of the answer; that alone says neither right nor wrong."""
 
 
 def rate(run: Path, verdicts: Iterable[Verdict]) -> int:
@@ -48,10 +50,11 @@ def rate(run: Path, verdicts: Iterable[Verdict]) -> int:
 
 def _feedback(run: str, row: int, verdict: Verdict, now_s: float) -> Feedback:
     try:
-        return Feedback(run=run, row=row, by=verdict.by, score=verdict.score, comment=verdict.comment, at_s=now_s)
+        said = {"by": verdict.by, "score": verdict.score, "comment": verdict.comment, "edited": verdict.edited}
+        return Feedback.model_validate({"run": run, "row": row, "at_s": now_s, **said})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        what = f"the verdict on row {verdict.row!r} cannot be kept: {first['loc'][0]}: {first['msg']}"
+        what = f"the verdict on row {verdict.row!r} cannot be kept: {': '.join(map(str, (*first['loc'], first['msg'])))}"
         raise InputError("bad-feedback", what, remedy="shorten it, or mend it") from None
 
 

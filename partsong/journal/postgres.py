@@ -140,7 +140,9 @@ class PostgresStore:
     def ratings(self, run: str, first_row: int, last_row: int) -> Sequence[Feedback]:
         """See Store.ratings."""
         found = self._found(_RATINGS, {"run": run, "first": first_row, "last": last_row})
-        return [Feedback(run=run, row=row, by=by, score=score, comment=comment, at_s=at_s) for row, by, score, comment, at_s in found]
+        return [
+            Feedback(run=run, row=row, by=by, score=score, comment=c, at_s=at, edited=edited) for row, by, score, c, at, edited in found
+        ]
 
     def run(self, run: str) -> RunInfo | None:
         """See Store.run."""
@@ -354,12 +356,13 @@ insert into runs (run, mesh_hash, input_hash, started_s) values (:run, :mesh_has
 """
 _PUBLISH = "update runs set seq = :seq, output_bytes = :output_bytes, errors_bytes = :errors_bytes where run = :run"
 _RATE = """
-insert into feedback (run, "row", "by", score, comment, at_s) values (:run, :row, :by, :score, :comment, :at_s)
-on conflict (run, "row", "by") do update set score = excluded.score, comment = excluded.comment, at_s = excluded.at_s
-where excluded.at_s >= feedback.at_s
+insert into feedback (run, "row", "by", score, comment, at_s, edited) values (:run, :row, :by, :score, :comment, :at_s, :edited)
+on conflict (run, "row", "by") do update set score = coalesce(excluded.score, feedback.score), comment = excluded.comment,
+at_s = excluded.at_s, edited = coalesce(excluded.edited, feedback.edited) where excluded.at_s >= feedback.at_s
 """
 _RATINGS = """
-select "row", "by", score, comment, at_s from feedback where run = :run and "row" between :first and :last order by "row", "by" collate "C"
+select "row", "by", score, comment, at_s, edited from feedback
+where run = :run and "row" between :first and :last order by "row", "by" collate "C"
 """
 _FIRST_ROW = """
 select min("row") from (

@@ -16,7 +16,7 @@ __all__ = ["REVISIONS", "VERSION_TABLE", "check_current", "lay_out"]
 VERSION_TABLE = "partsong_schema"
 """Where Alembic keeps the version."""
 
-REVISIONS: Sequence[str] = ("0001", "0002")
+REVISIONS: Sequence[str] = ("0001", "0002", "0003")
 """All of ours, the latest last."""
 
 _LOCK = 0x50535200

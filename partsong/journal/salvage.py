@@ -28,7 +28,7 @@ __all__ = ["Salvaged", "problems", "salvage", "set_aside_if_damaged"]
 
 _RECORDS: dict[str, Codec[Any]] = {"calls": CALLS, "attempts": CALLS, "rows": ROWS}
 _LESSER = ("-wal", "-shm")
-_LESSER_TABLES = {"forgotten": "model, usd, at_s", "epochs": "name, number", "feedback": "run, row, by, score, comment, at_s"}
+_LESSER_TABLES = {"forgotten": "model, usd, at_s", "epochs": "name, number", "feedback": "run, row, by, score, comment, at_s, edited"}
 _DAMAGE = frozenset({"store-corrupt", "store-not-a-database"})
 _MOST_PROBLEMS = 20
 _RECORDS_A_STEP = 500

@@ -11,13 +11,14 @@ from partsong.journal.sealed import CALLS
 
 __all__ = ["MONEY_SINCE", "SCHEMA_VERSION", "check_ours", "lay_out", "pragma", "seen_as_now"]
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Kept in the file as `user_version`; a file of a newer version is refused, one of an older version is brought up when opened to write."""
 
 MONEY_SINCE = 3
 """The first version that keeps costs beside the records, and calls that are not settled."""
 
 _EPOCHS_SINCE = 4
+_FEEDBACK_SINCE = 5
 
 _APPLICATION_ID = 0x50535247
 """`PSRG`, kept in the file: tells our journals from other people's databases."""
@@ -52,10 +53,17 @@ create table epochs (name text primary key, number integer not null) strict, wit
 
 _FEEDBACK = """
 create table feedback (
-    run text not null, row integer not null, by text not null, score real not null, comment text not null, at_s real not null,
+    run text not null, row integer not null, by text not null, score real, comment text not null, at_s real not null, edited text,
     primary key (run, row, by)
 ) strict, without rowid;
 """
+
+_WITH_EDITS = f"""
+alter table feedback rename to feedback_older;
+{_FEEDBACK}
+insert into feedback select *, null from feedback_older;
+drop table feedback_older;
+"""  # noqa: S608 - constants alone
 
 _SCHEMA = f"""
 begin immediate;
@@ -96,11 +104,11 @@ _FROM_OLDER = f"""
 begin immediate;
 {{with_money}}
 {{with_epochs}}
-{_FEEDBACK}
+{{with_feedback}}
 pragma user_version = {SCHEMA_VERSION};
 commit;
 """
-"""Version 3 knew no epochs, version 4 no feedback."""
+"""Version 3 knew no epochs, version 4 no feedback, version 5 no edits."""
 
 
 def check_ours(connection: sqlite3.Connection, path: Path) -> None:
@@ -128,7 +136,9 @@ def lay_out(connection: sqlite3.Connection) -> None:
         connection.create_function("crc_of", 1, crc32)
         connection.executescript(
             _FROM_OLDER.format(
-                with_money=_WITH_MONEY if version < MONEY_SINCE else "", with_epochs=_EPOCHS if version < _EPOCHS_SINCE else ""
+                with_money=_WITH_MONEY if version < MONEY_SINCE else "",
+                with_epochs=_EPOCHS if version < _EPOCHS_SINCE else "",
+                with_feedback=_FEEDBACK if version < _FEEDBACK_SINCE else _WITH_EDITS,
             )
         )
 
@@ -138,8 +148,10 @@ def seen_as_now(connection: sqlite3.Connection) -> None:
     version = pragma(connection, "user_version")
     if version < _EPOCHS_SINCE:
         connection.execute("create temp table epochs (name text primary key, number integer not null)")
-    if version < SCHEMA_VERSION:
-        connection.execute("create temp table feedback (run text, row integer, by text, score real, comment text, at_s real)")
+    if version < _FEEDBACK_SINCE:
+        connection.execute("create temp table feedback (run text, row integer, by text, score real, comment text, at_s real, edited text)")
+    elif version < SCHEMA_VERSION:
+        connection.execute("create temp view feedback as select *, null as edited from main.feedback")
     if version < MONEY_SINCE:
         connection.execute("create temp view calls as select rowid, *, null as crc from main.calls")
         connection.execute("create temp view rows as select rowid, *, null as crc from main.rows")

@@ -166,12 +166,14 @@ class SqliteStore:
     def rate(self, feedback: Iterable[Feedback]) -> None:
         """See Store.rate."""
         with self._transaction():
-            self._db.executemany(_RATE, [(f.run, f.row, f.by, f.score, f.comment, f.at_s) for f in feedback])
+            self._db.executemany(_RATE, [one.model_dump() for one in feedback])
 
     def ratings(self, run: str, first_row: int, last_row: int) -> Sequence[Feedback]:
         """See Store.ratings."""
         found = self._select(_RATINGS, (run, first_row, last_row))
-        return [Feedback(run=run, row=row, by=by, score=score, comment=comment, at_s=at_s) for row, by, score, comment, at_s in found]
+        return [
+            Feedback(run=run, row=row, by=by, score=score, comment=c, at_s=at, edited=edited) for row, by, score, c, at, edited in found
+        ]
 
     def run(self, run: str) -> RunInfo | None:
         """See Store.run."""
@@ -295,10 +297,11 @@ insert into epochs (name, number) values (:name, 1)
 on conflict (name) do update set number = number + (:if_number is null or number = :if_number) returning number
 """
 _RATE = """
-insert into feedback (run, row, by, score, comment, at_s) values (?, ?, ?, ?, ?, ?) on conflict (run, row, by) do update
-set score = excluded.score, comment = excluded.comment, at_s = excluded.at_s where excluded.at_s >= feedback.at_s
+insert into feedback (run, row, by, score, comment, at_s, edited) values (:run, :row, :by, :score, :comment, :at_s, :edited)
+on conflict (run, row, by) do update set score = coalesce(excluded.score, score), comment = excluded.comment, at_s = excluded.at_s,
+edited = coalesce(excluded.edited, edited) where excluded.at_s >= feedback.at_s
 """
-_RATINGS = "select row, by, score, comment, at_s from feedback where run = ? and row between ? and ? order by row, by"
+_RATINGS = "select row, by, score, comment, at_s, edited from feedback where run = ? and row between ? and ? order by row, by"
 _FIRST_ROW = """
 select min(row) from (
     select min(row) as row from calls where run = ? union all select min(row) from attempts where run = ?

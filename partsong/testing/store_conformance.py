@@ -280,6 +280,15 @@ class StoreConformance(ABC):
             assert store.ratings("run", 0, 8) == [others[0], others[1], later]
             assert store.ratings("nobody", 0, 8) == []
 
+    def test_an_edit_and_a_verdict_of_one_person_stand_beside_each_other(self, tmp_path: Path) -> None:
+        verdict = feedback(3, score=0.5, at_s=10.0)
+        edit = verdict.model_copy(update={"score": None, "edited": "mended", "at_s": 20.0})
+        with closing(self.open(tmp_path)) as store:
+            store.rate([verdict, edit])
+            assert store.ratings("run", 3, 3) == [edit.model_copy(update={"score": 0.5})]
+            store.rate([verdict.model_copy(update={"score": 0.0, "at_s": 30.0})])
+            assert [(one.score, one.edited) for one in store.ratings("run", 3, 3)] == [(0.0, "mended")]
+
     def test_a_forgotten_run_takes_its_feedback_along(self, tmp_path: Path) -> None:
         with closing(self.open(tmp_path)) as store:
             store.rate([feedback(1), feedback(1, run="other")])

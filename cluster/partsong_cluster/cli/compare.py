@@ -12,6 +12,7 @@ from rich.text import Text
 from partsong.adapters.python import imported
 from partsong.contracts.allowed import Allowed
 from partsong.evaluation.baseline import Against, Figures, Wanted
+from partsong.evaluation.edits import Edits
 from partsong.evaluation.grading import GRADERS, Grader, Python
 from partsong.evaluation.marked import EXPECTED
 from partsong.evaluation.summary import PlanSummary
@@ -43,6 +44,8 @@ class Compared(PlanSummary):
     """The kinds of grader that its rows were read with, most used first."""
     figures: Figures | None
     """What it came to, with intervals."""
+    edits: Edits | None
+    """What people changed of its answers (`partsong feedback --edited`); None when that is not recorded."""
     against_best: Against | None
     """How it did on the same rows beside the best single model, which is A; None for that one, or when there is none of the same input."""
     wanted: Wanted | None
@@ -112,7 +115,7 @@ def compared(section: Section, folders: Sequence[Path], mark: Marker, wanted: fl
     for line, folder in zip(section.lines, folders, strict=True):
         summary, graded_by, against = dict(line.summary), mark.kinds(folder), line.against_best
         takes = None if wanted is None or against is None else against.wanted(wanted / 100)
-        yield Compared(**summary, graded_by=graded_by, figures=line.figures, against_best=against, wanted=takes)
+        yield Compared(**summary, graded_by=graded_by, figures=line.figures, edits=line.edits, against_best=against, wanted=takes)
 
 
 def _wanted_told(section: Section, wanted: float | None) -> Iterator[str]:
@@ -129,7 +132,7 @@ def _parts(section: Section, graded_by: Sequence[str]) -> Iterator[RenderableTyp
     yield Text(plain(f"{section.title}, {counted(section.rows, 'row')}"), "dim")
     yield section_table(section)
     graded = any(line.summary.graded for line in section.lines)
-    if graded:
+    if graded or any(line.edits for line in section.lines):
         for table in baseline_tables(section):
             yield Text()
             yield table

@@ -133,7 +133,8 @@ def mean_ratings(ratings: Sequence[Feedback]) -> Mapping[int, float]:
     """Return the mean score of each row that has any."""
     scores: dict[int, list[float]] = {}
     for one in ratings:
-        scores.setdefault(one.row, []).append(one.score)
+        if one.score is not None:
+            scores.setdefault(one.row, []).append(one.score)
     return {row: fmean(given) for row, given in scores.items()}
 
 

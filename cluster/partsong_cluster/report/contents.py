@@ -4,6 +4,7 @@ from typing import Literal
 
 from partsong.contracts import Frozen, Probability, Reply, Seconds, Usd
 from partsong.evaluation.baseline import Against, Figures
+from partsong.evaluation.edits import Edits
 from partsong.evaluation.figure import Figure
 from partsong.evaluation.proof import Proof
 from partsong.evaluation.summary import PlanSummary
@@ -51,6 +52,8 @@ class PlanLine(Frozen):
     """Share of rows that reached the strong model; None when there is none to speak of."""
     figures: Figures | None = None
     """What it came to, with intervals; None when it has no row."""
+    edits: Edits | None = None
+    """What people changed of its answers; None when that is not recorded."""
     against_best: Against | None = None
     """On the same rows, A the best single model, B this one; None for that model itself, or when nothing is graded."""
 

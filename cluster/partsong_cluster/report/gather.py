@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from partsong.contracts import Answer, Failure, Reply, RowRecord
 from partsong.errors import RunError
 from partsong.evaluation.baseline import Against, against, figures, holm_adjusted
+from partsong.evaluation.edits import Edits, edits_of
 from partsong.evaluation.figure import Figure, share_of
 from partsong.evaluation.marked import covered, expected_of, marked
 from partsong.evaluation.summary import PlanSummary, Summing
@@ -28,6 +29,9 @@ _SEED = 1
 
 Grade = Callable[[RowRecord], bool | None]
 """Whether a row's answer is right; None when there is nothing to compare it with."""
+
+Edit = Callable[[RowRecord], float | None]
+"""How much of a row's answer people changed, 0 to 1; None when that is not recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class _Read:
 
     summary: PlanSummary
     worked: Worked
+    edits: Edits | None
     failed: dict[str, FailureExample]
     """By code, the first that failed so."""
 
@@ -65,9 +70,10 @@ def section_of(
     models: Sequence[ModelLine] = (),
     samples: int = _SAMPLES,
     grade: Grade = marked,
+    edit: Edit = lambda _: None,
 ) -> Section:
     """Return the section of these runs, all over the same rows; `traces` is the folder of their trace files."""
-    read = {run.name: _first_pass(run, unit, grade) for run in runs}
+    read = {run.name: _first_pass(run, unit, grade, edit) for run in runs}
     best = best_single([(run.single, read[run.name].summary) for run in runs], unit)
     lines = _lines(runs, read, best, strong)
     chosen = _chosen([read[run.name].worked.marks for run in runs], samples)
@@ -95,19 +101,22 @@ def best_single(summaries: Iterable[tuple[bool, PlanSummary]], unit: CostUnit) -
     return max(singles, key=lambda s: (s.accuracy or 0.0, -(s.usd_per_1000 if unit == "usd" else s.cpu_s_per_1000))).plan
 
 
-def _first_pass(run: PlanRun, unit: CostUnit, grade: Grade) -> _Read:
-    summing, worked = Summing(run.name), Worked()
+def _first_pass(run: PlanRun, unit: CostUnit, grade: Grade, edit: Edit) -> _Read:
+    summing, worked, sizes = Summing(run.name), Worked(), list[float]()
     failed: dict[str, FailureExample] = {}
     for record in run.records():
         right = grade(record)
         summing.add(record, right)
+        if (size := edit(record)) is not None:
+            sizes.append(size)
         reply = record.reply
         if isinstance(reply, Failure) and reply.code not in failed:
             failed[reply.code] = _failure(run.name, record, reply)
         if covered(record):
             cost = sum(line.cost_usd if unit == "usd" else line.cpu_s for line in reply.bill)
             worked.put(record.row, right, cost, reply.latency_s if isinstance(reply, Answer) else None)
-    return _Read(summing.summary(), worked, failed)
+    summary = summing.summary()
+    return _Read(summary, worked, edits_of(sizes, summary.rows - summary.failed), failed)
 
 
 def _failure(plan: str, record: RowRecord, failure: Failure) -> FailureExample:
@@ -129,6 +138,7 @@ def _lines(runs: Sequence[PlanRun], read: Mapping[str, _Read], best: str | None,
             summary=(mine := read[run.name]).summary,
             strong_share=_reached(strong, mine.summary) if strong else None,
             figures=figures(mine.worked, singles, dice),
+            edits=mine.edits,
             against_best=compared,
         )
         for run, compared in zip(runs, beside, strict=True)

@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean
 
-from partsong.contracts import BillLine, RowRecord
+from partsong.contracts import Answer, BillLine, RowRecord
+from partsong.contracts.feedback import Feedback
+from partsong.evaluation.edits import edit_size
 from partsong.evaluation.grading import Grader
 from partsong.evaluation.marked import EXPECTED, expected_of, grader_of, marked
 from partsong_cluster.batch.finished import finished_rows, manifest_of, plans_of, store_of
@@ -32,23 +34,29 @@ class Marker:
         self.expected = expected
         self.over_all = over_all
         self._kinds: dict[str, Counter[str]] = {}
-        self._ratings: dict[tuple[str, int], list[float]] = {}
+        self._said: dict[tuple[str, int], list[Feedback]] = {}
 
     def hear(self, folder: Path) -> None:
         """Take in what users said of the run's answers: it stands where a row has no label."""
         with closing(store_of(folder)) as store:
             for one in store.ratings(manifest_of(folder).run, 0, _LAST_ROW):
-                self._ratings.setdefault((one.run, one.row), []).append(one.score)
+                self._said.setdefault((one.run, one.row), []).append(one)
 
     def __call__(self, record: RowRecord) -> bool | None:
         """See marked; None only where no user said anything either."""
         right = marked(record, self.expected, self.over_all)
-        if right is None and (scores := self._ratings.get((record.run, record.row))):
+        said = self._said.get((record.run, record.row), ())
+        if right is None and (scores := [one.score for one in said if one.score is not None]):
             self._kinds.setdefault(record.run, Counter())["feedback"] += 1
             return fmean(scores) >= _RIGHT_FROM
         if right is not None and (grader := self.over_all or grader_of(record)) is not None:
             self._kinds.setdefault(record.run, Counter())[grader.kind] += 1
         return right
+
+    def edit(self, record: RowRecord) -> float | None:
+        """Return how much of the row's answer people changed, on average; None when nobody said."""
+        texts = [one.edited for one in self._said.get((record.run, record.row), ()) if one.edited is not None]
+        return fmean(edit_size(record.reply.text, text) for text in texts) if texts and isinstance(record.reply, Answer) else None
 
     def kinds(self, folder: Path) -> tuple[str, ...]:
         """Return the kinds that the run's rows were read with, most used first."""
@@ -81,7 +89,7 @@ def _section(named: Sequence[tuple[str, Path]], mark: Marker, memory: Memory) ->
     manifest = manifest_of(named[0][1])
     asked = ((record.task.text, expected_of(record, mark.expected)) for record in runs[0].records() if record.task is not None)
     notes = (*memory.notes([folder for _, folder in named]), *repeats_told(asked))
-    return section_of(manifest.input, "", _unit(runs), runs, grade=mark, samples=0, notes=notes)
+    return section_of(manifest.input, "", _unit(runs), runs, grade=mark, edit=mark.edit, samples=0, notes=notes)
 
 
 def _records(folder: Path, memory: Memory) -> Iterator[RowRecord]:

@@ -12,6 +12,7 @@ from partsong_cluster.report.contents import CostUnit, Fact, ModelLine, Report
 from partsong_cluster.report.experiments import standings_of
 from partsong_cluster.report.gather import PlanRun, section_of
 from partsong_cluster.report.page import write_report
+from partsong_cluster.report.runs import Marker
 from partsong_cluster.report.standing_words import standing_words
 from partsong_cluster.report.words import counted, seconds, share
 
@@ -27,6 +28,8 @@ def write_run_report(folder: Path) -> Path:
     name = _name(manifest.use, summary["routes"])
     unit: CostUnit = "cpu_s" if summary["cost_usd"] == 0 and summary["cpu_s"] > 0 else "usd"
     about = "each row goes where the routes send it" if name == _ROUTED else f"{name} answers every row"
+    mark = Marker()
+    mark.hear(folder)
     run = PlanRun(name, about, lambda: finished_rows(folder))
     section = section_of(
         "The run",
@@ -35,6 +38,8 @@ def write_run_report(folder: Path) -> Path:
         [run],
         traces=folder,
         models=_models(summary["models"]),
+        grade=mark,
+        edit=mark.edit,
         notes=[f"{one.name}: {' '.join(standing_words(one))}" for one in standings_of([folder])],
     )
     lead = _lead(summary)

@@ -20,7 +20,7 @@ from partsong.journal.address import open_store
 from partsong.journal.schema import SCHEMA_VERSION
 from partsong.journal.sqlite import SqliteStore
 from partsong.journal.store import Published, Store
-from partsong.testing.store_conformance import StoreConformance, attempt_record, call_record, row_record
+from partsong.testing.store_conformance import StoreConformance, attempt_record, call_record, feedback, row_record
 
 HOLD_OPEN = """
 import sys, time
@@ -122,12 +122,15 @@ PAID = Completion(text="for money", model="m-1", timing=Timing(total_s=0.5), cos
 
 
 def made_by_version(version: int, path: Path) -> None:
-    """A journal as version 1, 2, 3 or 4 laid it out."""
+    """A journal as version 1, 2, 3, 4 or 5 laid it out."""
     with closing(SqliteStore.open(path)) as store:
         paid = call_record(1, "a", reply=PAID).model_copy(update={"at_s": 100.0})
         store.append([call_record(1, "b"), paid, row_record(2)])
+        store.rate([feedback(2)])
     with closing(sqlite3.connect(path)) as old:
-        old.executescript("drop table feedback; pragma user_version = 4;")
+        old.executescript("alter table feedback drop column edited; pragma user_version = 5;")
+        if version < 5:
+            old.executescript("drop table feedback; pragma user_version = 4;")
         if version < 4:
             old.executescript("drop table epochs; pragma user_version = 3;")
     if version >= 3:
@@ -152,7 +155,18 @@ def made_by_version(version: int, path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.parametrize("version", [4, 5])
+def test_feedback_of_an_older_version_is_read_and_an_edit_is_taken_once_it_is_brought_up(version: int, path: Path) -> None:
+    made_by_version(version, path)
+    with closing(SqliteStore.open(path, read_only=True)) as store:
+        assert store.ratings("run", 0, 9) == ([feedback(2)] if version == 5 else [])
+    edit = feedback(2, at_s=2.0).model_copy(update={"score": None, "edited": "mended"})
+    with closing(SqliteStore.open(path)) as store:
+        store.rate([edit])
+        assert store.ratings("run", 0, 9) == [edit.model_copy(update={"score": 1.0 if version == 5 else None})]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_a_journal_of_an_older_version_keeps_its_records_and_takes_a_second_call_at_a_step(version: int, path: Path) -> None:
     made_by_version(version, path)
     held = [call_record(1, "b"), call_record(1, "a", reply=PAID).model_copy(update={"at_s": 100.0})]

@@ -283,6 +283,18 @@ def test_feedback_stands_in_for_labels_in_matrix_and_compare(partsong: Partsong)
     assert (line["graded"], line["right"], line["graded_by"]) == (3, 1, ["feedback"])
 
 
+def test_what_people_made_of_answers_is_counted_and_is_no_verdict(partsong: Partsong):
+    run = ran(partsong, rows=10)
+    assert partsong("feedback", run, "0", "--edited", "a whole new text").out == "kept 1 verdict\n"
+    Path("made.jsonl").write_text('{"row": 1, "edited": "and another", "right": false}\n{"row": 2, "edited": "a third", "by": "bo"}\n')
+    assert partsong("feedback", run, "--file", "made.jsonl").code == 0
+    [line] = json.loads(partsong("compare", run, "--json").out)
+    assert (line["graded"], line["right"]) == (1, 0)  # what was said of row 1, and nothing of the others
+    assert (line["edits"]["edited"]["value"], line["edits"]["edited"]["n"], line["edits"]["size"]["n"]) == (0.3, 10, 3)
+    assert "edited" in partsong("compare", run).out
+    assert [one["edits"] for one in json.loads(partsong("compare", ran(partsong, "other", rows=3), "--json").out)] == [None]
+
+
 def test_the_latest_word_of_a_person_on_a_row_counts(partsong: Partsong):
     run = Path(ran(partsong, rows=3))
     rate(run, [Verdict("1", 1.0, by="ann")])
@@ -300,6 +312,8 @@ def test_the_latest_word_of_a_person_on_a_row_counts(partsong: Partsong):
         (("out", "--right"), "ROW"),
         (("out", "1", "--score", "7"), "--score"),
         (("out", "1", "--right", "--comment", "x" * 10_001), "bad-feedback"),
+        (("out", "1", "--edited", "x" * 100_001), "bad-feedback"),
+        (("out", "1", "--edited", "x", "--right", "--score", "0.5"), "--right"),
         (("out", "--file", "missing.jsonl"), "feedback-unreadable"),
         (("out", "--file", "bad.jsonl"), "bad.jsonl:2"),
         (("nowhere", "1", "--right"), "no-run"),
