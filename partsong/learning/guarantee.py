@@ -111,6 +111,7 @@ def rows_needed(losses: Floats, bound: float, *, level: float = 0.95, power: flo
         return 0
     z = NormalDist().inv_cdf(level) + NormalDist().inv_cdf(power)
     spread = max(float(losses.std()), 1.0 / len(losses))
-    without_a_loss = log(1.0 - level) / log(1.0 - bound)  # fewer rows show nothing, though none of them were a loss
+    # Fewer rows show nothing, though none of them were a loss.
+    without_a_loss = log(1.0 - level) / log(1.0 - bound) if 0.0 < bound < 1.0 else 0.0
     more = max(1, ceil(max((z * spread / gap) ** 2 * 1.3, without_a_loss)) - len(losses))
     return more if more <= _MOST_ROWS else 0

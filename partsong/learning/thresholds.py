@@ -42,6 +42,8 @@ class Climb:
     """Tells the plans that it asks from any other of the same names."""
     tiers: Outcomes
     """A column a tier; `stated` is what its rule measured."""
+    asked: Floats
+    """How many models each tier asked, rows x tiers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +83,20 @@ def fit_thresholds(climb: Climb, outcomes: Outcomes, own: Sequence[int], max_los
     judges, models = kept_back(outcomes.prompts), outcomes.columns(own)
     best = best_model(models.rows(np.flatnonzero(~judges)))
     known = _known(climb, models.right[:, best])
-    taught, held = (climb.tiers.rows(np.flatnonzero(known & side)) for side in (~judges, judges))
+    learned, rows = np.flatnonzero(known & ~judges), np.flatnonzero(known & judges)
+    taught, held = climb.tiers.rows(learned), climb.tiers.rows(rows)
     worth = fit_trusted(taught)
     if problem := _problem(climb, known, models.columns([best]), worth, held):
         return _without(climb, problem, len(held), worth), None
-    ladder = _ladder(_Way(taught, honest(worth, taught)), float(models.mean_cost_usd[best]))
+    ladder = _ladder(_Way(taught, honest(worth, taught), climb.asked[learned]), float(models.mean_cost_usd[best]))
     if not ladder:
         return _without(climb, "whatever its thresholds, it costs as much as the best single model, or more", len(held), worth), None
-    way, rows = _Way(held, honest(worth, held)), np.flatnonzero(known & judges)
+    way = _Way(held, honest(worth, held), climb.asked[rows])
     walks = [way.walk(levels) for levels in ladder]
     losses = models.right[rows, best][:, None] - np.stack([walk.right for walk in walks], axis=1)
     promise = promise_of(losses, max_loss)
     walk = walks[promise.index]
-    cheaper = promise.kept and bool(walk.cost_usd.mean() < models.cost_usd[rows, best].mean())
+    cheaper = promise.kept and bool(walk.cost_usd.mean() < np.nanmean(models.cost_usd[rows, best]))
     words = promise_words(promise, max_loss, cheaper=cheaper)
     found = Thresholds(climb.plan, climb.rungs, climb.made_of, promise, words, len(rows), ladder[promise.index] if cheaper else (), worth)
     return found, figures_of(f"cascade@{climb.plan}", walk.right, walk.cost_usd, None, walk.asked) if cheaper else None
@@ -119,7 +122,7 @@ def _problem(climb: Climb, known: Bools, single: Outcomes, worth: Sequence[Trust
         return f"the runs hold too few confidences of {', '.join(silent)} to say what they are worth"
     if len(held) < FEWEST_ROWS:
         return f"{len(held)} rows kept back are too few to test anything on"
-    if np.isnan(climb.tiers.cost_usd).any() or not single.priced:
+    if np.isnan(climb.tiers.cost_usd[known]).any() or not single.priced:
         return "the price of a model that it asks is not known: nothing says what is cheaper"
     if not costs_something(single):
         return "the best single model costs nothing: there is nothing to save"
@@ -142,14 +145,15 @@ class _Way:
     tiers: Outcomes
     sure: Floats
     """Each tier's confidence made honest; NaN where there is none, which no level trusts."""
+    asked: Floats
 
     def walk(self, levels: Sequence[float]) -> _Walk:
         """Stop at the first tier that is as sure as its level, else at the last."""
         trusted = np.ones(self.tiers.right.shape, dtype=np.bool_)
         trusted[:, :-1] = self.sure[:, :-1] >= np.array(levels)
         at, rows = trusted.argmax(axis=1), np.arange(len(self.tiers))
-        cost = np.cumsum(self.tiers.cost_usd, axis=1)[rows, at]
-        return _Walk(self.tiers.right[rows, at], cost, at + 1.0)
+        cost, asked = (np.cumsum(each, axis=1)[rows, at] for each in (self.tiers.cost_usd, self.asked))
+        return _Walk(self.tiers.right[rows, at], cost, asked)
 
 
 def _ladder(way: _Way, unit_usd: float) -> list[tuple[float, ...]]:

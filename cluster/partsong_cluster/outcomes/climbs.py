@@ -63,6 +63,7 @@ class _Tried:
     right: float
     cost_usd: float
     sure: float
+    asked: float
 
 
 def climbs_of(found: Tabled, plans: Mapping[str, Plan]) -> Iterator[Climb]:
@@ -70,13 +71,15 @@ def climbs_of(found: Tabled, plans: Mapping[str, Plan]) -> Iterator[Climb]:
     for name, plan in plans.items():
         if isinstance(plan, Cascade) and plan.learned:
             tried = [asyncio.run(_tried(plan, number, plans, found)) for number in range(len(found.rows))]
-            yield Climb(name, plan.rungs, made_of(plan, plans), _table(plan.rungs, tried, found.outcomes))
+            yield _climb(name, plan, made_of(plan, plans), tried, found.outcomes)
 
 
-def _table(rungs: tuple[str, ...], tried: Sequence[Sequence[_Tried]], outcomes: Outcomes) -> Outcomes:
-    right, cost, sure = (np.array([[getattr(one, of) for one in row] for row in tried]) for of in ("right", "cost_usd", "sure"))
-    unread = ((None,) * len(rungs),) * len(tried)
-    return Outcomes(rungs, outcomes.prompts, right, unread, cost, outcomes.kinds, stated=sure)
+def _climb(name: str, plan: Cascade, made_of: str, tried: Sequence[Sequence[_Tried]], outcomes: Outcomes) -> Climb:
+    right, cost, sure, asked = np.array([[(one.right, one.cost_usd, one.sure, one.asked) for one in row] for row in tried]).transpose(
+        2, 0, 1
+    )
+    unread = ((None,) * len(plan.rungs),) * len(tried)
+    return Climb(name, plan.rungs, made_of, Outcomes(plan.rungs, outcomes.prompts, right, unread, cost, outcomes.kinds, stated=sure), asked)
 
 
 async def _tried(plan: Cascade, number: int, plans: Mapping[str, Plan], found: Tabled) -> list[_Tried]:
@@ -87,12 +90,12 @@ async def _one(tier: Tier, port: _RecordedPort, outcomes: Outcomes, number: int)
     task = port.row.task if tier.trust is None else tier.trust.asking(port.row.task)
     reply = await port.ask(tier.ask, task, Step(tier.ask))
     if port.lacks or not port.asked:
-        return _Tried(nan, nan, nan)
+        return _Tried(nan, nan, nan, nan)
     cost = sum(float(outcomes.cost_usd[number, outcomes.models.index(model)]) for model in port.asked)
     if isinstance(reply, Failure):
-        return _Tried(0.0, cost, nan)
+        return _Tried(0.0, cost, nan, len(port.asked))
     sure = None if tier.trust is None else tier.trust.measured(reply)
-    return _Tried(_right(reply, port.row, outcomes, number), cost, nan if sure is None else sure)
+    return _Tried(_right(reply, port.row, outcomes, number), cost, nan if sure is None else sure, len(port.asked))
 
 
 def _right(answer: Answer, row: Replies, outcomes: Outcomes, number: int) -> float:

@@ -64,3 +64,8 @@ def test_at_the_bound_a_p_value_is_under_a_level_no_more_often_than_the_level(ro
 def test_it_is_nearly_as_telling_as_the_normal_approximation_that_guarantees_nothing():
     found = [keep_promise(losses(3600, (-0.01,), seed), BOUND, level=0.95).kept for seed in range(60)]
     assert np.mean(found) > 0.85
+
+
+@pytest.mark.parametrize("bound", [0.0, 1.0])
+def test_rows_needed_are_a_number_at_the_ends_of_the_range(bound: float):
+    assert rows_needed(np.full(50, -0.1), bound) > 0
