@@ -223,7 +223,7 @@ class Setup(Frozen):
         """Return the mesh; `importing` finds the Python functions that its plans name. EngineError where another version runs."""
         self.check_version()
         find = partial(imported, folder=Path(self.folder), allowed=self.allowed) if self.runs_python() else _no_python
-        return Mesh.unpack(self.mesh, find if importing else None)
+        return Mesh.unpack(self.mesh, find if importing else None, Path(self.folder))
 
     def runs_python(self, env: Mapping[str, str] = os.environ) -> bool:
         """Return whether both the system and this node let a mesh run Python code: no job turns on what its node has off."""

@@ -72,7 +72,7 @@ def judged(outcomes: Outcomes, max_loss: float, value_usd: float) -> tuple[tuple
         return (), None
     taught, held = (outcomes.rows(np.flatnonzero(rows)) for rows in (~judges, judges))
     fitted, _ = fit_policies(taught)
-    p_right = fitted.gate.p_right(held.prompts)
+    p_right = fitted.gate.p_right(held.prompts, held.vectors)
     ensembles = (_ensemble(goal, policy, held, p_right) for goal, policy in fitted.frugal.items())
     figures = (_single(held, fitted), *_of_vote(held, taught), *_of_gate(held, taught, p_right, value_usd), *ensembles)
     return figures, promised(fitted, held, max_loss)
@@ -148,7 +148,7 @@ def promised(fitted: Policies, held: Outcomes, max_loss: float) -> Kept | None:
     policy, best = fitted.frugal.get(Goal.BEST), held.models.index(fitted.best)
     if policy is None:
         return None
-    right, cost = at_every_rung(policy, held, fitted.gate.p_right(held.prompts))
+    right, cost = at_every_rung(policy, held, fitted.gate.p_right(held.prompts, held.vectors))
     losses = held.right[:, [best]] - right
     known = ~np.isnan(losses).any(axis=1)
     if not known.any():

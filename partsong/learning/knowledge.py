@@ -1,5 +1,6 @@
 """Knowledge: what was learned, as a mesh carries it and its plans and routes ask it; the bytes travel, and are read when first asked."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Literal
 
 from partsong.contracts import Task
 from partsong.contracts.task import OTHER_KIND
-from partsong.errors import MeshError
+from partsong.errors import MeshError, WeightsError
 from partsong.learning.goal import Goal
 from partsong.learning.inquiry import Inquiry
 
 if TYPE_CHECKING:
     from partsong.evaluation.reading import Kind
+    from partsong.learning.embedding import Embedder
     from partsong.learning.frugal import Frugal
     from partsong.learning.gate import Gate
     from partsong.learning.learned import Learned
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
     from partsong.learning.thresholds import Thresholds
     from partsong.learning.trusted import Trusted
 
-__all__ = ["Aim", "Estimate", "Knowledge", "learn_installed"]
+__all__ = ["EMBEDDING_FILES", "Aim", "Estimate", "Knowledge", "learn_installed"]
 
+EMBEDDING_FILES = ("model.onnx", "tokenizer.json")
+"""What an embedding model's folder holds."""
 Aim = Literal["best", "cost", "vote", "promised"]
 """What a frugal ensemble aims for: a goal, or to keep the promise that was tested."""
 
@@ -42,8 +46,10 @@ class Estimate:
 class Knowledge:
     """One artefact. Two are equal when their bytes are."""
 
-    def __init__(self, packed: bytes) -> None:
+    def __init__(self, packed: bytes, embeddings: Path | None = None) -> None:
+        """`embeddings` is the folder of the model that prompts are embedded by, where the mesh file names one."""
         self.packed = packed
+        self.embeddings = embeddings
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Knowledge) and other.packed == self.packed
@@ -51,8 +57,8 @@ class Knowledge:
     def __hash__(self) -> int:
         return hash(self.packed)
 
-    def __reduce__(self) -> tuple[type["Knowledge"], tuple[bytes]]:
-        return Knowledge, (self.packed,)
+    def __reduce__(self) -> tuple[type["Knowledge"], tuple[bytes, Path | None]]:
+        return Knowledge, (self.packed, self.embeddings)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -71,6 +77,34 @@ class Knowledge:
     def learned(self) -> "Learned":
         """What it says. Errors: see saved."""
         return _read(self.packed)
+
+    @property
+    def embedder(self) -> "Embedder | None":
+        """What embeds prompts as when it was learned; None where that was without. WeightsError where it is not to be had."""
+        by = self.learned.embedded_by
+        if by is None:
+            return None
+        from partsong.learning.embedding import Embedder
+
+        whose = f"model.onnx with SHA-256 {by.model_sha256[:16]}…, tokenizer.json with {by.tokenizer_sha256[:16]}…"
+        if self.embeddings is None:
+            what = "what was learned goes by embeddings, and the mesh file names no model for them"
+            raise WeightsError("embeddings-missing", what, remedy=f"write `embeddings: FOLDER`; there belongs {whose}")
+        found = Embedder.of(self.embeddings)
+        if found.by != by:
+            what = f"{self.embeddings} holds another embedding model than it was learned with"
+            raise WeightsError("embeddings-differ", what, remedy=f"put back {whose}; or learn it anew: partsong learn MESH RUN...")
+        return found
+
+    def ready(self) -> None:
+        """Read what rows will be decided by, so that none waits for it; errors as `saved` and `embedder`."""
+        if self.embedder is not None:
+            self.embedder.one("")
+
+    async def embed(self, prompt: str) -> None:
+        """Embed a prompt in a thread, where what was learned goes by that: who asks about it on the event loop then finds it done."""
+        if (embedder := self.embedder) is not None:
+            await asyncio.to_thread(embedder.one, prompt)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -100,7 +134,7 @@ class Knowledge:
         import numpy as np
 
         policy, gate = self._policy(aim)
-        right = dict(zip(gate.models, gate.p_right([prompt])[0].tolist(), strict=True))
+        right = dict(zip(gate.models, gate.p_right([prompt], self._vector(prompt))[0].tolist(), strict=True))
         own = np.array([[right[model] for model in policy.posterior.models]])
         found = policy.inquiry(policy.posterior.votes(own)[0], float(policy.posterior.nothing(own)[0]))
         voices = tuple(replace(v, right=right[v.model], cost_usd=self._usage[v.model].cost_usd) for v in found.voices)
@@ -115,7 +149,7 @@ class Knowledge:
 
     def estimates(self, prompt: str) -> Mapping[str, Estimate]:
         """Return what each model is expected to bring and take on this prompt."""
-        known = self.learned.policies.gate.p_right([prompt])
+        known = self.learned.policies.gate.p_right([prompt], self._vector(prompt))
         right = [*known[0].tolist(), *(float(new.p_right(known)[0]) for new in self.learned.newcomers)]
         return {model: replace(self._usage[model], right=p) for model, p in zip(self.models, right, strict=True)}
 
@@ -161,6 +195,10 @@ class Knowledge:
 
         line = line_of(lines, model, self._kind(task))
         return None if line is None else float(line(np.array([stated]))[0])
+
+    def _vector(self, prompt: str) -> "Floats | None":
+        embedder = self.embedder
+        return None if embedder is None else embedder.one(prompt)
 
     def _kind(self, task: Task) -> str:
         return task.kind_by(self.learned.kind_fields) or OTHER_KIND

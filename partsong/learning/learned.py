@@ -18,7 +18,7 @@ from partsong.learning.kind_weights import KindWeights, kind_weights
 from partsong.learning.matrix import Cell, Gap, capability_matrix, gaps
 from partsong.learning.memory import prints_of
 from partsong.learning.newcomer import Newcomer, doubts_of, known_models, newcomers
-from partsong.learning.outcomes import FEWEST_ROWS, Ints, Outcomes, sound
+from partsong.learning.outcomes import FEWEST_ROWS, EmbeddedBy, Ints, Outcomes, sound
 from partsong.learning.policies import Policies, costs_something, fit_policies, usual_value_usd
 from partsong.learning.settings import Settings, advised
 from partsong.learning.thresholds import Climb, Thresholds, fit_thresholds
@@ -42,6 +42,8 @@ class Learned:
     """Those of which it was known whether any answer was right."""
     source: str
     """Where right and wrong came from: `labels`, `judge`, `feedback`, `agreement`."""
+    embedded_by: EmbeddedBy | None
+    """The model that embedded the prompts, and must embed those to be decided on; None where none did."""
     answer_kind_json: str
     """How answers were read, as a mesh file writes it; empty where that differed from row to row."""
     settings: Settings
@@ -112,7 +114,7 @@ def fit_learned(
     figures = (*figures, *(figure for _, figure in climbed if figure is not None))
     policies, unseen = fit_policies(known)
     if len(known) < len(outcomes):  # some rows are known of new models alone
-        every = policies.gate.p_right(outcomes.prompts)
+        every = policies.gate.p_right(outcomes.prompts, outcomes.vectors)
         every[outcomes.columns(own).labelled] = unseen
         unseen = every
     new = newcomers(outcomes, own, unseen, cards or {})
@@ -124,6 +126,7 @@ def fit_learned(
         fingerprint=fingerprint(outcomes),
         rows=len(outcomes),
         source=source,
+        embedded_by=None if outcomes.embedded is None else outcomes.embedded.by,
         answer_kind_json="" if answer_kind is None else _KIND.dump_json(answer_kind, exclude_defaults=True).decode(),
         settings=settings,
         gate_value_usd=value_usd,

@@ -57,6 +57,7 @@ def header(learned: Learned) -> Mapping[str, Any]:
         "source": learned.source,
         "models": list(learned.models),
         "newcomers": [{"model": new.model, "known": new.words, "expected": new.expected} for new in learned.newcomers],
+        "embeddings": None if learned.embedded_by is None else _facts(learned.embedded_by),
         "answer_kind": json.loads(learned.answer_kind_json) if learned.answer_kind_json else None,
         "kinds": list(learned.kinds),
         "settings": _facts(learned.settings),

@@ -16,11 +16,12 @@ from partsong.contracts import ModelSpec
 from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.contracts.credentials import credential_in
 from partsong.errors import MeshError, PartsongError, Problem
+from partsong.learning.knowledge import Knowledge
 from partsong.mesh.document import Piece
 from partsong.mesh.explain import explained
 from partsong.mesh.fit import trust_warnings
 from partsong.mesh.gate_check import gate_errors
-from partsong.mesh.learned import known_here, learned_errors, learned_reader
+from partsong.mesh.learned import embedding_errors, known_here, learned_errors, learned_reader
 from partsong.mesh.prompt_files import reader
 from partsong.mesh.references import reference_errors, reference_warnings
 from partsong.mesh.schema import Mesh, ModelField
@@ -86,6 +87,8 @@ def examined(root: Piece, look: Look) -> Findings:
         root = root.with_fields({key: piece for key, piece in root.fields.items() if key != "learned"})
     knowledge = known_here(_content(root, "learned"), context["read_learned"])
     context |= {"knowledge": knowledge, "nothing_learned": "learned" not in root.fields and not look.learning}
+    if knowledge is not None and isinstance(named := _content(root, "embeddings"), str):
+        context["knowledge"] = knowledge = Knowledge(knowledge.packed, look.folder / named)
     mesh: Mesh | None = None
     errors: list[Problem] = []
     try:
@@ -98,6 +101,7 @@ def examined(root: Piece, look: Look) -> Findings:
         *learned_errors(sound, knowledge),
         *threshold_errors(sound, knowledge),
         *gate_errors(sound, None if mesh is None else mesh.gate, knowledge),
+        *embedding_errors(sound, None if mesh is None else knowledge),
     ]
     if look.check_secrets:
         errors += _secret_errors(sound, look)

@@ -9,6 +9,7 @@ from typing import Any
 
 from partsong.adapters.beside import lies_within
 from partsong.contracts import NOT_THE_ANSWER
+from partsong.learning.knowledge import EMBEDDING_FILES
 from partsong.mesh.schema import Mesh
 from partsong.mesh.secrets import model_secret
 
@@ -31,7 +32,7 @@ def content_hash(mesh: Mesh, folder: Path) -> str:
 
 def named_files(mesh: Mesh, folder: Path) -> Sequence[Path]:
     """Return the files beside the mesh file that answers depend on; a file of a key is none of them."""
-    return sorted(set(_named_files(_shown(mesh), folder)) - set(_key_files(mesh, folder)))
+    return sorted({*_named_files(_shown(mesh), folder), *_embedding_files(mesh, folder)} - set(_key_files(mesh, folder)))
 
 
 def _shown(mesh: Mesh) -> Any:
@@ -49,6 +50,12 @@ def _named_files(shown: Any, folder: Path) -> Iterator[Path]:
         names = [text] if module is None else [f"{module[1].replace('.', '/')}.py", f"{module[1].replace('.', '/')}/__init__.py"]
         paths = [folder / name for name in names if _is_short_path(name)]
         yield from (path for path in paths if path.is_file() and lies_within(path, folder))
+
+
+def _embedding_files(mesh: Mesh, folder: Path) -> Iterator[Path]:
+    named = mesh.embeddings or ""
+    paths = [folder / named / name for name in EMBEDDING_FILES] if _is_short_path(named) else []
+    yield from (path for path in paths if path.is_file() and lies_within(path, folder))
 
 
 def _key_files(mesh: Mesh, folder: Path) -> Iterator[Path]:

@@ -2,23 +2,32 @@
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property, lru_cache
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainSerializer, ValidationInfo, model_validator
+from pydantic import (
+    BeforeValidator,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from partsong.adapters.beside import beside
 from partsong.contracts import Frozen
 from partsong.contracts.allowed import Allowed
-from partsong.errors import InputError, MeshError, Problem
+from partsong.contracts.known import known
+from partsong.errors import InputError, MeshError, Problem, WeightsError
 from partsong.learning.knowledge import Knowledge
 from partsong.mesh.sound import Sound
 from partsong.plans.frugal import Frugal
 
-__all__ = ["LearnedSpec", "known_here", "learned_errors", "learned_reader"]
+__all__ = ["LearnedSpec", "embedding_errors", "known_here", "learned_errors", "learned_reader"]
 
 _SAME_KIND = "leave `kind` out, or learn it anew of answers read so: partsong learn MESH RUN... --grade KIND"
 _LEARN = "learn it from runs of this mesh: partsong learn MESH RUN... -o learned/"
@@ -37,6 +46,7 @@ class LearnedSpec(Frozen):
     """Where it was read from."""
     packed: Packed
     """The artefact itself."""
+    _knowledge: Knowledge = PrivateAttr()
 
     @model_validator(mode="before")
     @classmethod
@@ -54,10 +64,15 @@ class LearnedSpec(Frozen):
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"type": "string", "minLength": 1}
 
-    @cached_property
+    @model_validator(mode="after")
+    def _known(self, info: ValidationInfo) -> "LearnedSpec":
+        self._knowledge = known(info) or Knowledge(self.packed)
+        return self
+
+    @property
     def knowledge(self) -> Knowledge:
         """What plans and routes ask."""
-        return Knowledge(self.packed)
+        return self._knowledge
 
     def facts(self) -> Mapping[str, Any]:
         """Return what a person is shown of it."""
@@ -103,6 +118,15 @@ def learned_errors(sound: Sound, knowledge: Knowledge | None) -> Iterator[Proble
         if learned is not None and plan.counted.kind != learned.kind:
             what = f"it was learned of answers read as {learned.kind}, and {name} counts them as {plan.counted.kind}"
             yield Problem("kind-not-learned", what, sound.place("plans", name), _SAME_KIND)
+
+
+def embedding_errors(sound: Sound, knowledge: Knowledge | None) -> Iterator[Problem]:
+    """Yield what keeps prompts from being embedded as they were when it was learned."""
+    try:
+        if knowledge is not None:
+            knowledge.ready()
+    except WeightsError as error:
+        yield replace(error.problems[0], at=sound.place("embeddings" if "embeddings" in sound.root.fields else "learned"))
 
 
 def _why(knowledge: Knowledge, goal: str) -> str:

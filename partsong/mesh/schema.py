@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo, ValidationInfo
@@ -10,6 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from partsong.adapters.adapter import Adapter, adapter_kinds
+from partsong.adapters.beside import FileName
 from partsong.contracts import Frozen, Limits, ModelSpec, Name
 from partsong.errors import MeshError
 from partsong.learning.knowledge import Knowledge
@@ -109,6 +111,9 @@ class Mesh(Frozen):
     """Plans by name; models and plans share one set of names, and a plan may ask either."""
     learned: LearnedSpec | None = None
     """Folder of what `partsong learn` wrote, relative to the mesh file: what goals of frugal plans, the gate and learned weights go by."""
+    embeddings: FileName | None = None
+    """Folder of a sentence-embedding model, relative to the mesh file: `model.onnx` and `tokenizer.json`, as Optimum and
+    Sentence-Transformers export them. `partsong learn` then goes by what prompts mean too, and what it learned needs the same model."""
     experiments: dict[Name, ExperimentField] = {}
     """Champions and challengers by name, in one set of names with models and plans; routes and rows may name them, plans may not."""
     routes: tuple[RouteRule, ...] = ()
@@ -148,11 +153,16 @@ class Mesh(Frozen):
         return any(limits.in_usd for limits in (*self.accounts.values(), *(spec.limits for spec in self.models.values())))
 
     def router(self) -> Router:
-        """Return what decides where a row goes; the only plan there is, is the default of a mesh without a catch-all route."""
+        """Return what decides where a row goes; the only plan there is, is the default of a mesh without a catch-all route.
+
+        WeightsError where what was learned goes by embeddings, and their model is not here.
+        """
         conditions = [rule.when for rule in self.routes]
         conditions += [] if self.tree is None else [branch.condition for _, branch in self.tree.walk()]
         detector = language_detector() if any(one is not None and one.language for one in conditions) else None
         only = next(iter(self.plans)) if len(self.plans) == 1 else None
+        if self.knowledge is not None:
+            self.knowledge.ready()
         return Router(self.names, self.routes, tuple(self._deciders(detector)), detector, only, self.experiments)
 
     def _deciders(self, language_of: LanguageOf | None) -> Iterator[Decider]:
@@ -179,8 +189,15 @@ class Mesh(Frozen):
         return json.dumps(self.facts(exclude_defaults=True), indent=2) + "\n"
 
     @classmethod
-    def unpack(cls, packed: bytes, import_function: Callable[[str], Any] | None = None) -> "Mesh":
-        """Return the mesh that `pack` wrote; `import_function` finds the Python functions that plans name, as in load_mesh."""
-        learned = json.loads(packed).get("learned")
-        knowledge = None if learned is None else LearnedSpec.model_validate(learned).knowledge
+    def unpack(cls, packed: bytes, import_function: Callable[[str], Any] | None = None, folder: Path = Path()) -> "Mesh":
+        """Return the mesh that `pack` wrote; `import_function` finds the Python functions that plans name, as in load_mesh.
+
+        `folder` is where the mesh's relative paths start.
+        """
+        plain = json.loads(packed)
+        learned, embeddings = plain.get("learned"), plain.get("embeddings")
+        knowledge = None
+        if learned is not None:
+            packed_learned = LearnedSpec.model_validate(learned).packed
+            knowledge = Knowledge(packed_learned, None if embeddings is None else folder / embeddings)
         return cls.model_validate_json(packed, context={"import_function": import_function, "knowledge": knowledge})

@@ -9,6 +9,7 @@ from functools import partial
 from partsong.contracts import Failure, FailureCode, Reply, Route, Row, RowOutcome, RowRecord
 from partsong.errors import BudgetError, PartsongError, most_telling
 from partsong.journal.port import JournalPort
+from partsong.learning.knowledge import Knowledge
 from partsong.mesh import Mesh
 from partsong.plans.allowance import Allowance
 from partsong.plans.port import Step
@@ -31,9 +32,10 @@ _log = logging.getLogger(__name__)
 class Coordinator:
     """Answers rows, many at a time."""
 
-    def __init__(self, shop: Shop, router: Router) -> None:
+    def __init__(self, shop: Shop, router: Router, knowledge: Knowledge | None = None) -> None:
         self._shop = shop
         self._router = router
+        self._knowledge = knowledge
         self._under_way = 0
         self._shadows = Shadows(router.experiments, self._shadowed, shop.journal, self._forget, shop.telemetry)
 
@@ -42,7 +44,7 @@ class Coordinator:
         cls, mesh: Mesh, callers: Mapping[str, Caller], merger: Merger, journal: JournalPort, telemetry: Telemetry, clock: Clock
     ) -> "Coordinator":
         """Return the coordinator of a mesh's rows, its queues watched."""
-        coordinator = cls(Shop.of(mesh, callers, merger, journal, telemetry, clock), mesh.router())
+        coordinator = cls(Shop.of(mesh, callers, merger, journal, telemetry, clock), mesh.router(), mesh.knowledge)
         telemetry.gauge(*ROWS_UNDER_WAY, lambda: coordinator._under_way)
         for caller in callers.values():
             model = {"partsong.model": caller.name}
@@ -59,6 +61,8 @@ class Coordinator:
         attributes: dict[str, Attribute] = {"partsong.run": row.run, "partsong.row": row.row, "partsong.custom_id": row.task.id}
         self._under_way += 1
         try:
+            if self._knowledge is not None:
+                await self._knowledge.embed(row.task.text)
             outcome = await self._along("row", attributes, row, self._router.decide(row.task, row.shares), on_text)
         finally:
             self._under_way -= 1

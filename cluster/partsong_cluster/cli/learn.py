@@ -26,6 +26,7 @@ from partsong_cluster.cli.exit_codes import ExitCode
 from partsong_cluster.terminal import in_json
 
 if TYPE_CHECKING:
+    from partsong.learning.outcomes import Embedded
     from partsong.learning.tabled import Replies
     from partsong_cluster.outcomes.runs import Reading
 
@@ -140,6 +141,7 @@ def fit(
             judge=_judging(judge, loaded, output, judge_budget, status),
             cards=dict(_card(one, loaded.mesh.models) for one in card or ()),
             read=lambda rows: status.update(f"learning from {rows:,} rows"),
+            embed=None if loaded.mesh.embeddings is None else _embedding(loaded.folder / loaded.mesh.embeddings, status),
         )
     save_learned(learned, output)
     if as_json:
@@ -208,6 +210,20 @@ def _judging(
 
     judging = Judge(judge, loaded, output / "judge", budget_usd)
     return lambda rows: asyncio.run(judging.judge(rows, lambda done, of: status.update(f"{judge} judges: {done:,} of {of:,} questions")))
+
+
+def _embedding(folder: Path, status: Status) -> Callable[[Sequence[str]], "Embedded"]:
+    """Return what embeds prompts by the folder's model, and then learns."""
+    from partsong.learning.embedding import Embedder
+
+    embedder = Embedder.of(folder)
+
+    def embed(prompts: Sequence[str]) -> "Embedded":
+        found = embedder.embedded(prompts, lambda done: status.update(f"embedding {done:,} of {len(prompts):,} prompts"))
+        status.update(f"learning from {len(prompts):,} rows")
+        return found
+
+    return embed
 
 
 def reading_of(expected: str, grade: str | None, kind: str | None) -> "Reading":

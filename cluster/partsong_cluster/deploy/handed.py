@@ -55,7 +55,8 @@ class Handed(Frozen):
     @property
     def loaded(self) -> LoadedMesh:
         """The mesh, where the job finds its files."""
-        return LoadedMesh(Mesh.unpack(self.mesh.encode()), Path(MESH_FOLDER), (), self.mesh_hash, Piece({}, Place("")), (), self.allowed)
+        at = Path(MESH_FOLDER)
+        return LoadedMesh(Mesh.unpack(self.mesh.encode(), folder=at), at, (), self.mesh_hash, Piece({}, Place("")), (), self.allowed)
 
 
 class Line(Frozen):

@@ -105,7 +105,7 @@ class JobOrder(Frozen):
 
     def loaded(self) -> LoadedMesh:
         """Return the mesh, its files being where the job's files are."""
-        mesh = Mesh.unpack(self.mesh.encode())
+        mesh = Mesh.unpack(self.mesh.encode(), folder=Path(MESH_FOLDER))
         nowhere = Piece({}, Place(self.mesh_file))
         return LoadedMesh(mesh, Path(MESH_FOLDER), (), self.mesh_hash, nowhere, (), self.allowed)
 

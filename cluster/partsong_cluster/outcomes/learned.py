@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from partsong.learning.learned import Learned, fit_learned
+from partsong.learning.outcomes import Embedded
 from partsong.learning.settings import Settings
 from partsong.learning.tabled import Replies
 from partsong.mesh import Mesh
@@ -24,16 +25,18 @@ def learned_of_runs(
     judge: Callable[[Sequence[Replies]], Sequence[str]] = lambda _: (),
     cards: Mapping[str, float] | None = None,
     read: Callable[[int], None] = lambda _: None,
+    embed: Callable[[Sequence[str]], Embedded] | None = None,
 ) -> Learned:
     """Return what the runs teach of their models, or of this mesh's models and cascades; InputError when no honest number can come of them.
 
-    `judge` and `cards` as in outcomes_of_runs and fit_learned; `read` hears the number of rows before the fit begins.
+    `judge` and `cards` as in outcomes_of_runs and fit_learned; `read` hears the number of rows before the fit begins; `embed`
+    gives the prompts' embeddings.
     """
     models = None if mesh is None else mesh.models
     found = outcomes_of_runs(folders, reading, models, judge, also=models or ())
     read(len(found.outcomes))
     learned = fit_learned(
-        found.outcomes,
+        found.outcomes if embed is None else replace(found.outcomes, embedded=embed(found.outcomes.prompts)),
         settings,
         date=datetime.now(UTC).date().isoformat(),
         source=found.source,

@@ -1,0 +1,84 @@
+"""A mesh names the model that embeds prompts; what was learned with it is refused without it, wherever the mesh is unpacked."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from embedding_builders import embedding_model
+from unit.learning.made import made
+
+from partsong.contracts import Task
+from partsong.errors import MeshError, WeightsError
+from partsong.learning.embedding import Embedder
+from partsong.learning.learned import fit_learned
+from partsong.learning.saved import save_learned
+from partsong.learning.settings import Settings
+from partsong.mesh import Mesh, load_mesh
+from partsong.mesh.content import named_files
+from partsong.testing.scripted import ScriptedPort
+
+TEXT = """\
+version: 1
+models:
+  m0: {adapter: python, target: "w:f"}
+  m1: {adapter: python, target: "w:f"}
+  m2: {adapter: python, target: "w:f"}
+  m3: {adapter: python, target: "w:f"}
+learned: learned/
+embeddings: tiny
+gate: {value_of_correct_usd: 0.02}
+plans:
+  f: {frugal: {goal: best, kind: label}}
+"""
+HARD = Task.of("question number 7 is hard and long to think about")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "w.py").write_text("async def f(task): return 'x'\n")
+    embedding_model(folder / "other", seed=1)
+    table = made(120)
+    embedded = Embedder.of(embedding_model(folder / "tiny")).embedded(table.prompts, lambda done: None)
+    save_learned(fit_learned(replace(table, embedded=embedded), Settings(), date="2026-11-30"), folder / "learned")
+    return folder
+
+
+def load(home: Path, text: str = TEXT) -> Mesh:
+    (home / "mesh.yaml").write_text(text)
+    return load_mesh(home / "mesh.yaml", env={}).mesh
+
+
+async def test_gate_and_plans_embed_prompts_here_and_where_the_mesh_is_unpacked(home: Path):
+    mesh = load(home)
+    there = Mesh.unpack(mesh.pack(), folder=home)
+    assert there == mesh
+    assert there.router().decide(HARD) == mesh.router().decide(HARD)
+    answer = await ScriptedPort(dict.fromkeys(("m0", "m1", "m2", "m3"), "right")).answer(there.plans["f"], HARD.text)
+    assert answer.text == "right"
+
+
+def test_a_node_without_the_model_says_so_before_rows_come(home: Path, tmp_path: Path):
+    with pytest.raises(WeightsError) as caught:
+        Mesh.unpack(load(home).pack(), folder=tmp_path).router()
+    assert caught.value.problems[0].code == "embeddings-unreadable"
+
+
+def test_the_models_files_belong_to_the_mesh(home: Path):
+    assert {home / "tiny" / "model.onnx", home / "tiny" / "tokenizer.json"} <= set(named_files(load(home), home))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("embeddings: tiny\n", ""), ["embeddings-missing"]),
+        (("embeddings: tiny", "embeddings: other"), ["embeddings-differ"]),
+        (("embeddings: tiny", "embeddings: nowhere"), ["embeddings-unreadable"]),
+        (("embeddings: tiny", "embeddings: ../x"), ["outside-folder"]),
+        (("embeddings: tiny", "embeddings: 5"), ["wrong-type"]),
+    ],
+)
+def test_what_cannot_embed_is_refused(home: Path, change: tuple[str, str], expected: list[str]):
+    with pytest.raises(MeshError) as caught:
+        load(home, TEXT.replace(*change))
+    assert [problem.code for problem in caught.value.problems] == expected
