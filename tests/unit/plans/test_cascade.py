@@ -276,6 +276,9 @@ async def test_a_python_function_is_imported_when_nobody_found_it_before():
         (tiers({"logprop": 0.5}), "no kind of trust rule is called 'logprop'; did you mean 'logprob'?"),
         (tiers({"verifier": {"model": "j", "prompt": "{{ anser }}"}}), "did you mean 'answer'?"),
         ([], "cascade: Tuple should have at least 1 item"),
+        (tiers({"logprob": "learnt"}), "cascade.0.trust.logprob: Input should be a valid number"),
+        (tiers({"samples": {"k": 3, "agreement": "learned"}}), "cascade.0.trust.samples.agreement: Input should be a valid number"),
+        (tiers({"logprob": "learned"}, {"regex": "x"}), "thresholds are learned of all tiers together: let mini have `learned` too"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_plain_words(fields, words):

@@ -130,6 +130,7 @@ async def test_a_row_that_lacks_what_a_prompt_reads_fails_with_the_reason():
             "pipeline.0.prompt: Value error, template uses 'tsk', which it does not get",
         ),
         ([{"ask": "a", "prompt": "one\n{% if %}"}], "pipeline.0.prompt: Value error, template line 2"),
+        ([{"ask": "a", "check": {"logprob": "learned"}}], "thresholds are learned of cascades; write a number"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_plain_words(fields, words):
