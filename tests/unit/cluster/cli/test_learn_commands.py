@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from embedding_builders import embedding_model
 from partsong_cluster import Verdict, rate
 from partsong_cluster.cli import main
 
@@ -98,6 +99,38 @@ def test_a_mesh_that_already_names_what_is_not_learned_yet_can_learn_and_is_told
     assert done.code == 0
     assert "Learned from 45 rows and 3 models; what is right: by labels" in done.out
     assert "learned: learned" in done.out
+
+
+CLIMB = MESH.replace("routes:", "  climb: {cascade: [{ask: fair, trust: {confidence: learned}}, {ask: good}]}\nlearned: learned/\nroutes:")
+SURE = VOICES.replace("cost_usd=cost_usd,", "cost_usd=cost_usd, confidence=0.9 if right else 0.4,")
+
+
+def test_a_cascade_gets_the_thresholds_that_can_be_promised_and_says_so_of_each_answer(partsong: Partsong):
+    Path("voices.py").write_text(SURE)
+    run = ran(partsong, rows=200, expected="yes")
+    Path("climb.yaml").write_text(CLIMB)
+    told = json.loads(partsong("learn", "climb.yaml", run, "--max-loss", "10", "--json").out)["cascades"][0]
+    assert (told["plan"], told["tiers"], told["kept"]) == ("climb", ["fair by confidence", "good"], True)
+    assert 0.1 < told["levels"][0] < 0.9
+    assert told["calibrations"][0]["ece"] < told["calibrations"][0]["stated_ece"]
+    assert "trusted" in partsong("learn", "climb.yaml", run, "--max-loss", "10").out.replace("trusts", "trusted")
+    assert partsong("run", "climb.yaml", "out.jsonl", "-o", "again", "--plan", "climb", "--engine", "inline", "-q").code == 0
+    rows = [json.loads(line)["partsong"] for line in Path("again/output.jsonl").read_text().splitlines()]
+    reasons = {row["row"]: row["tiers"][0]["reason"] for row in rows}
+    assert reasons[3].startswith("confidence 0.90, calibrated 0.")
+    assert f">= learned {told['levels'][0]:.3f} (promised)" in reasons[3]
+    assert f"< learned {told['levels'][0]:.3f} (promised)" in reasons[4]
+
+
+def test_a_cascade_that_nothing_can_be_promised_of_is_refused_with_what_it_takes(partsong: Partsong):
+    Path("voices.py").write_text(SURE)
+    run = ran(partsong, rows=120, expected="yes")
+    Path("climb.yaml").write_text(CLIMB)
+    assert "more labelled rows would do" in " ".join(partsong("learn", "climb.yaml", run).out.split())
+    done = partsong("ask", "climb.yaml", "is 3 odd?", "--use", "climb")
+    assert done.code != 0
+    assert "threshold-not-learned" in done.err
+    assert "more labelled rows would do" in " ".join(done.err.split())
 
 
 NEW = '  new: {adapter: python, target: "voices:new", price: {input: 0, output: 500, request: 0.0002}}\nplans:'
@@ -332,3 +365,15 @@ def test_of_feedback_with_an_unknown_row_nothing_is_kept(partsong: Partsong):
     with pytest.raises(InputError, match="no-such-row"):
         rate(run, [Verdict("1", 1.0), Verdict("9", 1.0)])
     assert json.loads(partsong("compare", str(run), "--json").out)[0]["graded"] == 0
+
+
+def test_what_is_learned_with_the_meshs_embeddings_decides_with_them(partsong: Partsong):
+    embedding_model(Path("tiny"))
+    Path("mesh.yaml").write_text(MESH + "embeddings: tiny\n")
+    assert partsong("learn", "mesh.yaml", ran(partsong, expected="yes", grader="label"), "-o", "learned").code == 0
+    assert len(json.loads(Path("learned/learned.json").read_text())["embeddings"]["model_sha256"]) == 64
+    gated = MESH.replace("routes: [{use: duet}]", "embeddings: tiny\nlearned: learned\ngate: {value_of_correct_usd: 1}")
+    Path("gated.yaml").write_text(gated)
+    assert partsong("run", "gated.yaml", "out.jsonl", "-o", "gated", "--engine", "inline", "-q").code == 0
+    routes = [json.loads(line)["partsong"]["route"] for line in Path("gated/output.jsonl").read_text().splitlines()]
+    assert {route["reason"] for route in routes} == {"gate"}
