@@ -14,12 +14,14 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from partsong.errors import InputError
+from partsong.evaluation.repeated import repeats_told
 from partsong.learning.calibration import expected_calibration_error
 from partsong.learning.curves import apgr, calls_for
 from partsong.learning.folds import folds, same_text
@@ -44,9 +46,11 @@ class Recorded:
     name: str
     qids: tuple[str, ...]
     outcomes: Outcomes
+    doubts: tuple[str, ...] = ()
+    """What is odd about its labels."""
 
     def rows(self, which: Ints) -> "Recorded":
-        return Recorded(self.name, tuple(self.qids[int(i)] for i in which), self.outcomes.rows(which))
+        return replace(self, qids=tuple(self.qids[int(i)] for i in which), outcomes=self.outcomes.rows(which))
 
 
 @dataclass
@@ -98,7 +102,8 @@ def _task(folder: Path, task: str) -> Recorded:
         tuple(q["category"] for q in questions) if questions and all("category" in q for q in questions) else (),
     )
     name = f"{folder.name}.{task}"
-    return Recorded(name, tuple(q["qid"] for q in questions), _without_hidden(outcomes, prices))
+    doubts = repeats_told((q["prompt"], q.get("reference")) for q in questions)
+    return Recorded(name, tuple(q["qid"] for q in questions), _without_hidden(outcomes, prices), tuple(f"{name}: {d}" for d in doubts))
 
 
 def of_models(task: Recorded, models: Sequence[str]) -> Recorded:
@@ -108,7 +113,7 @@ def of_models(task: Recorded, models: Sequence[str]) -> Recorded:
         sys.exit(
             f"{task.name}: the test part has no responses of {', '.join(missing)}, which the training part has; judge on the same models"
         )
-    return Recorded(task.name, task.qids, _columns(task.outcomes, [task.outcomes.models.index(m) for m in models]))
+    return replace(task, outcomes=_columns(task.outcomes, [task.outcomes.models.index(m) for m in models]))
 
 
 def _without_hidden(outcomes: Outcomes, prices: dict[str, Any]) -> Outcomes:
@@ -161,7 +166,7 @@ class Fitted:
 def fitted(train: Recorded, others: Sequence[Recorded]) -> Fitted:
     """Fit everything on one part: what `partsong learn` does, and the need of the strong model of a pair."""
     started = time.process_time()
-    warnings = sound(train.outcomes)
+    warnings = usable(train)
     policies, _ = fit_policies(train.outcomes)
     need = fit_need(train.outcomes, *pair_of(train.outcomes), beside=beside(train, others))
     half = float(np.median(need.score(train.outcomes.prompts)))
@@ -307,11 +312,20 @@ def complete(task: Recorded) -> tuple[Recorded, list[str]]:
     return task.rows(np.flatnonzero(there).astype(np.int64)), [said]
 
 
+def usable(task: Recorded) -> list[str]:
+    """Return what is odd about the task; stop where no figure of it would be honest."""
+    try:
+        return [*sound(task.outcomes), *task.doubts]
+    except InputError as error:
+        sys.exit(f"{task.name}: {error}")
+
+
 def once(part: Recorded, test: Recorded, everything: Sequence[Recorded]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Fit on the whole training part, judge on the test part."""
     other, said = complete(of_models(test, part.outcomes.models))
+    usable(other)  # what nothing can be learned from judges nothing
     learned = fitted(part, everything)
-    learned.facts["warnings"] += said
+    learned.facts["warnings"] += [*said, *other.doubts]
     shared = shared_questions(part.outcomes.prompts, other.outcomes.prompts)
     if shared:
         learned.facts["warnings"].append(f"{shared} test questions stand in the training part too: figures on them are memory")

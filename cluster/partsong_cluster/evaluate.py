@@ -14,6 +14,7 @@ from partsong.evaluation.lane import Lane, best_elsewhere
 from partsong.evaluation.marked import covered, expected_of, grader_of
 from partsong.evaluation.proof import Proof, Rivals, prove
 from partsong.evaluation.reading import Exact, Kind
+from partsong.evaluation.repeated import repeats_told
 from partsong.learning.folds import folds
 from partsong.learning.knowledge import Knowledge
 from partsong.learning.outcomes import FEWEST_ROWS
@@ -25,7 +26,6 @@ from partsong.plans.frugal import Frugal
 from partsong_cluster.batch.finished import finished_rows
 from partsong_cluster.replay import Replay
 from partsong_cluster.report.memory import memory_words
-from partsong_cluster.report.repeated import repeats_told
 from partsong_cluster.report.runs import Marker
 
 __all__ = ["Evaluated", "evaluate"]

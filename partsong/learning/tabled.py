@@ -11,8 +11,8 @@ from partsong.contracts import Completion, Failure, Price, Task
 from partsong.contracts.task import OTHER_KIND
 from partsong.evaluation.grading import Grader
 from partsong.evaluation.reading import Kind, Text
+from partsong.evaluation.repeated import torn_and_copies
 from partsong.learning.crowd import agree
-from partsong.learning.folds import same_text
 from partsong.learning.outcomes import Floats, Outcomes
 from partsong.learning.posterior import ballots
 
@@ -202,7 +202,7 @@ def _odd(rows: Sequence[Replies], sources: Counter[str], disputed: int) -> list[
     silent = len(rows) - sources.total()
     if silent:
         found.append(f"{silent:,} of {len(rows):,} rows have no label, feedback or verdict; they teach nothing of who is right")
-    torn = _torn(rows)
+    torn, _ = torn_and_copies((row.prompt, row.expected) for row in rows)
     if torn:
         found.append(f"{torn:,} questions stand there with labels that contradict each other: no model can be right on all of them")
     if disputed:
@@ -218,12 +218,3 @@ def _failing(rows: Sequence[Replies], models: Sequence[str]) -> Iterator[str]:
         failed = sum(isinstance(reply, Failure) for reply in replies)
         if failed and failed >= _MUCH * len(replies):
             yield f"{model}: {failed:,} of its {len(replies):,} calls failed for good, and count as wrong answers"
-
-
-def _torn(rows: Sequence[Replies]) -> int:
-    """Return how many questions have several labels."""
-    labels: dict[str, set[str]] = {}
-    for row in rows:
-        if row.expected is not None:
-            labels.setdefault(same_text(row.prompt), set()).add(repr(row.expected))
-    return sum(len(found) > 1 for found in labels.values())

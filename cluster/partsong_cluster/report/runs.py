@@ -12,13 +12,13 @@ from partsong.contracts.feedback import Feedback
 from partsong.evaluation.edits import edit_size
 from partsong.evaluation.grading import Grader
 from partsong.evaluation.marked import EXPECTED, expected_of, grader_of, marked
+from partsong.evaluation.repeated import repeats_told
 from partsong_cluster.batch.finished import finished_rows, manifest_of, plans_of, store_of
 from partsong_cluster.batch.folder import read_snapshot
 from partsong_cluster.report.billed import as_billed
 from partsong_cluster.report.contents import CostUnit, Section
 from partsong_cluster.report.gather import PlanRun, section_of
 from partsong_cluster.report.memory import Memory
-from partsong_cluster.report.repeated import repeats_told
 
 __all__ = ["Marker", "memory_of", "sections_of_runs"]
 
