@@ -10,17 +10,19 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
-from partsong.contracts import Failure, Limits, Row, RowRecord, Task, WorkerRange
+from partsong.contracts import Answer, Constraints, Failure, FailureCode, Limits, Row, RowRecord, Task, Terms, WorkerRange
 from partsong.errors import Place, RunError
 from partsong.inline import InlineEngine
 from partsong.journal.replayed import ReplayedStore
 from partsong.journal.store import RunInfo
 from partsong.mesh import LoadedMesh, Mesh, StoreSpec
+from partsong.plans import Plan
 from partsong.telemetry.spec import TelemetrySpec
 from partsong.work.unasked import UnaskedWorker
 from partsong_cluster.batch.finished import finished_rows, manifest_of, runs_of, store_of
 from partsong_cluster.batch.folder import JOURNAL, Manifest, RunFolder
 from partsong_cluster.outcomes.asked import asked_in, who
+from partsong_cluster.report.billed import as_billed
 
 __all__ = ["Replay", "same_rows"]
 
@@ -51,8 +53,9 @@ class Replay:
     async def work(self, folder: Path, use: str | None, told: Callable[[int], None]) -> None:
         """Write a run that `compare` reads into the folder; `told` hears how many rows are done.
 
-        Completions come from the runs' stores by what was asked, failures from the runs' own calls. No limit in time binds, and none in
-        dollars of a run or a day; what a row cost and took is what its calls cost and took when they were made.
+        Completions come from the runs' stores by what was asked, failures from the runs' own calls. What a row cost and took is what its
+        calls cost and took when they were made; its own limits of calls, tokens, dollars and seconds bind by that. None of a run or a day
+        does, nor one of a model.
         """
         manifests = same_rows(self.runs)
         mesh = _quiet(self.loaded.mesh)
@@ -67,9 +70,13 @@ class Replay:
 
     async def _rows(self, mesh: Mesh, manifest: Manifest, recorded: Sequence[Manifest], folder: Path, told: Callable[[int], None]) -> None:
         failures: dict[bytes, Failure] = {}
+        limits: dict[int, Constraints] = {}
         known, asked = {name: who(name, spec) for name, spec in mesh.models.items()}, asked_in(self.runs)
         store = ReplayedStore.over(
-            folder / JOURNAL, [(store_of(run), runs_of(run)) for run in self.runs], lambda row, model: known[model] in asked.get(row, ())
+            folder / JOURNAL,
+            [(store_of(run), runs_of(run)) for run in self.runs],
+            asked=lambda row, model: known[model] in asked.get(row, ()),
+            timely=lambda record: _timely(record, limits.get(record.row), mesh.plans),
         )
         engine = InlineEngine(
             mesh,
@@ -86,6 +93,7 @@ class Replay:
             while block := list(islice(records, _ROWS_A_BLOCK)):
                 failures.clear()
                 failures.update(_failures(self.runs, recorded, block))
+                limits = {record.row: record.task.constraints for record in block if record.task is not None}
                 await _worked(engine, [_replayed(record, manifest, recorded[0]) for record in block])
                 done += len(block)
                 told(done)
@@ -124,8 +132,21 @@ def _replayed(record: RowRecord, manifest: Manifest, recorded: Manifest) -> Row 
     """Return the row to be worked anew; the record itself of one that could not be read."""
     if record.task is None:
         return record.model_copy(update={"run": manifest.run})
-    task = record.task.model_copy(update={"use": manifest.use or _own_use(record.task, recorded)})
-    return Row(run=manifest.run, row=record.row, task=task, line=record.line, source=record.source)
+    untimed = record.task.constraints.model_copy(update={"deadline_s": None})  # here time passes otherwise than it did
+    task = record.task.model_copy(update={"use": manifest.use or _own_use(record.task, recorded), "constraints": untimed})
+    return Row(run=manifest.run, row=record.row, task=task, line=record.line, source=record.source, terms=Terms(replayed=True))
+
+
+def _timely(record: RowRecord, limits: Constraints | None, plans: Mapping[str, Plan]) -> RowRecord:
+    """Return the replayed row under its own limits again: past its deadline, by what its calls took, it has failed."""
+    if record.task is None or limits is None:
+        return record
+    reply, deadline_s = as_billed(record, plans).reply, limits.deadline_s
+    late = deadline_s is not None and isinstance(reply, Answer) and reply.latency_s > deadline_s
+    message = f"no answer within the row's deadline of {deadline_s} s, by what its calls took when they were recorded"
+    kept = record.task.model_copy(update={"constraints": limits})
+    ended = Failure(code=FailureCode.DEADLINE, message=message, bill=reply.bill, route=reply.route) if late else record.reply
+    return record.model_copy(update={"task": kept, "reply": ended})
 
 
 def _own_use(task: Task, recorded: Manifest) -> str | None:

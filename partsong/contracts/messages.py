@@ -80,6 +80,8 @@ class Terms(Frozen):
     """What earlier sessions of the run spent, by model."""
     today_usd: dict[str, Usd] = {}
     """What was spent since midnight UTC before this session began, by model."""
+    replayed: bool = False
+    """Whether what the cache answers counts against a row's own limits, as if it were called and paid now: in a replay."""
 
 
 class Row(Frozen):

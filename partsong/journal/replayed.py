@@ -22,12 +22,16 @@ class ReplayedStore(SqliteStore):
     """Where completions come from, the first that has one; closed with this store."""
     asked: Callable[[int, str], bool]
     """Whether a run that is replayed asked this model about this row: the stores hold calls of other runs too."""
+    timely: Callable[[RowRecord], RowRecord]
+    """Returns a row as it would have ended by its deadline."""
 
     @classmethod
-    def over(cls, path: Path, recorded: Sequence[Recorded], asked: Callable[[int, str], bool]) -> Self:
+    def over(
+        cls, path: Path, recorded: Sequence[Recorded], asked: Callable[[int, str], bool], timely: Callable[[RowRecord], RowRecord]
+    ) -> Self:
         """Make the replay's own file; what is asked is looked up in the recorded stores."""
         store = cls.open(path)
-        store.recorded, store.asked = recorded, asked
+        store.recorded, store.asked, store.timely = recorded, asked, timely
         return store
 
     def cached(self, ask_hashes: Sequence[bytes], of: Collection[str] = ()) -> Mapping[bytes, Completion]:
@@ -48,6 +52,7 @@ class ReplayedStore(SqliteStore):
             store.close()
 
     def _told(self, record: RowRecord) -> RowRecord:
+        record = self.timely(record)
         missing = sorted({line.model for line in record.reply.bill if self._lacks(record.row, line)})
         if not missing:
             return record

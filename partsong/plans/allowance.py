@@ -55,9 +55,9 @@ class Allowance:
         finally:
             self._hold(-1, -worst_tokens, -worst_usd)
 
-    def spend(self, line: BillLine) -> None:
-        """Count a call's line of the bill."""
-        if line.outcome in _UNPAID:
+    def spend(self, line: BillLine, *, replayed: bool = False) -> None:
+        """Count a call's line of the bill; where the row is `replayed`, what the cache answers as if it were paid now."""
+        if line.outcome in _UNPAID and not replayed:
             return
         self._calls += 1
         self._tokens += line.usage.total_tokens

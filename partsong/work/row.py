@@ -203,7 +203,8 @@ class RowPort:
 
     async def _completion(self, model: str, task: Task, step: Step, on_text: Callable[[str], None] | None, *, patient: bool) -> Reply:
         ask_hash = self.shop.fingerprints[model].of(task)
-        known = await self._known(model, step, ask_hash)
+        replayed = self.work.row.terms.replayed
+        known = None if replayed else await self._known(model, step, ask_hash)
         if known is not None:
             if on_text and isinstance(known, Completion):
                 on_text(known.text)
@@ -219,7 +220,8 @@ class RowPort:
         row = self.work.row
         request = Request(task, step.path, row.run, row.terms, self.work.deadline_s, "", patient, on_text, worst)
         with self.work.allowance.reserved(worst_usd, worst.total_tokens):
-            reply = await self._called(model, request, ask_hash)
+            recorded = await self._known(model, step, ask_hash) if replayed else None
+            reply = recorded or await self._called(model, request, ask_hash)
         if isinstance(reply, Failure) and reply.code is FailureCode.RUN_BUDGET:
             raise await self.work.stopped(reply.message)
         return _answer(model, reply)
@@ -289,7 +291,7 @@ class RowPort:
 
     def _bill(self, line: BillLine) -> None:
         self.work.bill.append(line)
-        self.work.allowance.spend(line)
+        self.work.allowance.spend(line, replayed=self.work.row.terms.replayed)
 
 
 class _Stream:

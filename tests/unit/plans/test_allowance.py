@@ -103,3 +103,12 @@ def test_no_order_of_calls_passes_a_limit(calls, max_tokens, max_calls):
             spent += tokens
     assert made <= max_calls
     assert spent + sum(tokens for _, tokens in in_flight) <= max_tokens
+
+
+def test_what_the_cache_answers_is_free_but_in_a_replay():
+    allowance = Allowance(Constraints(max_cost_usd=1.0))
+    cached = line(usd=0.6).model_copy(update={"outcome": "cache"})
+    allowance.spend(cached)
+    assert code(allowance, usd=1.0) is None
+    allowance.spend(cached, replayed=True)
+    assert code(allowance, usd=0.5) is FailureCode.ROW_BUDGET

@@ -231,3 +231,21 @@ def test_compare_finds_what_a_runs_mesh_was_learned_from_or_says_that_it_cannot(
     Path("learned").rename("elsewhere")
     told = " ".join(partsong("compare", "what-if").out.split())
     assert "what-if goes by what was learned, and that is not beside its mesh file any more" in told
+
+
+@pytest.mark.parametrize(
+    ("limit", "came_to"),
+    [
+        ({"max_calls": 1}, (1.0, 20, {})),  # of 40 rows 20 would climb to the second tier; they keep the first one's answer
+        ({"deadline": 300}, (1.5, 20, {"deadline": 20})),  # each call says that it took 250 s
+        ({"deadline": 600, "max_calls": 2}, (1.5, 40, {})),
+    ],
+)
+def test_a_rows_own_limits_bind_by_what_its_calls_cost_and_took(partsong: Partsong, limit: dict, came_to: tuple):
+    rows = [json.loads(row) for row in Path("in.jsonl").read_text().splitlines()]
+    Path("in.jsonl").write_text("".join(json.dumps({**row, "constraints": limit}) + "\n" for row in rows))
+    Path("voices.py").write_text(VOICES.replace("total_s=0.25", "total_s=250"))
+    for model in ("cheap", "dear"):
+        recorded(partsong, model, model)
+    line = partsong("replay", "cheap", "dear", "--mesh", "mesh.yaml", "--plan", "tiers", "--json").json["replayed"]
+    assert (line["rows"], line["calls_per_row"], line["right"], line["failures"]) == (40, *came_to)
