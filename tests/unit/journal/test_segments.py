@@ -1,5 +1,6 @@
 """Segments: large records stand in objects beside the database, and come back as they were."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from objects import ObjectStore
 from postgres import Postgres, postgres
+from s3fs import S3FileSystem
 
 from partsong.contracts import CallRecord, Completion, Timing
 from partsong.errors import StoreError
@@ -119,10 +121,17 @@ def test_a_reader_that_is_not_told_where_they_are_says_so(postgres: Postgres, tm
     assert caught.value.code == "store-segments"
 
 
-def test_a_place_that_turns_everybody_away_is_away_and_nothing_is_recorded_without_it(
-    postgres: Postgres, s3: ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A client that does not try again by itself; fsspec would go on with one made before."""
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    S3FileSystem.clear_instance_cache()
+    yield
+    S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_place_that_turns_everybody_away_is_away_and_nothing_is_recorded_without_it(postgres: Postgres, s3: ObjectStore) -> None:
     bucket = s3.bucket()
     with closing(open_store(postgres.database(), Path(), segments=bucket)) as store:
         s3.shut(600)
