@@ -140,6 +140,8 @@ class Proved(Frozen):
     proof: Proof
     doubts: tuple[str, ...] = ()
     """What keeps it from being stronger."""
+    beside: tuple[PlanLine, ...] = ()
+    """Further ways of combining over the same rows, drawn beside it."""
 
 
 class CapabilityCell(Frozen):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from partsong.evaluation.proof import Curve, CurvePoint, Proof
-from partsong_cluster.report.contents import CostUnit, Section
+from partsong_cluster.report.contents import CostUnit, PlanLine, Section
 from partsong_cluster.report.headline import front_names
 from partsong_cluster.report.words import money
 
@@ -36,30 +36,26 @@ class _Mark:
 def plot(section: Section) -> Markup:
     """Return the plot; nothing when fewer than two ways are graded."""
     on_front = front_names(section)
-    marks = [
-        _Mark(
-            line.name,
-            line.single,
-            line.name in on_front,
-            line.cost_per_1000(section.unit),
-            s.accuracy,
-            s.accuracy_interval.low,
-            s.accuracy_interval.high,
-        )
-        for line in section.lines
-        if (s := line.summary).accuracy is not None and s.accuracy_interval is not None
-    ]
+    marks = [mark for line in section.lines for mark in _marks_of(line, section.unit, on_front=line.name in on_front)]
     return Markup("") if len(marks) < 2 else _Plot(marks, section.unit).drawn()
 
 
-def proof_plot(proof: Proof) -> Markup:
-    """Return accuracy over cost of a mesh and of all that the same money buys without it."""
+def proof_plot(proof: Proof, beside: Sequence[PlanLine] = ()) -> Markup:
+    """Return accuracy over cost of a mesh, of all that the same money buys without it, and of further ways on the same rows."""
     singles = [_marked(curve.name, curve.points[0], single=True) for curve in proof.curves if curve.kind == "single"]
     mesh = CurvePoint(
         cost_per_1000=proof.cost_per_1000.value, accuracy=proof.accuracy.value, low=proof.accuracy.low, high=proof.accuracy.high
     )
+    others = [mark for line in beside for mark in _marks_of(line, "usd")]
     curves = [curve for curve in proof.curves if curve.kind != "single" and len(curve.points) > 1]
-    return _Plot([*singles, _marked(proof.mesh, mesh, single=False)], "usd", curves).drawn()
+    return _Plot([*singles, *others, _marked(proof.mesh, mesh, single=False)], "usd", curves).drawn()
+
+
+def _marks_of(line: PlanLine, unit: CostUnit, *, on_front: bool = False) -> Iterator[_Mark]:
+    """Yield the line's mark; none when nothing of it is graded."""
+    accuracy, interval = line.summary.accuracy, line.summary.accuracy_interval
+    if accuracy is not None and interval is not None:
+        yield _Mark(line.name, line.single, on_front, line.cost_per_1000(unit), accuracy, interval.low, interval.high)
 
 
 def _marked(name: str, point: CurvePoint, *, single: bool) -> _Mark:
