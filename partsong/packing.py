@@ -22,7 +22,7 @@ from partsong.errors import InputError
 
 __all__ = ["LEARNED_VERSION", "pack", "unpack", "unreadable"]
 
-LEARNED_VERSION = 6
+LEARNED_VERSION = 7
 """Raised when a field is added, renamed or means something else; what another version wrote is refused."""
 
 _MARK = b"PSLN"

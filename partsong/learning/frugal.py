@@ -74,7 +74,7 @@ class Frugal:
     def inquiry(self, votes: Floats, nothing: float) -> Inquiry:
         """Return whom it asks on one prompt, and when to stop; `votes` and `nothing` are the posterior's worths there."""
         voices = tuple(Voice(self.posterior.models[m], float(votes[m])) for m in self.option.order)
-        return Inquiry(voices, nothing, self.option.level, in_order=True)
+        return Inquiry(voices, nothing, self.option.level, in_order=True, look=self.posterior.look)
 
     def decide(self, votes: Floats, nothing: float, ask: Callable[[str], str | None]) -> Decision:
         """Ask until sure; `ask` brings a model's answer."""
@@ -110,7 +110,13 @@ class _Table:
     cast: Ballots
     votes: Floats
     nothing: Floats
+    looks: Floats
+    """Rows x candidates: what a candidate's form is worth."""
     cost: Floats
+
+    def rows(self, which: Ints) -> "_Table":
+        """Return these rows alone."""
+        return _Table(self.cast.rows(which), self.votes[which], self.nothing[which], self.looks[which], self.cost[which])
 
     def walk(self, order: Sequence[int]) -> _Walk:
         """Follow an order to its end on all rows."""
@@ -124,7 +130,7 @@ class _Table:
         for step, m in enumerate(order):
             said = np.flatnonzero(choice[:, step] >= 0)
             old = scores[said, slot[said, step]]
-            scores[said, slot[said, step]] = np.where(np.isinf(old), 0.0, old) + self.votes[said, m]
+            scores[said, slot[said, step]] = np.where(np.isinf(old), self.looks[said, choice[said, step]], old) + self.votes[said, m]
             left = left - self.votes[:, m]
             top = scores.argmax(axis=1)
             best = scores[rows, top]
@@ -132,8 +138,7 @@ class _Table:
             sure = np.where(np.isinf(best), 0.0, odds[rows, top] / (odds.sum(axis=1) + np.exp(self.nothing)))
             rivals = scores.copy()
             rivals[rows, top] = -np.inf
-            second = rivals.max(axis=1)
-            lead = best - np.where(np.isinf(second), 0.0, second)
+            lead = best - np.maximum(rivals.max(axis=1), 0.0)
             steps.append((sure, np.where(np.isinf(best), 0.0, true[rows, top]), (lead > left).astype(np.float64)))
         surer, right, decided = (np.stack([step[i] for step in steps], axis=1) for i in (0, 1, 2))
         return _Walk(surer, right, decided, np.cumsum(self.cost[:, list(order)], axis=1))
@@ -145,8 +150,7 @@ def _options(
     """Return the promising orders and levels of a local search over a range of trades between accuracy and dollars."""
     table = _table(outcomes, posterior, p_right, columns)
     dice = np.random.default_rng(seed)
-    some = dice.permutation(len(outcomes))[:_SEARCH_ROWS]
-    small = _Table(table.cast.rows(some), table.votes[some], table.nothing[some], table.cost[some])
+    small = table.rows(dice.permutation(len(outcomes))[:_SEARCH_ROWS])
     accuracy = outcomes.accuracy[list(columns)]
     cost = table.cost.mean(axis=0)
     unit = cost[int(accuracy.argmax())]
@@ -237,7 +241,8 @@ def _table(outcomes: Outcomes, posterior: Posterior, p_right: Floats, columns: S
     cast = ballots(outcomes)
     own = p_right[:, pick]
     cost = np.where(np.isnan(outcomes.cost_usd), outcomes.mean_cost_usd, outcomes.cost_usd)[:, pick]  # a call nobody priced: the usual
-    return _Table(Ballots(cast.choice[:, pick], cast.right), posterior.votes(own), posterior.nothing(own), cost)
+    looks = posterior.looks(cast.forms)
+    return _Table(replace(cast, choice=cast.choice[:, pick]), posterior.votes(own), posterior.nothing(own), looks, cost)
 
 
 def vote_accuracy(outcomes: Outcomes, weights: Floats) -> float:

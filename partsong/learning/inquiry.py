@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import exp, fsum, log
 
+from partsong.learning.look import PLAIN, Look
+
 __all__ = ["Heard", "Inquiry", "Standing", "Voice"]
 
 _AHEAD = 3
@@ -77,13 +79,15 @@ class Inquiry:
     """What a right answer is worth; None: the price stops nothing."""
     in_order: bool = False
     """Whether the voices are asked as they stand, which was learned; else who promises most per dollar."""
+    look: Look = PLAIN
+    """What an answer's own form is worth; one that nobody has given yet is taken for usual."""
 
     def standing(self, heard: Sequence[Heard]) -> Standing:
         """Return who is asked next, or why nobody is, after these answers."""
         named: dict[str, list[float]] = {}
         for one in heard:
             if one.answer is not None:
-                named.setdefault(one.answer, []).append(self._by_model[one.model].vote)
+                named.setdefault(one.answer, [self.look.of(one.answer)]).append(self._by_model[one.model].vote)
         scores = tuple(map(fsum, named.values()))
         chances = dict(zip(named, self._chances(scores), strict=True))
         sure = max(chances.values(), default=0.0)
@@ -163,5 +167,5 @@ class Inquiry:
 
 def _lead(scores: _Scores) -> float:
     """Return how far the best answer is before the second, or before one that nobody named."""
-    ranked = sorted((*scores, 0.0), reverse=True)
-    return ranked[0] - ranked[1]
+    best, *others = sorted(scores, reverse=True)
+    return best - max([0.0, *others])

@@ -1,5 +1,6 @@
 """Whom to ask next, and when it is enough."""
 
+from dataclasses import replace
 from math import log
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from partsong.learning.inquiry import Heard, Inquiry, Voice
+from partsong.learning.look import FORMS, Look, form_of
 
 OPTIONS = 10
 
@@ -52,6 +54,13 @@ def test_answers_that_differ_share_what_is_likely_and_another_is_asked():
 def test_it_ends_when_no_answer_to_come_could_change_it():
     standing = inquiry(LARGE, voice("weak", 0.5, 0.001), enough=0.9999).standing(heard(large="x"))
     assert (standing.ask, standing.why) == (None, "no answer to come could change it")
+
+
+def test_an_answer_that_looks_wrong_is_less_sure_and_does_not_end_it():
+    look = Look(form_of("12"), tuple(-8.0 if name == "broken_number" else 0.0 for name in FORMS))
+    usual, broken = (replace(inquiry(LARGE, MINI, enough=0.9), look=look).standing(heard(large=said)) for said in ("12", "1.5"))
+    assert (usual.ask, usual.sure) == (None, pytest.approx(0.95))
+    assert (broken.ask, broken.sure) == (MINI, pytest.approx(0.006, abs=0.001))
 
 
 def test_a_model_that_failed_is_passed_over():
