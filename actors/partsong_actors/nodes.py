@@ -9,8 +9,9 @@ from ray import _raylet
 from ray._private import state as ray_state
 
 from partsong.contracts import Notice, Resources
+from partsong.errors import EngineError
 
-__all__ = ["Node", "Nodes", "Room", "fits", "room", "waits_for_a_node"]
+__all__ = ["Node", "Nodes", "Room", "fits", "no_node_comes", "room", "waits_for_a_node"]
 
 Room = Literal["now", "full", "never"]
 
@@ -73,14 +74,23 @@ def room(need: Resources, nodes: Sequence[Node]) -> Room:
 
 def waits_for_a_node(model: str, need: Resources, nodes: Sequence[Node]) -> Notice:
     """Return what is told of a worker that no node has room for."""
-    wanted = _told(_amounts(need), need.labels)
     if room(need, nodes) == "full":
-        what = f"a worker waits for a node with room for {wanted}: those that could take it are full"
+        what = f"a worker waits for a node with room for {_told(_amounts(need), need.labels)}: those that could take it are full"
     else:
-        there = "; ".join(sorted({_told(_of_interest(node, need), node.labels if need.labels else {}) for node in nodes}))
-        what = f"a worker waits for a node with {wanted}: none has it; nodes have {there}"
+        what = f"a worker waits for {_wanted_and_there(need, nodes)}"
     doing = "it starts when there is one; until then its calls wait, or go to the other workers"
     return Notice(code="no-node", where=model, what=what, doing=doing)
+
+
+def no_node_comes(model: str, need: Resources, nodes: Sequence[Node]) -> EngineError:
+    """Return why no worker of the model can start, where no node could ever take one and none has come."""
+    what = f"no worker of {model} can start: it needs {_wanted_and_there(need, nodes)}"
+    return EngineError("no-node", what, remedy=f"add a node that has it, or ask for less: `models.{model}.resources`")
+
+
+def _wanted_and_there(need: Resources, nodes: Sequence[Node]) -> str:
+    there = "; ".join(sorted({_told(_of_interest(node, need), node.labels if need.labels else {}) for node in nodes}))
+    return f"a node with {_told(_amounts(need), need.labels)}: none has it; nodes have {there}"
 
 
 def _amounts(need: Resources) -> dict[str, float]:

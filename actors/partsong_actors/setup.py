@@ -80,6 +80,8 @@ class Health(Frozen):
     """How long an epoch counts after it was last confirmed."""
     placed_within_s: PositiveFloat = 60.0
     """From when on it is told that an actor waits for a node with its resources."""
+    node_comes_within_s: NonNegativeFloat = 900.0
+    """How long a model's first worker waits for a node that could ever take it, before the model's calls fail: clouds take some minutes."""
     closes_within_s: PositiveFloat = 30.0
     """How long actors may take to close before they are ended all the same."""
 
@@ -237,7 +239,8 @@ class Setup(Frozen):
             raise EngineError("version-skew", what, remedy="use the same version on both sides, or end the system and begin it anew")
         if engine.mesh_hash != self.mesh_hash:
             what = f"the system {self.system.name} answers by another mesh"
-            raise EngineError("other-mesh", what, remedy="`partsong deploy apply` gives it this mesh; or name another system")
+            remedy = "`partsong deploy apply` changes one that it made; or end that one (`partsong deploy end`), or name another"
+            raise EngineError("other-mesh", what, remedy=remedy)
 
     def check_version(self) -> None:
         """Raise EngineError when this process runs another version than the one that made the system."""

@@ -6,6 +6,7 @@ workers are detached, and found again by their names when it is restarted. It kn
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
@@ -25,7 +26,7 @@ from partsong_actors.listeners import Listeners
 from partsong_actors.membership import Membership
 from partsong_actors.memory_watch import end_without_memory
 from partsong_actors.news import STAFF, PoolNews, Recruit, Staffing, WorkerReport, key_of
-from partsong_actors.nodes import Nodes, room, waits_for_a_node
+from partsong_actors.nodes import Nodes, no_node_comes, room, waits_for_a_node
 from partsong_actors.pool import _ModelPool
 from partsong_actors.present import present
 from partsong_actors.setup import Placement, Setup
@@ -231,18 +232,20 @@ class Staff:
         await self._report(WorkerReport(post.model, "failed", post.key, error=failed))
 
     async def _placed_and_opened(self, post: _Post, lost: EngineError) -> Opened:
-        """Open it; tell when that takes long because no node takes it."""
+        """Open it; tell when that takes long because no node takes it. EngineError when no node that could comes for the first time."""
         opening = asyncio.ensure_future(again(post.actor.open.remote, lost, _STARTS_WITHIN_S))
+        until_s = math.inf if post.opened is not None else time.monotonic() + self._setup.system.health.node_comes_within_s
         try:
             while not opening.done():
                 await asyncio.wait([opening], timeout=_PLACED_WITHIN_S)
                 if not opening.done():
-                    await self._tell_if_unplaced(post)
+                    await self._look_for_a_node(post, until_s)
             return opening.result()
         finally:
             opening.cancel()
 
-    async def _tell_if_unplaced(self, post: _Post) -> None:
+    async def _look_for_a_node(self, post: _Post, until_s: float) -> None:
+        """Tell of a worker that no node takes; EngineError where none could, and until then none came that can."""
         spec = self._models.get(post.model)
         try:
             if spec is None or not await asyncio.to_thread(self._nodes.unplaced, post.key):
@@ -252,6 +255,8 @@ class Staff:
             _log.warning("Ray does not say where a worker is: %s", error)
             return
         there = room(spec.resources, nodes)
+        if there == "never" and time.monotonic() >= until_s:
+            raise no_node_comes(post.model, spec.resources, nodes)
         if there != "now":
             self._tell(waits_for_a_node(post.model, spec.resources, nodes))
         if there == "full":

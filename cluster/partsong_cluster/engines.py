@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from partsong_actors.metrics import started
-from partsong_actors.setup import SystemSpec
+from partsong_actors.setup import Health, SystemSpec
 
 from partsong.engine import Engine
 from partsong.mesh import LoadedMesh, variables_of
@@ -16,6 +16,9 @@ from partsong.work.notices import Tell
 __all__ = ["EngineKind", "open_engine", "ray_engine"]
 
 EngineKind = Literal["inline", "ray"]
+
+_OF_A_RAY_OF_OUR_OWN = Health(node_comes_within_s=0)
+"""No node joins it."""
 
 
 @asynccontextmanager
@@ -39,11 +42,11 @@ async def open_engine(
         return
     from partsong_cluster.ray_runtime import ray_runtime
 
-    async with (
-        ray_runtime(address, variables_of(loaded.mesh.models)),
-        ray_engine(loaded, folder, secrets=secrets, system=system, tell=tell) as engine,
-    ):
-        yield engine
+    async with ray_runtime(address, variables_of(loaded.mesh.models)) as origin:
+        if system is None and origin == "started":
+            system = SystemSpec.passing().model_copy(update={"health": _OF_A_RAY_OF_OUR_OWN})
+        async with ray_engine(loaded, folder, secrets=secrets, system=system, tell=tell) as engine:
+            yield engine
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Nodes: whether one could take a worker, has room for it now, and what is told when none has."""
 
 import pytest
-from partsong_actors.nodes import Node, fits, room, waits_for_a_node
+from partsong_actors.nodes import Node, fits, no_node_comes, room, waits_for_a_node
 
 from partsong.contracts import Resources
 
@@ -61,3 +61,11 @@ def test_labels_that_no_node_has_are_told():
 
 def test_full_nodes_are_told_as_such():
     assert "are full" in waits_for_a_node("big", Resources(cpu=2), [node(free=1.0)]).what
+
+
+def test_that_no_node_comes_names_model_resource_what_there_is_and_what_to_do():
+    error = no_node_comes("big", Resources(gpu=1, custom={"tpu": 4}), [node(tpu=1)])
+    assert str(error) == (
+        "no-node: no worker of big can start: it needs a node with gpu 1, tpu 4: none has it; nodes have cpu 4, gpu 0, tpu 1\n"
+        "  add a node that has it, or ask for less: `models.big.resources`"
+    )
