@@ -156,7 +156,7 @@ def test_a_number_reads_the_same_with_separators(number):
 
 @pytest.mark.parametrize("piece", ["1 1/", r"\boxed{", "answer: (((((", "-", "{[", "```a\n", "1,", "**A", " "])
 def test_hostile_texts_are_read_in_no_time(piece):
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     for kind in (Letter(), Number(), Json(), Label(among=("a", "b c"))):
         kind.read(piece * 9_000)
-    assert time.perf_counter() - began_s < 1.0
+    assert time.process_time() - began_s < 1.0

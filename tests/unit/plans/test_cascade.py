@@ -147,10 +147,10 @@ async def test_rules_that_read_the_answer_alone(rule, answer, trusted):
 
 
 async def test_no_answer_takes_a_regular_expression_long():
-    began_s = time.monotonic()
+    began_s = time.process_time()
     port = ScriptedPort({"mini": "a" * 50_000 + "!", "large": "climbed"})
     assert (await port.answer(plan("cascade", tiers({"regex": "(a+)+$"})), "?")).text == "climbed"
-    assert time.monotonic() - began_s < 1.0
+    assert time.process_time() - began_s < 1.0
 
 
 async def test_a_schema_that_is_satisfied_gives_the_answer_its_value():

@@ -1,6 +1,6 @@
 """Fair queue: flows are served by weight, none is owed for the past, and what is gone is forgotten."""
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -164,11 +164,11 @@ def test_every_item_comes_out_once_in_its_flow_s_order(events):
 def test_one_flow_costs_microseconds_an_item():
     def once() -> float:
         queue = FairQueue[int]()
-        began_s = perf_counter()
+        began_s = process_time()
         for number in range(2000):
             queue.push("a", 1.0, number)
         for _ in range(2000):
             queue.pop()
-        return (perf_counter() - began_s) / 2000
+        return (process_time() - began_s) / 2000
 
     assert min(once() for _ in range(20)) < 20e-6  # about 1.5 us on an idle core; the suite runs on busy ones

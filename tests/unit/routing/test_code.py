@@ -46,6 +46,6 @@ def test_prose_tables_and_json_do_not(text):
     "text", ["\n" * 50_000, " " * 50_000, "a.b(" * 9_000, "SELECT " * 9_000, "if (" * 9_000, "a" * 50_000, "let a:" * 9_000]
 )
 def test_hostile_texts_are_judged_in_no_time(text):
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     looks_like_code(text)
-    assert time.perf_counter() - began_s < 1.0
+    assert time.process_time() - began_s < 1.0

@@ -183,6 +183,6 @@ def test_any_task_gets_a_route_or_a_failure_and_the_same_one_again(whens, has_de
 
 @pytest.mark.parametrize("pattern", [r"a.*b.*c$", r"(a+)+$", r"(a|a)*b"])
 def test_no_pattern_and_no_text_can_hang_a_route(pattern):
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     holds({"matches": pattern}, asking("ab" * 50_000 + "a" * 50_000 + "!"))
-    assert time.perf_counter() - began_s < 1.0
+    assert time.process_time() - began_s < 1.0
