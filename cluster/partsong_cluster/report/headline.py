@@ -107,6 +107,8 @@ def cost_words(saved: Figure | None) -> str:
         return "it costs about as much"
     if saved.value > 0:
         return f"it costs {saved.value * 100:.0f} % less (95 % interval {saved.low * 100:.0f} to {saved.high * 100:.0f})"
+    if saved.value > -0.5:
+        return f"it costs {-saved.value * 100:.0f} % more (95 % interval {-saved.high * 100:.0f} to {-saved.low * 100:.0f})"
     return f"it costs {1 - saved.value:.1f} times as much (95 % interval {1 - saved.high:.1f} to {1 - saved.low:.1f})"
 
 

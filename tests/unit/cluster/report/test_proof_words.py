@@ -30,6 +30,7 @@ def headline(wrong: int, cost: float) -> str:
         (100, 6.5, "it is less often right by 15.0 points (75.0 % against 90.0 %, p = "),
         (4, 20.0, "it is more often right by 9.0 points (99.0 % against 90.0 %, p = "),
         (4, 20.0, "and it costs 2.0 times as much (95 % interval 2.0 to 2.0)."),
+        (4, 10.4, "and it costs 4 % more (95 % interval 4 to 4)."),
         (100, 6.5, "and it costs 35 % less (95 % interval 35 to 35)."),
     ],
 )
