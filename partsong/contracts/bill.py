@@ -22,6 +22,9 @@ class BillLine(Frozen):
     """What attempts that may have reached the provider, but told no usage, can have cost at most, besides `cost_usd`."""
     cpu_s: Seconds = 0.0
     latency_s: Seconds = 0.0
+    """From its first attempt to its end, as it was waited for here; of `journal` and `cache`, what the answer took when it was made."""
+    answer_s: Seconds = 0.0
+    """What the answer itself took, without retries and the way to it; 0 when there was none, or nobody measured."""
     attempts: NonNegativeInt = 1
     """Requests made, hedges counted."""
     outcome: Literal["answered", "failed", "cancelled", "journal", "cache"] = "answered"

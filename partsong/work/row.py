@@ -343,6 +343,7 @@ def _line(model: str, step: str, reply: Completion | Failure, *, outcome: Outcom
         cost_usd=reply.cost_usd,
         cpu_s=reply.timing.cpu_s,
         latency_s=reply.timing.total_s,
+        answer_s=reply.timing.total_s,
         outcome=outcome,
     )
 

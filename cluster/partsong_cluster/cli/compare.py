@@ -64,7 +64,7 @@ def compare(
     """Put runs side by side. Runs may still be at work: what is finished counts.
 
     Runs of one model each, over the same input, are the baseline: every other is compared with the best of them row by row. Latency is that
-    of a row's bill: what the journal or the cache answered counts as long as it took when it was asked.
+    of a row's answers, as long as each took when it was made: one after another they add up, without retries and waits for a turn.
     """
     mark = marker_of(expected, grade)
     sections = sections_of_runs(runs, mark)

@@ -43,7 +43,7 @@ def _summary_parts(summary: Mapping[str, Any], place: str) -> Iterator[Renderabl
     grid.add_row("cost", _cost(summary))
     grid.add_row("tokens", f"{summary['tokens']['prompt']:,} in, {summary['tokens']['completion']:,} out")
     if latency["p50"] is not None:
-        grid.add_row("latency", f"p50 {latency['p50']:.2f} s, p95 {latency['p95']:.2f} s, longest {latency['max']:.2f} s")
+        grid.add_row("latency", f"p50 {latency['p50']:.2f} s, p95 {latency['p95']:.2f} s, longest {latency['max']:.2f} s, waits included")
     yield grid
     yield _models(summary["models"])
     if summary["unused_fields"]:

@@ -1,4 +1,4 @@
-"""Billed latency: how long a row takes by its bill, whether its calls were made in this run or taken from the journal's cache."""
+"""Billed latency: how long a row takes by what its answers took, made in this run or taken from the journal or a cache."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ __all__ = ["as_billed"]
 
 
 def as_billed(record: RowRecord, plans: Mapping[str, Plan]) -> RowRecord:
-    """Return the record with the latency of its bill: calls in a row added up, of calls side by side the longest.
+    """Return the record with the latency of its bill: calls in a row added up, of calls side by side the longest; no wait for a turn.
 
     What a planner took apart keeps its own: its bill does not tell which parts were worked side by side.
     """
@@ -40,7 +40,7 @@ def _took_s(name: str, step: str, bill: Sequence[BillLine], plans: Mapping[str, 
             return proposed_s + _took_s(plan.aggregator, f"{step}/aggregate-{plan.aggregator}", bill, plans)
         case Direct():
             return _took_s(plan.ask, f"{step}/{plan.ask}", bill, plans)
-    return sum(line.latency_s for line in bill if line.step == step or line.step.startswith(f"{step}/"))
+    return sum(line.answer_s or line.latency_s for line in bill if line.step == step or line.step.startswith(f"{step}/"))
 
 
 def _longest_s(names: Sequence[str], step: str, bill: Sequence[BillLine], plans: Mapping[str, Plan]) -> float:

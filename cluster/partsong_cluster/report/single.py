@@ -6,7 +6,9 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from partsong_cluster.batch.finished import finished_rows, manifest_of
+from partsong.evaluation.figure import share_of
+from partsong_cluster.batch.finished import finished_rows, manifest_of, plans_of
+from partsong_cluster.report.billed import as_billed
 from partsong_cluster.report.capability import capability_of
 from partsong_cluster.report.contents import CostUnit, Fact, ModelLine, Report
 from partsong_cluster.report.experiments import standings_of
@@ -14,7 +16,7 @@ from partsong_cluster.report.gather import PlanRun, section_of
 from partsong_cluster.report.page import write_report
 from partsong_cluster.report.runs import Marker
 from partsong_cluster.report.standing_words import standing_words
-from partsong_cluster.report.words import counted, seconds, share
+from partsong_cluster.report.words import counted, seconds, share, share_range
 
 __all__ = ["write_run_report"]
 
@@ -30,7 +32,8 @@ def write_run_report(folder: Path) -> Path:
     about = "each row goes where the routes send it" if name == _ROUTED else f"{name} answers every row"
     mark = Marker()
     mark.hear(folder)
-    run = PlanRun(name, about, lambda: finished_rows(folder))
+    plans = plans_of(folder)
+    run = PlanRun(name, about, lambda: (as_billed(record, plans) for record in finished_rows(folder)))
     section = section_of(
         "The run",
         f"Input {manifest.input}, mesh {manifest.mesh}.",
@@ -70,6 +73,7 @@ def _facts(summary: dict[str, Any]) -> tuple[Fact, ...]:
     told = {
         "started": summary["started"],
         "took": f"{seconds(summary['duration_s'])} in {counted(summary['sessions'], 'session')}",
+        "waited": _waited(summary["latency_s"]),
         "mesh": f"{summary['mesh']} ({summary['mesh_hash'][:12]})",
         "input": summary["input"],
         "paid in this run": f"${summary['cost_usd']:,.4f}, {summary['cpu_s']:,.1f} CPU s",
@@ -81,7 +85,18 @@ def _facts(summary: dict[str, Any]) -> tuple[Fact, ...]:
     return tuple(Fact(name=name, value=str(value)) for name, value in told.items() if value)
 
 
+def _waited(latency_s: Mapping[str, float | None]) -> str:
+    """Return how long rows were on their way, waits for their turn included; empty when none was answered."""
+    p50, p95 = latency_s["p50"], latency_s["p95"]
+    return (
+        ""
+        if p50 is None or p95 is None
+        else f"{seconds(p50)} in the median, {seconds(p95)} at p95: what each answer took, and the wait for it"
+    )
+
+
 def _climbed(routes: Mapping[str, Mapping[str, int]]) -> str:
     """Return the share of answered rows that went past their first tier; empty when none did."""
     rows, climbed = (sum(route[key] for route in routes.values()) for key in ("rows", "escalated"))
-    return f"{counted(climbed, 'row')}, {share(climbed / rows)} of those answered" if climbed else ""
+    found = share_of(climbed, rows)
+    return f"{counted(climbed, 'row')}, {share(found.value)} ({share_range(found)}) of those answered" if climbed and found else ""
