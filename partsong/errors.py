@@ -16,6 +16,7 @@ A model call that goes wrong is no exception: it is a `Failure`, which plans dec
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self, TypeVar
 
 __all__ = [
     "BudgetError",
@@ -72,6 +73,11 @@ class PartsongError(Exception):
         self.problems: tuple[Problem, ...] = (Problem(code, what, at, remedy),)
         super().__init__(str(self.problems[0]))
 
+    @classmethod
+    def of(cls, problems: Sequence[Problem]) -> Self:
+        """Return one error that carries all the problems found."""
+        return _rebuilt(cls, problems)
+
     @property
     def code(self) -> str:
         """The first problem's code."""
@@ -81,7 +87,10 @@ class PartsongError(Exception):
         return _rebuilt, (type(self), self.problems)
 
 
-def _rebuilt(kind: type[PartsongError], problems: Sequence[Problem]) -> PartsongError:
+E = TypeVar("E", bound=PartsongError)
+
+
+def _rebuilt(kind: type[E], problems: Sequence[Problem]) -> E:
     first = problems[0]
     error = kind(first.code, first.what, at=first.at, remedy=first.remedy)
     error.problems = tuple(problems)
@@ -91,13 +100,6 @@ def _rebuilt(kind: type[PartsongError], problems: Sequence[Problem]) -> Partsong
 
 class MeshError(PartsongError):
     """The mesh file cannot be used."""
-
-    @classmethod
-    def of(cls, problems: Sequence[Problem]) -> "MeshError":
-        """Return one error that carries all the problems found."""
-        error = _rebuilt(cls, problems)
-        assert isinstance(error, cls)
-        return error
 
 
 class InputError(PartsongError):

@@ -15,7 +15,7 @@ from ray.cluster_utils import Cluster
 from typer.testing import CliRunner
 
 from partsong.contracts import Answer, Row, Task
-from partsong.errors import EngineError, MeshError
+from partsong.errors import EngineError, MeshError, RunError
 from partsong.mesh import load_mesh
 
 pytestmark = pytest.mark.timeout(180)
@@ -38,7 +38,7 @@ ROWS = 60
 
 @pytest.fixture(scope="module")
 def cluster():
-    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 4})
+    started = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, "num_cpus": 4})
     yield started
     started.shutdown()
 
@@ -139,7 +139,7 @@ async def test_it_is_refused_while_a_job_is_at_work(joined, files):
 
     job = ray.remote(Job).options(name="support/job/run-1", namespace="partsong", num_cpus=0, lifetime="detached").remote()
     await job.close.remote()
-    with pytest.raises(EngineError, match=r"jobs-at-work.*1 of its jobs"):
+    with pytest.raises(RunError, match=r"jobs-at-work.*1 of its jobs"):
         await carried_out(files(lambda text: text.replace("count: 1", "count: 2").replace("journal.db", "other.db")))
 
 
@@ -157,7 +157,7 @@ async def test_what_is_ended_is_gone(joined, files):
     assert await end("support", "partsong") >= 5
     assert await running("support") == []
     assert not (await plan_for(*files())).exists
-    with pytest.raises(EngineError, match="no-such-system"):
+    with pytest.raises(RunError, match="no-such-system"):
         await end("support", "partsong")
 
 

@@ -123,7 +123,7 @@ def test_a_run_is_half_of_one_version_and_half_of_another_and_no_call_is_paid_tw
     old.partsong("submit", "mesh.yaml", "in.jsonl", "-o", out, "--deploy", "deploy.yaml", "--name", "half")
     until_calls(server, 40)
 
-    assert "jobs-at-work" in new.deploy("apply", "--yes", code=7)
+    assert "jobs-at-work" in new.deploy("apply", "--yes", code=6)
 
     old.partsong("jobs", "stop", "half")
     until_state(old, "half", "stopped")

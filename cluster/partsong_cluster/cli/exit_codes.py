@@ -27,8 +27,8 @@ class ExitCode(IntEnum):
     DEADLINE = 5
     """The run stopped because `--deadline` passed."""
     STORAGE = 6
-    """The run's folder or its journal cannot be used: locked, full, read-only, of another run. Of `jobs`: there is no such job, or
-    it is not so far."""
+    """The run's folder or its journal cannot be used: locked, full, read-only, of another run. No job or system is called so,
+    or it is not in a state for what is asked: at work, or not at work."""
     ENGINE = 7
     """Ray or a model's weights are not there, or the engine died. No cluster answers at the `--address`, or it refuses the token."""
     INTERRUPTED = 130

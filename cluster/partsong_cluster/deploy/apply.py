@@ -4,7 +4,7 @@ import asyncio
 
 from partsong_actors.setup import SystemSpec
 
-from partsong.errors import EngineError
+from partsong.errors import EngineError, RunError
 from partsong.mesh import LoadedMesh
 from partsong.work.notices import Tell
 from partsong_cluster.deploy.applied import Applied, forget, keep, running
@@ -32,7 +32,7 @@ async def plan_for(deploy: LoadedDeploy, loaded: LoadedMesh) -> Plan:
 async def apply(plan: Plan, deploy: LoadedDeploy, loaded: LoadedMesh, tell: Tell | None = None, *, within_s: float = UP_WITHIN_S) -> None:
     """Carry the plan out: start the system, or change it; where that cannot be done while it works, end it and begin it anew.
 
-    EngineError when it would have to end while jobs are at work on it, or when it is not up in time; what is there by then stays.
+    RunError when it would have to end while jobs are at work on it, EngineError when it is not up in time; what is there by then stays.
     """
     applied, system = Applied.of(deploy.deploy, loaded), system_spec(deploy.deploy)
     if plan.exists and plan.restarts:
@@ -48,12 +48,12 @@ async def apply(plan: Plan, deploy: LoadedDeploy, loaded: LoadedMesh, tell: Tell
 
 
 async def end(name: str, namespace: str) -> int:
-    """End a system in order; return how many actors it had. EngineError when there is none of that name."""
+    """End a system in order; return how many actors it had. RunError when there is none of that name."""
     from partsong_actors.system import end_system
 
     if not await running(name, namespace):
         what = f"no system {name!r} runs in namespace {namespace!r}"
-        raise EngineError("no-such-system", what, remedy="`partsong deploy show` lists those that do")
+        raise RunError("no-such-system", what, remedy="`partsong deploy show` lists those that do")
     ended = await end_system(name, namespace)
     forget(name, namespace)
     return len(ended)
@@ -63,7 +63,7 @@ async def _end_idle(system: SystemSpec) -> None:
     (there,) = await running(system.name, system.namespace)
     if jobs := there.of("job/"):
         what = f"{system.name} has to begin anew, and {len(jobs)} of its jobs are at work: {', '.join(jobs)[:200]}"
-        raise EngineError("jobs-at-work", what, remedy="wait for them or stop them (`partsong jobs ls`), or give the system another name")
+        raise RunError("jobs-at-work", what, remedy="wait for them or stop them (`partsong jobs ls`), or give the system another name")
     await end(system.name, system.namespace)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 
 from partsong.contracts import Frozen, Notice
 from partsong.contracts.allowed import Allowed
-from partsong.errors import EngineError, MeshError, PartsongError, Place, Problem
+from partsong.errors import EngineError, PartsongError, Place
 from partsong.mesh import LoadedMesh, Mesh
 from partsong.mesh.document import Piece
 from partsong_cluster.deploy.apply import apply, plan_for
@@ -26,6 +26,7 @@ from partsong_cluster.deploy.plan import Plan
 from partsong_cluster.jobs.bundle import mesh_files
 from partsong_cluster.jobs.cluster import Cluster
 from partsong_cluster.jobs.order import MESH_FOLDER
+from partsong_cluster.jobs.retold import retold, told
 from partsong_cluster.jobs.wheel import write_wheel
 
 __all__ = ["Handed", "Line", "hand_over", "main"]
@@ -64,7 +65,7 @@ class Line(Frozen):
 
     plan: Plan | None = None
     notice: Notice | None = None
-    problems: tuple[Mapping[str, Any], ...] = ()
+    problems: tuple[Mapping[str, str], ...] = ()
     """What it failed of."""
     kind: str = ""
     """Class of the error that it failed of."""
@@ -72,18 +73,12 @@ class Line(Frozen):
     @classmethod
     def of_error(cls, error: PartsongError) -> Self:
         """Return the line that tells the error."""
-        told = [{"code": p.code, "what": p.what, "remedy": p.remedy, "at": str(p.at or "")} for p in error.problems]
-        return cls(problems=tuple(told), kind=type(error).__name__)
+        return cls(problems=told(error), kind=type(error).__name__)
 
     @property
     def error(self) -> PartsongError | None:
         """The error that it tells."""
-        if not self.problems:
-            return None
-        told = [Problem(p["code"], p["what"], Place(p["at"]) if p["at"] else None, p["remedy"]) for p in self.problems]
-        if self.kind == "MeshError":
-            return MeshError.of(told)
-        return EngineError(told[0].code, told[0].what, at=told[0].at, remedy=told[0].remedy)
+        return retold(self.kind, self.problems) if self.problems else None
 
 
 async def hand_over(cluster: Cluster, handed: Handed, loaded: LoadedMesh, *, package: bool = True) -> AsyncIterator[Line]:

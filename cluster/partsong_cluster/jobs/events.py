@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from partsong import errors
 from partsong.contracts import Frozen
-from partsong.errors import PartsongError, Place, Problem
+from partsong.errors import PartsongError
 from partsong_cluster.batch.tally import Tally
+from partsong_cluster.jobs.retold import retold, told
 
 __all__ = ["Event", "ended", "failed", "progress", "said"]
 
@@ -63,10 +63,7 @@ class Event(Frozen):
 
     def error(self) -> PartsongError:
         """Return the error of `error`, as it was raised where the job works."""
-        first, *_ = [Problem(p["code"], p["what"], Place(p["at"]) if p.get("at") else None, p.get("remedy", "")) for p in self.problems]
-        family = getattr(errors, self.family, PartsongError)
-        kind: type[PartsongError] = family if isinstance(family, type) and issubclass(family, PartsongError) else PartsongError
-        return kind(first.code, first.what, at=first.at, remedy=first.remedy)
+        return retold(self.family, self.problems)
 
 
 def progress(tally: Tally, in_flight: int, fraction: float | None) -> Event:
@@ -87,7 +84,4 @@ def ended(summary: Mapping[str, Any], code: int) -> Event:
 
 def failed(error: PartsongError, code: int) -> Event:
     """Return what ended a session before its time."""
-    problems = tuple(
-        {"code": problem.code, "what": problem.what, "at": str(problem.at or ""), "remedy": problem.remedy} for problem in error.problems
-    )
-    return Event(kind="error", problems=problems, family=type(error).__name__, code=code)
+    return Event(kind="error", problems=told(error), family=type(error).__name__, code=code)

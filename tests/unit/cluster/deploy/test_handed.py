@@ -4,7 +4,7 @@ import pytest
 from partsong_cluster.deploy.handed import Handed, Line
 
 from partsong.contracts.allowed import Allowed
-from partsong.errors import EngineError, MeshError, Place, Problem
+from partsong.errors import MeshError, Place, Problem, RunError, StoreError
 from partsong.mesh import load_text
 
 MESH = 'version: 1\nmodels: {a: {adapter: openai, base_url: "http://127.0.0.1:1/v1", model: m, api_key: {env: SECRET_NAME}}}\n'
@@ -29,7 +29,8 @@ def test_the_mesh_arrives_as_it_was(tmp_path):
     "error",
     [
         MeshError.of([Problem("a", "this", Place("d.yaml", 3, 1, "pools.x"), "mend it"), Problem("b", "that")]),
-        EngineError("jobs-at-work", "2 jobs", remedy="wait"),
+        RunError("jobs-at-work", "2 jobs", remedy="wait"),
+        StoreError("store-away", "nobody answers"),
     ],
 )
 def test_errors_come_back_with_their_places_and_remedies(error):
