@@ -34,10 +34,11 @@ class Forest:
         return np.concatenate(parts) if parts else np.zeros((0, self.value.shape[1]))
 
     def _some(self, features: Floats) -> Floats:
-        flat, row = features.ravel(), np.arange(len(features))[:, None] * features.shape[1]
-        at = np.repeat(self.roots[None, :], len(features), axis=0)
+        flat, at = features.ravel(), np.repeat(self.roots[None, :], len(features), axis=0)
+        row = np.arange(len(features))[:, None] * features.shape[1] if len(features) > 1 else None
         for _ in range(self.depth):
-            above = flat.take(row + self.feature.take(at)) > self.threshold.take(at)
+            column = self.feature.take(at)
+            above = flat.take(column if row is None else row + column) > self.threshold.take(at)
             at = self.next.take(2 * at + above)
         return np.asarray(self.value[at].mean(axis=1), dtype=np.float64)
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Read", "Reader", "read"]
 
+_HEAD, _TAIL = 2_000, 1_000
+"""Characters that are read of a longer prompt: a decision takes no longer for a book. Of 100 recorded questions one is as long."""
 _FOLDS = 5
 _WORDS_RIDGE = 5.0
 _KINDS_RIDGE = 1.0
@@ -121,8 +123,9 @@ class Reader:
 
     def predict(self, prompts: Sequence[str], vectors: Floats | None = None) -> Floats:
         """Return prompts x targets; `vectors` are the prompts' embeddings, given if they were in fitting."""
-        rows = self.wording.row(prompts[0]) if len(prompts) == 1 else self.wording.rows(prompts)
-        figures = surfaces(prompts)
+        texts = [_ends(prompt) for prompt in prompts]
+        rows = self.wording.row(texts[0]) if len(texts) == 1 else self.wording.rows(texts)
+        figures = surfaces(texts)
         hints, readings = self.lines.of(rows, self.waves.of(figures), vectors)
         trees = self.forest.predict(np.hstack([hints, figures]))
         return _mixed(np.concatenate([readings, trees[None]]), self.mean, self.mix)
@@ -149,8 +152,9 @@ def read(
 
     `truth` is what the mixture is chosen by, the targets unless told.
     """
-    wording = Wording.of(prompts)
-    rows, figures = wording.rows(prompts), surfaces(prompts)
+    texts = [_ends(prompt) for prompt in prompts]
+    wording = Wording.of(texts)
+    rows, figures = wording.rows(texts), surfaces(texts)
     mean = np.asarray(np.nanmean(targets, axis=0), dtype=np.float64)
     filled = np.where(np.isnan(targets), mean, targets)
     member = _member(kinds, len(prompts))
@@ -173,6 +177,10 @@ def read(
     mix = _best_mix(readings, filled if truth is None else truth, mean)
     reader = Reader(wording, waves, lines_of(np.arange(len(prompts))), grown.forest, mix, mean)
     return Read(reader, _mixed(readings, mean, mix))
+
+
+def _ends(prompt: str) -> str:
+    return prompt if len(prompt) <= _HEAD + _TAIL else prompt[:_HEAD] + prompt[-_TAIL:]
 
 
 def _member(kinds: Sequence[str], rows: int) -> Floats:

@@ -29,6 +29,13 @@ def test_a_prompt_is_read_alone_as_it_is_among_others(words: list[str]):
     assert gate().p_right([prompt])[0] == pytest.approx(together[0], abs=1e-9)
 
 
+def test_of_a_book_both_ends_are_read():
+    start, end = "question number 3 is hard. " * 100, " is it easy? " * 100
+    one, other = (gate().p_right([start + middle * 50_000 + end]) for middle in ("easy ", "long "))
+    assert one == pytest.approx(other)
+    assert one != pytest.approx(gate().p_right([end + start]))
+
+
 def test_a_calibration_is_each_models_own():
     read = np.clip(gate().reader.predict(["question number 3 is easy"]), 0.01, 0.99)
     own = [line(read[:, m])[0] for m, line in enumerate(gate().calibration)]

@@ -254,7 +254,7 @@ def test_the_matrix_names_models_kinds_and_gaps(partsong: Partsong):
     run = ran(partsong, expected="yes", kind="parity")
     told = json.loads(partsong("matrix", run, "--json").out)
     assert {(cell["model"], cell["kind"], cell["n"]) for cell in told["cells"]} == {(m, "parity", ROWS) for m in ("good", "fair", "free")}
-    assert {gap["words"] for gap in told["gaps"]} == {"only good is above 70% on parity", "only good reads images"}
+    assert {gap["words"] for gap in told["gaps"]} == {"only good is above 70 % on parity", "only good reads images"}
     shown = partsong("matrix", run).out
     assert "Gap: only good reads images." in shown
     assert partsong("matrix", run, "--csv", "-o", "matrix.csv").code == 0
