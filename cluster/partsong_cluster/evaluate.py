@@ -156,7 +156,9 @@ def _kept(singles: Mapping[str, _Way], mesh: _Way, doubts: list[str]) -> dict[st
         if share >= _LEAST_COVERED:
             kept[model] = way
         else:
-            doubts.append(f"{model} is left out: recorded calls cover {share:.0%} of the rows; record it alone to have it compared.")
+            doubts.append(
+                f"{model} is left out: recorded calls cover {100 * share:.0f} % of the rows; record it alone to have it compared."
+            )
     if not kept:
         remedy = "run each model alone over these rows (`partsong run MESH INPUT -o DIR --model NAME`), and name those runs too"
         raise InputError("no-baseline", "of no single model are enough calls recorded to compare the mesh with", remedy=remedy)

@@ -39,7 +39,7 @@ class Promise:
         if self.kept:
             return f"not below the best single model by more than {100 * bound:.1f} points, with {100 * level:.0f} % confidence"
         need = f"; about {self.more_rows} more labelled rows would" if self.more_rows else ""
-        return f"these rows cannot support the promise of at most {100 * bound:.1f} points at {level:.0%} confidence{need}"
+        return f"these rows cannot support the promise of at most {100 * bound:.1f} points at {100 * level:.0f} % confidence{need}"
 
 
 def p_value(losses: Floats, bound: float) -> float:

@@ -108,7 +108,7 @@ class Inquiry:
             return Standing(chances, ranked[0], f"asks {ranked[0].model}: {self._said(ranked[0])}")
         gain, group = max(((self._gain(scores, group), group) for group in self._groups(ranked)), key=lambda one: self._worth(*one))
         names, cost_usd = " and ".join(voice.model for voice in group), fsum(voice.cost_usd for voice in group)
-        promise = f"{names} would add {gain:.1%} of ${self.value_usd:g} for ${cost_usd:.3g}"
+        promise = f"{names} would add {100 * gain:.1f} % of ${self.value_usd:g} for ${cost_usd:.3g}"
         if chances and self._worth(gain, group) <= 0:
             return Standing(chances, None, f"no answer to come is worth its price: {promise}")
         return Standing(chances, group[0], f"asks {group[0].model}: {promise}")

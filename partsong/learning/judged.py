@@ -171,4 +171,4 @@ def promise_words(promise: Promise, max_loss: float, *, cheaper: bool) -> str:
         return promise.words(max_loss, _LEVEL)
     more = f"; about {promise.more_rows:,} more labelled rows would do" if 0 < promise.more_rows <= _MOST_NAMED else ""
     points = f"{100 * max_loss:.1f} points"
-    return f"nothing but the best single model can be promised to lose at most {points} with {_LEVEL:.0%} confidence{more}"
+    return f"nothing but the best single model can be promised to lose at most {points} with {100 * _LEVEL:.0f} % confidence{more}"

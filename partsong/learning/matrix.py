@@ -101,9 +101,11 @@ def gaps(cells: Sequence[Cell], good: float = 0.7) -> list[Gap]:
             found.append(Gap(kind, "hardly-tried", f"{kind}: at most {max(c.n for c in row)} rows a model; too few to say"))
         elif not able:
             best = max(row, key=lambda c: c.accuracy)
-            found.append(Gap(kind, "nobody-good", f"no model above {good:.0%} on {kind} (best {best.model}, {best.accuracy:.0%})"))
+            found.append(
+                Gap(kind, "nobody-good", f"no model above {100 * good:.0f} % on {kind} (best {best.model}, {100 * best.accuracy:.0f} %)")
+            )
         elif len(able) == 1 and len(row) > 1:
-            found.append(Gap(kind, "only-one", f"only {able[0].model} is above {good:.0%} on {kind}"))
+            found.append(Gap(kind, "only-one", f"only {able[0].model} is above {100 * good:.0f} % on {kind}"))
     return found
 
 

@@ -84,9 +84,9 @@ def doubts_of(outcomes: Outcomes, known: Sequence[int], new: Sequence[Newcomer],
             yield f"{model}: no reply of it, as this mesh would ask it, is labelled; it is left out. --card {model}=0.8 says what to expect"
             continue
         one = by_name[model]
-        start = f"its card's {cards[model]:.0%}" if model in cards else f"the others' mean (no --card {model}=SHARE was given)"
+        start = f"its card's {100 * cards[model]:.0f} %" if model in cards else f"the others' mean (no --card {model}=SHARE was given)"
         asked = "nothing asks it: its price is not known" if isnan(cost_usd) else "the gate alone asks it, no ensemble does"
-        yield f"{model}: {one.words}; {one.expected:.0%} right expected, from {start}; {asked}"
+        yield f"{model}: {one.words}; {100 * one.expected:.0f} % right expected, from {start}; {asked}"
 
 
 def welcome(model: str, expected: float, usual: Floats, others: Floats, right: Sequence[bool]) -> Newcomer:

@@ -142,7 +142,9 @@ def doubts(outcomes: Outcomes) -> list[str]:
     missing = np.isnan(outcomes.right).mean(axis=0)
     for model, share in zip(outcomes.models, missing, strict=True):
         if share >= 0.2:
-            found.append(f"{model}: {share:.0%} of its outcomes are missing; it is judged on the rest, which may not be like the whole")
+            found.append(
+                f"{model}: {100 * share:.0f} % of its outcomes are missing; it is judged on the rest, which may not be like the whole"
+            )
     for model, column in zip(outcomes.models, outcomes.right.T, strict=True):
         seen = column[~np.isnan(column)]
         if seen.size and seen.min() == seen.max():

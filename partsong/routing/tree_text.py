@@ -20,7 +20,11 @@ def tree_text(grown: Grown) -> str:
 
 def in_words(worth: Worth) -> str:
     """Return what one way of answering gave."""
-    right = f"right on {worth.accuracy:.1%} of {worth.n:,}, {worth.low:.0%} to {worth.high:.0%}," if worth.n else "not known to be right"
+    right = (
+        f"right on {100 * worth.accuracy:.1f} % of {worth.n:,}, {100 * worth.low:.0f} % to {100 * worth.high:.0f} %,"
+        if worth.n
+        else "not known to be right"
+    )
     return f"{worth.use} {right} at ${1000 * worth.cost_usd:.3g} per 1,000"
 
 

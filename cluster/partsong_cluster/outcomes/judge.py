@@ -134,4 +134,4 @@ def _remarks(judge: str, disputes: int, pairs: Sequence[Pair], bias: float) -> I
         yield f"{judge} could not decide, or changed its mind with the order, on {split:,} of {len(pairs):,} pairs; they count as not known"
     if bias > 0.2 and pairs:
         longer = sum(pair.won if pair.longer_by > 0 else 1 - pair.won for pair in pairs) / len(pairs)
-        yield f"{judge} preferred the longer of two answers in {longer:.0%} of pairs; what length alone explains counts as not known"
+        yield f"{judge} preferred the longer answer in {100 * longer:.0f} % of pairs; what length alone explains counts as not known"

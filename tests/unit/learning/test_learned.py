@@ -62,7 +62,7 @@ def test_what_is_promised_held_on_rows_kept_back_and_costs_less_than_the_best_mo
     assert kept is not None
     assert kept.policy is not None
     assert kept.promise.p_value <= 0.05
-    assert "5.0 points, with 95%" in kept.words
+    assert "5.0 points, with 95 %" in kept.words
 
 
 def test_a_promise_that_few_rows_cannot_support_is_not_given(learned: Learned):
@@ -126,7 +126,7 @@ def test_a_model_with_half_its_answers_and_without_a_price_is_learned_from_with_
     right[::2, 1] = np.nan
     learned = fit_learned(replace(table, right=right, cost_usd=np.full(table.cost_usd.shape, np.nan)), Settings(), date=DAY)
     assert learned.policies.frugal == {}
-    assert any("m1: 50%" in w for w in learned.warnings)
+    assert any("m1: 50 %" in w for w in learned.warnings)
     assert any("price" in w for w in learned.warnings)
 
 

@@ -63,7 +63,7 @@ def test_without_a_card_a_new_model_starts_from_the_others_or_is_left_out():
     names, told = said(1, {})
     assert names == ["m4 new: 1 probe"]
     assert "from the others' mean (no --card m4=SHARE was given); the gate alone asks it" in told
-    assert said(1, {"m4": 0.9})[1].count("from its card's 90%") == 1
+    assert said(1, {"m4": 0.9})[1].count("from its card's 90 %") == 1
     names, told = said(0, {})
     assert names == []
     assert told.startswith("m4: no reply of it")

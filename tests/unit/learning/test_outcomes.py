@@ -40,7 +40,7 @@ def test_a_model_that_misses_half_its_outcomes_is_named():
     table = made(100)
     right = table.right.copy()
     right[::2, 1] = np.nan
-    assert any(note.startswith("m1: 50%") for note in sound(replace(table, right=right)))
+    assert any(note.startswith("m1: 50 %") for note in sound(replace(table, right=right)))
 
 
 def test_an_answer_labelled_both_right_and_wrong_is_counted():

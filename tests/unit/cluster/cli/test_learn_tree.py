@@ -47,8 +47,8 @@ def test_a_tree_is_written_as_a_mesh_file_that_routes_by_it(home, capsys):
     assert partsong("learn", "tree", "mesh.yaml", "out") == 0
     told = capsys.readouterr().out
     assert "if: {metadata: {field: law}}" in told
-    assert "use: large  # 40 rows: large right on 100.0% of 40, 91% to 100%, at" in told
-    assert "On rows not grown from: the tree right on 100.0% of 120, 97% to 100%, at" in told
+    assert "use: large  # 40 rows: large right on 100.0 % of 40, 91 % to 100 %, at" in told
+    assert "On rows not grown from: the tree right on 100.0 % of 120, 97 % to 100 %, at" in told
     router = load_mesh(home / "tree.yaml", env={}).mesh.router()
     law = Task.of("Is it so?").model_copy(update={"metadata": {"field": "law"}})
     assert [router.decide(task).use for task in (law, Task.of("Is it so?"))] == ["large", "mini"]
