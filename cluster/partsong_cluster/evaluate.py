@@ -124,16 +124,20 @@ def evaluate(runs: Sequence[Path], loaded: LoadedMesh, name: str, use: str | Non
     doubts.extend(repeats_told((mesh.prompts[row], mesh.labels[row]) for row in rows))
     lanes = {model: way.lane(rows) for model, way in singles.items()}
     fold = [int(part) for part in folds([mesh.prompts[row] for row in rows], _FOLDS, salt="eval")]
-    samples = _samples(replays, lanes, rows, fold, mesh.grader, doubts)
+    unsampled: list[str] = []
+    samples = _samples(replays, lanes, rows, fold, mesh.grader, unsampled)
     rivals = Rivals(lanes, samples, _levels(replays, loaded, use, rows))
     if len(graded) < len(mesh.cost_usd):
         doubts.append(
             f"{len(mesh.cost_usd) - len(graded):,} covered rows are left out: some model has no recorded answer to them, or no label"
         )
+    if len(mesh.cost_usd) < mesh.finished:
+        doubts.append("Rows that recorded calls do not cover count for nothing, and those that they cover may not be like them.")
     if not any(any(lane.cost) for lane in lanes.values()):
         raise InputError("no-prices", "no call of these models costs anything", remedy="give the models a `price` before they are recorded")
     proof = prove(use or name, mesh.lane(rows), rivals, fold, Random(_SEED).random)  # noqa: S311  resampling, no secret
-    return Evaluated(proof, len(mesh.cost_usd), mesh.finished, tuple(doubts))
+    affords_samples = proof.contenders[0].cost_per_1000.value < proof.cost_per_1000.value
+    return Evaluated(proof, len(mesh.cost_usd), mesh.finished, (*doubts, *(unsampled if affords_samples else ())))
 
 
 def _check_labels(mesh: _Way, name: str) -> None:
@@ -141,8 +145,8 @@ def _check_labels(mesh: _Way, name: str) -> None:
         remedy = "run the mesh once over these rows, or name further runs that asked the same"
         raise InputError("nothing-covered", f"the recorded runs hold none of the calls that {name} makes", remedy=remedy)
     if not mesh.answered:
-        remedy = "name one of its plans with --plan, or end its `routes` with {use: NAME}"
-        raise InputError("nothing-answered", f"{name} answers no row: {mesh.failure}", remedy=remedy)
+        what = f"{name} answers no row: {mesh.failure}"
+        raise InputError("nothing-answered", what, remedy="name one of its plans with --plan")
     if not mesh.right:
         remedy = "put the right answer into each row's `expected`, or name the field with --expected"
         raise InputError("no-labels", "no row says what is right, so nothing can be proved", remedy=remedy)
@@ -150,15 +154,11 @@ def _check_labels(mesh: _Way, name: str) -> None:
 
 def _kept(singles: Mapping[str, _Way], mesh: _Way, doubts: list[str]) -> dict[str, _Way]:
     """Return the models that enough of the mesh's rows were recorded of."""
-    kept = {}
-    for model, way in singles.items():
-        share = len(set(way.right) & set(mesh.right)) / len(mesh.right)
-        if share >= _LEAST_COVERED:
-            kept[model] = way
-        else:
-            doubts.append(
-                f"{model} is left out: recorded calls cover {100 * share:.0f} % of the rows; record it alone to have it compared."
-            )
+    covers = {model: len(set(way.right) & set(mesh.right)) / len(mesh.right) for model, way in singles.items()}
+    kept = {model: way for model, way in singles.items() if covers[model] >= _LEAST_COVERED}
+    if len(kept) < len(singles):
+        out = ", ".join(f"{model} ({100 * covers[model]:.0f} %)" for model in singles if model not in kept)
+        doubts.append(f"Left out, as recorded calls cover too few of the rows: {out}; record each alone to have it compared.")
     if not kept:
         remedy = "run each model alone over these rows (`partsong run MESH INPUT -o DIR --model NAME`), and name those runs too"
         raise InputError("no-baseline", "of no single model are enough calls recorded to compare the mesh with", remedy=remedy)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from partsong.evaluation.proof import BEST, MIX, SAMPLES, Contender, Proof
 from partsong_cluster.report.headline import SURE, cost_words
-from partsong_cluster.report.words import counted, money, points, share
+from partsong_cluster.report.words import counted, points, share
 
 __all__ = ["proof_words"]
 
@@ -65,6 +65,6 @@ def _chance(one: Contender) -> str:
 
 
 def _left_open(proof: Proof) -> Iterator[str]:
-    if not any(one.name == SAMPLES for one in proof.contenders):
-        cost = money(proof.cost_per_1000.value, "usd")
-        yield f"Asking the best single model several times is not compared at {cost} per 1,000: not recorded, or one answer costs more."
+    best = next(one for one in proof.contenders if one.name == BEST)
+    if best.cost_per_1000.value >= proof.cost_per_1000.value:
+        yield "Asking the best single model several times is not compared: one answer of it costs as much as this."

@@ -97,8 +97,11 @@ def test_a_plan_that_asks_both_and_does_no_better_is_said_not_to_pay(partsong: P
 
 def test_further_samples_are_compared_where_they_were_recorded_and_their_lack_is_said(partsong: Partsong):
     runs = recorded(partsong, "cheap", "dear")
-    without = partsong("eval", "mesh.yaml", *runs, "--plan", "dear", "--json").json
+    without = partsong("eval", "mesh.yaml", *runs, "--plan", "duet", "--json").json
     assert any("no further samples of dear were recorded" in doubt for doubt in without["doubts"])
+    one_costs_as_much = partsong("eval", "mesh.yaml", *runs)  # no use in recording more of it, and it is said once
+    assert "further samples" not in one_costs_as_much.out
+    assert one_costs_as_much.out.count("not compared") == 1
     found = partsong("eval", "mesh.yaml", *runs, *recorded(partsong, "thrice"), "--plan", "thrice", "--json").json
     samples = next(one for one in found["contenders"] if one["name"] == "self-consistency")
     assert samples["cost_per_1000"]["value"] == pytest.approx(found["cost_per_1000"]["value"])
@@ -121,7 +124,7 @@ def test_the_proof_is_written_as_a_page_with_its_plot(partsong: Partsong):
 def test_a_model_that_was_not_recorded_is_left_out_and_named(partsong: Partsong):
     found = partsong("eval", "mesh.yaml", *recorded(partsong, "dear"), "--plan", "dear", "--json").json
     assert [curve["name"] for curve in found["curves"] if curve["kind"] == "single"] == ["dear"]
-    assert any(doubt.startswith("cheap is left out") for doubt in found["doubts"])
+    assert any(doubt.startswith("Left out, as recorded calls cover too few of the rows: cheap (0 %)") for doubt in found["doubts"])
 
 
 def refusal(partsong: Partsong, *arguments: str) -> str:
