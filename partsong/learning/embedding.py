@@ -49,7 +49,7 @@ class Embedder:
         return _opened(*states)
 
     def embedded(self, prompts: Sequence[str], tell: Callable[[int], None]) -> Embedded:
-        """Return the prompts' numbers, and whose they are; `tell` hears how many are done. About 10 ms of a core each."""
+        """Return the prompts' numbers, and whose they are; `tell` hears how many are done."""
         vectors = np.zeros((len(prompts), self.one("").shape[1]))
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # of like length: little padding
         for start in range(0, len(order), _AT_ONCE):
