@@ -32,7 +32,8 @@ from partsong.learning.gate import Need, fit_need
 from partsong.learning.guarantee import keep_promise
 from partsong.learning.memory import shared_questions
 from partsong.learning.outcomes import Embedded, Floats, Ints, Outcomes, sound
-from partsong.learning.policies import Policies, fit_policies, pair_of
+from partsong.learning.policies import Policies, best_model, fit_policies, pair_of
+from partsong.learning.thresholds import Climb, Way, fit_thresholds
 from partsong.learning.weights import log_odds
 
 CHARS_PER_TOKEN = 4.0
@@ -390,6 +391,8 @@ def crossed(
     figures["route"]["apgr"] = float(
         np.nansum(np.multiply(area, gaps)) / np.sum(gaps)
     )  # a plain mean is too high: small gaps divide by little
+    if (cascade := cascade_over_splits(judges.outcomes)) is not None:
+        figures["cascade"] = cascade
     if levels:
         figures["guarantee"] = promise_over_splits(*_joined(levels))
     return lines, figures
@@ -437,6 +440,47 @@ def _over_splits(losses: Floats, cost: Floats, single: Floats, bound: float, spl
     return {"held": float(np.mean(held)), "found_cheaper": float(np.mean(kept)), "of_best": float(np.mean(spent))}
 
 
+def cascade_over_splits(outcomes: Outcomes, bound: float = 0.01, splits: int = 200) -> dict[str, Any] | None:
+    """Learn a cascade's threshold on one random half, promise included, and look on the other: a cheap pair that agrees, else the best.
+
+    The pair: the two most accurate models at a quarter of the best one's cost or less; None where there are not two. As above, the promise
+    is to hold on the other half in 88 % of splits or more.
+    """
+    best, cost = best_model(outcomes), outcomes.mean_cost_usd
+    cheap = sorted((m for m in outcomes.priced if cost[m] <= cost[best] / 4), key=lambda m: -outcomes.accuracy[m])[:2]
+    if len(cheap) < 2:
+        return None
+    climb, single = _pair_then_best(outcomes, cheap, best), outcomes.columns([best])
+    dice = np.random.default_rng(0)
+    held, kept, spent = [], [], []
+    for split in range(splits):
+        here, there = np.array_split(dice.permutation(len(outcomes)), 2)
+        prompts = tuple(f"{split}: {outcomes.prompts[i]}" for i in here)  # so that rows are kept back by chance, each time others
+        mine = climb.rows(here)
+        mine = replace(mine, tiers=replace(mine.tiers, prompts=prompts))
+        found, _ = fit_thresholds(mine, replace(single.rows(here), prompts=prompts), (0,), bound)
+        right, usd = single.right[there, 0], single.cost_usd[there, 0]
+        walk = Way.of(climb.rows(there), found.worth).walk(found.levels) if found.levels else None
+        held.append(walk is None or (right - walk.right).mean() <= bound)
+        kept.append(walk is not None)
+        spent.append(1.0 if walk is None else walk.cost_usd.mean() / usd.mean())
+    means = {name: float(np.mean(of)) for name, of in (("held", held), ("found_cheaper", kept), ("of_best", spent))}
+    return {"pair": [outcomes.models[m] for m in cheap], "bound": bound, "splits": splits, **means}
+
+
+def _pair_then_best(outcomes: Outcomes, pair: Sequence[int], best: int) -> Climb:
+    one, other = pair
+    said = [(row[one], row[other]) for row in outcomes.answers]
+    share = np.array([1.0 if a is not None and a == b else 0.5 for a, b in said])
+    first = np.array([one if a is not None else other for a, _ in said])
+    right = np.stack([outcomes.right[np.arange(len(said)), first], outcomes.right[:, best]], axis=1)
+    cost = np.stack([outcomes.cost_usd[:, [one, other]].sum(axis=1), outcomes.cost_usd[:, best]], axis=1)
+    stated = np.stack([share, np.full(len(said), np.nan)], axis=1)
+    rungs = ("pair by agreement", outcomes.models[best])
+    tiers = Outcomes(rungs, outcomes.prompts, right, ((None, None),) * len(said), cost, outcomes.kinds, stated=stated)
+    return Climb("pair", rungs, "", tiers, np.tile([2.0, 1.0], (len(said), 1)))
+
+
 def tell(name: str, figures: dict[str, Any]) -> None:
     """Print one task's figures for a person."""
     best = f"{figures['best_single']} {figures['best_accuracy']:.2%} at ${figures['best_usd_per_1k']:.4f} per 1,000"
@@ -453,6 +497,12 @@ def tell(name: str, figures: dict[str, Any]) -> None:
         for words, one in (("at 99 %", g), ("as learn promises it, at 95 %", g["as_learned"])):
             held = f"held in {one['held']:.1%} of {g['splits']} splits at {one['of_best']:.1%} of the best's cost"
             print(f"  not below the best by more than {100 * g['bound']:.0f} point, {words}: {held}")
+    if "cascade" in figures:
+        c = figures["cascade"]
+        held = (
+            f"held in {c['held']:.1%} of {c['splits']} splits at {c['of_best']:.1%} of the best's cost, found in {c['found_cheaper']:.1%}"
+        )
+        print(f"  learned threshold, {' and '.join(c['pair'])} agree or else the best, promised at 95 %: {held}")
     print(f"  fit {figures['fit_cpu_s']} s of CPU; a route decision {figures['route_ms_p50']} ms (p99 {figures['route_ms_p99']} ms)")
     for warning in figures["warnings"]:
         print(f"  note: {warning}")

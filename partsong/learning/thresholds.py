@@ -6,18 +6,18 @@ order (guarantee.py).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
 from partsong.learning.guarantee import Promise
 from partsong.learning.judged import PolicyFigures, figures_of, kept_back, promise_of, promise_words
-from partsong.learning.outcomes import FEWEST_ROWS, Bools, Floats, Outcomes
+from partsong.learning.outcomes import FEWEST_ROWS, Bools, Floats, Ints, Outcomes
 from partsong.learning.policies import best_model, costs_something
 from partsong.learning.trusted import Trusted, fit_trusted, honest
 
-__all__ = ["Climb", "Thresholds", "fit_thresholds"]
+__all__ = ["Climb", "Thresholds", "Way", "fit_thresholds"]
 
 _NEVER = 1.0
 """No confidence is worth this much: the tier is always climbed past."""
@@ -44,6 +44,10 @@ class Climb:
     """A column a tier; `stated` is what its rule measured."""
     asked: Floats
     """How many models each tier asked, rows x tiers."""
+
+    def rows(self, which: Ints) -> "Climb":
+        """Return these rows alone."""
+        return replace(self, tiers=self.tiers.rows(which), asked=self.asked[which])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +87,15 @@ def fit_thresholds(climb: Climb, outcomes: Outcomes, own: Sequence[int], max_los
     judges, models = kept_back(outcomes.prompts), outcomes.columns(own)
     best = best_model(models.rows(np.flatnonzero(~judges)))
     known = _known(climb, models.right[:, best])
-    learned, rows = np.flatnonzero(known & ~judges), np.flatnonzero(known & judges)
-    taught, held = climb.tiers.rows(learned), climb.tiers.rows(rows)
-    worth = fit_trusted(taught)
-    if problem := _problem(climb, known, models.columns([best]), worth, held):
-        return _without(climb, problem, len(held), worth), None
-    ladder = _ladder(_Way(taught, honest(worth, taught), climb.asked[learned]), float(models.mean_cost_usd[best]))
+    rows = np.flatnonzero(known & judges)
+    taught, held = climb.rows(np.flatnonzero(known & ~judges)), climb.rows(rows)
+    worth = fit_trusted(taught.tiers)
+    if problem := _problem(climb, known, models.columns([best]), worth, len(rows)):
+        return _without(climb, problem, len(rows), worth), None
+    ladder = _ladder(Way.of(taught, worth), float(models.mean_cost_usd[best]))
     if not ladder:
-        return _without(climb, "whatever its thresholds, it costs as much as the best single model, or more", len(held), worth), None
-    way = _Way(held, honest(worth, held), climb.asked[rows])
+        return _without(climb, "whatever its thresholds, it costs as much as the best single model, or more", len(rows), worth), None
+    way = Way.of(held, worth)
     walks = [way.walk(levels) for levels in ladder]
     losses = models.right[rows, best][:, None] - np.stack([walk.right for walk in walks], axis=1)
     promise = promise_of(losses, max_loss)
@@ -111,7 +115,7 @@ def _without(climb: Climb, words: str, rows: int, worth: tuple[Trusted, ...]) ->
     return Thresholds(climb.plan, climb.rungs, climb.made_of, None, words, rows, (), worth)
 
 
-def _problem(climb: Climb, known: Bools, single: Outcomes, worth: Sequence[Trusted], held: Outcomes) -> str:
+def _problem(climb: Climb, known: Bools, single: Outcomes, worth: Sequence[Trusted], judges: int) -> str:
     """Return what keeps anything from being tested, in words; empty when nothing does."""
     labelled = int((~np.isnan(np.hstack([climb.tiers.right, single.right]))).any(axis=1).sum())
     told = {one.model for one in worth if one.kind == "all"}
@@ -120,8 +124,8 @@ def _problem(climb: Climb, known: Bools, single: Outcomes, worth: Sequence[Trust
         return f"of {labelled:,} labelled rows only {known.sum():,} have an answer of every tier; record a run that asks all of them"
     if silent:
         return f"the runs hold too few confidences of {', '.join(silent)} to say what they are worth"
-    if len(held) < FEWEST_ROWS:
-        return f"{len(held)} rows kept back are too few to test anything on"
+    if judges < FEWEST_ROWS:
+        return f"{judges} rows kept back are too few to test anything on"
     if np.isnan(climb.tiers.cost_usd[known]).any() or not single.priced:
         return "the price of a model that it asks is not known: nothing says what is cheaper"
     if not costs_something(single):
@@ -139,13 +143,18 @@ class _Walk:
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class Way:
     """Rows to climb on."""
 
     tiers: Outcomes
     sure: Floats
     """Each tier's confidence made honest; NaN where there is none, which no level trusts."""
     asked: Floats
+
+    @classmethod
+    def of(cls, climb: Climb, worth: Sequence[Trusted]) -> "Way":
+        """Return the rows with their confidences as they proved to be worth."""
+        return cls(climb.tiers, honest(worth, climb.tiers), climb.asked)
 
     def walk(self, levels: Sequence[float]) -> _Walk:
         """Stop at the first tier that is as sure as its level, else at the last."""
@@ -156,7 +165,7 @@ class _Way:
         return _Walk(self.tiers.right[rows, at], cost, asked)
 
 
-def _ladder(way: _Way, unit_usd: float) -> list[tuple[float, ...]]:
+def _ladder(way: Way, unit_usd: float) -> list[tuple[float, ...]]:
     """Return levels of all tiers from the safest to the cheapest, all of which cost less than `unit_usd`; none where none does."""
     count = way.sure.shape[1] - 1
     grid = list(product(*(_levels(way.sure[:, tier], _MOST_LEVELS.get(count, _FEWEST_LEVELS)) for tier in range(count))))
