@@ -31,8 +31,8 @@ _PER_MODEL = 0.4
 """Right rows, over all, that one more model in the order must bring: shorter orders overfit less."""
 _COUNTED = 0.5
 """How much of an order's accuracy is counted in the search; the rest is what the posterior expects, which single rows sway less."""
-_COUNTED_UNSEEN = 0.75
-"""The same where options are measured under posteriors that did not see the rows."""
+_EXPECTED_ROWS = 120
+"""Rows that what the posterior expects is worth where options are measured on rows that it did not see."""
 _FORGIVEN = 0.015
 """The best single model's own figure is the greatest of many and falls on other rows (the winner's curse): the aim is that much lower."""
 _PRICE = {Goal.BEST: 0.12, Goal.COST: 0.01, Goal.VOTE: 0.03}
@@ -230,7 +230,7 @@ def _promising(found: Iterable[Option]) -> list[Option]:
 def _measured(found: Sequence[Option], parts: Sequence[_Table]) -> list[Option]:
     """Return the options with what they give under posteriors that did not see the rows.
 
-    Accuracy is mostly counted, and in part expected, brought to the level that was counted over all options.
+    Accuracy is counted, and where rows are few in part expected, brought to the level that was counted over all options.
     """
     counted, expected, cost_usd = [], [], []
     for order, options in groupby(found, key=lambda o: o.order):
@@ -241,7 +241,8 @@ def _measured(found: Sequence[Option], parts: Sequence[_Table]) -> list[Option]:
             expected.append(float(sure.mean()))
             cost_usd.append(float(cost.mean()))
     level = np.mean(counted) - np.mean(expected)
-    accuracy = _COUNTED_UNSEEN * np.array(counted) + (1 - _COUNTED_UNSEEN) * (np.array(expected) + level)
+    rows = sum(len(table.cost) for table in parts)
+    accuracy = (rows * np.array(counted) + _EXPECTED_ROWS * (np.array(expected) + level)) / (rows + _EXPECTED_ROWS)
     return [replace(o, accuracy=a, cost_usd=c) for o, a, c in zip(found, accuracy.tolist(), cost_usd, strict=True)]
 
 
