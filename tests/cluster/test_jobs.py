@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from objects import ObjectStore, object_store
@@ -141,13 +141,32 @@ def site(_site: Site) -> Site:
     return _site
 
 
-def test_a_job_is_followed_to_its_end_its_results_are_fetched_and_a_second_watcher_starts_nothing(site: Site):
-    run = site.submit(120, "first")
-    followed = site.partsong("jobs", "follow", run)
-    assert "complete" in followed.stdout
-    assert "120 answered, 0 failed" in followed.stdout
+class Ended(NamedTuple):
+    """A job that was followed to its end."""
+
+    run: str
+    bucket: str
+    told: str
+    log: str
+    calls: int
+
+
+@pytest.fixture(scope="module")
+def ended(_site: Site) -> Ended:
+    _site.bucket = _site.objects.bucket()
+    _site.server.reset()
+    run = _site.submit(120, "first")
+    told = _site.partsong("jobs", "follow", run).stdout
+    log = _site.partsong("jobs", "logs", run).stdout
+    return Ended(run, _site.bucket, told, log, _site.server.stats(summary=True)["total"])
+
+
+def test_a_job_is_followed_to_its_end_its_results_are_fetched_and_a_second_watcher_starts_nothing(ended: Ended, site: Site):
+    run, site.bucket = ended.run, ended.bucket
+    assert "complete" in ended.told
+    assert "120 answered, 0 failed" in ended.told
     assert site.ids("first") == expected(120)
-    assert site.server.stats(summary=True)["total"] == 240
+    assert ended.calls == 240
     fetched = site.partsong("jobs", "results", "first", "-o", "got")
     files = {Path(line).parent.name if "traces" in line else Path(line).name for line in fetched.stdout.split()}
     assert files == {"run.json", "mesh.json", "output.jsonl", "errors.jsonl", "summary.json", "report.html", "traces"}
@@ -157,7 +176,6 @@ def test_a_job_is_followed_to_its_end_its_results_are_fetched_and_a_second_watch
     listed = json.loads(site.partsong("jobs", "ls", "--json").stdout)
     assert [(job["name"], job["state"]) for job in listed if job["run"] == run] == [("first", "complete")]
     assert f"partsong-{run}" in site.ray("job", "list")
-    site.server.reset()
     code = "import sys; from partsong_cluster.jobs.taken_up import again; from partsong_cluster.jobs.cluster import Cluster\n"
     code += f"cluster = Cluster({ADDRESS!r})\nagain(cluster, cluster.job(sys.argv[1]))\n"
     subprocess.run([sys.executable, "-c", code, run], env=site.laptop, check=True, timeout=120)
@@ -234,10 +252,9 @@ def test_a_job_that_crashes_touches_no_other(site: Site):
     assert site.ids("well") == expected(200)
 
 
-def test_no_secret_stands_in_what_ray_tells_of_a_job(site: Site):
-    run = site.submit(5, "secret")
-    site.partsong("jobs", "follow", run)
-    told = site.ray("job", "list") + site.partsong("jobs", "logs", run).stdout + json.dumps(site.show(run))
+def test_no_secret_stands_in_what_ray_tells_of_a_job(ended: Ended, site: Site):
+    run = ended.run
+    told = site.ray("job", "list") + ended.log + json.dumps(site.show(run))
     request = site.partsong("jobs", "ls", "--json").stdout
     for secret in (KEY, TOKEN, "canaryS3-secret", site.database.password):
         assert secret not in told + request

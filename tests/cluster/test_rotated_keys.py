@@ -85,7 +85,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def cluster():
-    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 4})
+    started = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, "num_cpus": 4})
     yield started
     started.shutdown()
 

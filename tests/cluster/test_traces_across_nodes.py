@@ -57,7 +57,7 @@ PLACED = {
 @pytest.fixture(scope="module")
 def cluster():
     """Three nodes: one for the journal and jobs, one for coordinators, one for workers and the synthesizer."""
-    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "resources": {"keep": 1}})
+    started = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, "num_cpus": 2, "resources": {"keep": 1}})
     for kind in ("rows", "work"):
         started.add_node(num_cpus=1, resources={kind: 1})
     started.wait_for_nodes()
