@@ -59,8 +59,7 @@ def found(query: str) -> list[dict]:
 def head():
     ray = [BIN / "ray", "start", "--head", "--node-ip-address=127.0.0.1", f"--port={GCS.rpartition(':')[2]}", "--num-cpus=2"]
     options = [f"--metrics-export-port={METRICS}", "--dashboard-host=127.0.0.1", "--object-store-memory=100000000", "--block"]
-    soon = {**os.environ, "RAY_metrics_report_interval_ms": "1000"}  # instead of ten seconds
-    with subprocess.Popen([*ray, *options], env=soon, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen([*ray, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             yield
         finally:
@@ -111,7 +110,7 @@ async def eventually(holds, what: str = "") -> None:
 
 async def shown(*options: str) -> dict:
     """Return what `partsong top` says."""
-    command = [BIN / "partsong", "top", "--json", "--interval", "3", *options]
+    command = [BIN / "partsong", "top", "--json", "--interval", "11", *options]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     told, _ = await process.communicate()
     assert process.returncode == 0
