@@ -101,8 +101,9 @@ _RECORDED_NOTE = (
 )
 _WEIGHTS_NOTE = "The weights of the weighted vote are the models' accuracies on the lessons."
 _LEARNED_NOTE = (
-    "routed, frugal and thorough go by what was learned from the models' answers to the lessons: 151 other questions of the same kind, "
-    "none of which is among those shown here."
+    "routed, frugal and thorough go by what was learned from the models' answers to the lessons: 600 other questions of the same kinds, "
+    "none of which is among those shown here. routed asks one model alone, and takes a right answer to be worth five cents: one point more "
+    "right answers may cost it 50 cents more per 1,000."
 )
 
 
@@ -169,7 +170,7 @@ def recorded_part(*, learns: bool = True) -> Part:
     return Part(
         name="recorded",
         title="Eight commercial models, recorded",
-        about="300 questions of CRUXEval: what does this Python function return?",
+        about="Half of the questions are about code (CRUXEval: what does this Python function return?), half are sums in words (GSM8K).",
         lessons=_LESSONS if learns else None,
         mesh=_HERE / "recorded.yaml",
         input=_HERE / "data" / "questions.jsonl.gz",

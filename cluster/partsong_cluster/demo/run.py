@@ -221,7 +221,7 @@ class _Work:
             await asyncio.to_thread(learn, folder, known)
         loaded, learned = learned_mesh(lessons, known)
         ways = (*self.part.ways, *lessons.ways, *((lessons.promised,) if can_promise(learned) else ()))
-        self.part = replace(self.part, mesh=lessons.mesh, ways=ways, says=(promise_note(learned, lessons.promised.name),))
+        self.part = replace(self.part, mesh=lessons.mesh, ways=ways, says=(promise_note(known, lessons.promised.name),))
         return loaded
 
     async def _prove(self, loaded: LoadedMesh, lessons: Lessons) -> None:
@@ -230,7 +230,10 @@ class _Work:
         if not kept.exists():
             self.show.say("Replaying what the same money buys without it.")
             replace_file(kept, (await asyncio.to_thread(self._proved, loaded, lessons.proved)).model_dump_json().encode())
-        self.result.proofs.append(Proved.model_validate_json(kept.read_bytes()))
+        proved = Proved.model_validate_json(kept.read_bytes())
+        learned = {way.name for way in (*lessons.ways, lessons.promised)} - {lessons.proved.name}
+        lines = (line for line in self.result.sections[-1].lines if line.name in learned)
+        self.result.proofs.append(proved.model_copy(update={"beside": tuple(lines)}))
 
     def _proved(self, loaded: LoadedMesh, way: Way) -> Proved:
         from partsong_cluster.evaluate import evaluate
@@ -278,16 +281,19 @@ class _Work:
             folder=folder,
             use=way.use,
             limits=Limits(rows=self.part.rows, concurrency=self.part.concurrency),
-            fresh=self._is_of_another_mesh(folder, loaded),
+            fresh=self._is_another(folder, loaded),
         )
         self.show.begin(self.part, way, self.part.rows or _rows_in(self.part))
         await Session(order, loaded, partial(_lent, engine), self.show, self.stop).work()
 
-    def _is_of_another_mesh(self, folder: Path, loaded: LoadedMesh) -> bool:
+    def _is_another(self, folder: Path, loaded: LoadedMesh) -> bool:
+        """Return whether the folder holds a run of another mesh or input, as another version of the demo leaves it."""
         try:
-            return manifest_of(folder).mesh_hash != loaded.hash
+            manifest = manifest_of(folder)
         except RunError:
             return False
+        rows = str(self.part.input)
+        return (manifest.mesh_hash, manifest.input, manifest.input_hash) != (loaded.hash, rows, fingerprint(input_files(rows)))
 
     async def _ask_live(self, loaded: LoadedMesh, engine: Engine) -> None:
         assert self.part.live is not None

@@ -17,20 +17,22 @@ __all__ = ["can_promise", "is_learned", "learn", "learned_mesh", "promise_note"]
 
 _NAMED = "learned: learned\n"
 """Stands in the mesh file, and is replaced by the demo's own folder."""
+_STRICT = "strict"
 
 
 def is_learned(folder: Path) -> bool:
     """Return whether the folder holds what this version of Partsong can go by."""
     try:
-        load_learned(folder)
+        load_learned(folder), load_learned(folder / _STRICT)
     except InputError:
         return False
     return True
 
 
 def learn(run: Path, folder: Path) -> None:
-    """Learn all that the run can teach, and keep it in the folder."""
-    save_learned(learned_of_runs([run], Reading(), Settings()), folder)
+    """Learn all that the run can teach, and keep it in the folder; beside it the same with the stricter promise."""
+    for max_loss, place in ((0.03, folder), (0.01, folder / _STRICT)):
+        save_learned(learned_of_runs([run], Reading(), Settings(max_loss)), place)
 
 
 def learned_mesh(lessons: Lessons, folder: Path) -> tuple[LoadedMesh, Learned]:
@@ -47,12 +49,13 @@ def can_promise(learned: Learned) -> bool:
     return learned.kept is not None and learned.kept.policy is not None
 
 
-def promise_note(learned: Learned, way: str) -> str:
-    """Say what is promised of rows to come, and by how many rows."""
-    kept = learned.kept
-    if kept is None:
+def promise_note(folder: Path, way: str) -> str:
+    """Say what is promised of questions to come, by how many rows, and what of a stricter promise."""
+    kept, strict = load_learned(folder).kept, load_learned(folder / _STRICT).kept
+    if kept is None or strict is None:
         return "Nothing can be promised: too few rows could be kept back to test a promise on."
     tested = f"tested on {kept.rows:,} of the lessons that nothing had been learned from"
     if kept.policy is None:
         return f"No promise: {kept.words} ({tested})."
-    return f'The promise of "{way}": beside the best single model it is {kept.words}, at less cost ({tested}).'
+    more = "More cannot be promised" if strict.policy is None else "More can be promised, of a way that saves no more"
+    return f'Promised of further questions like these: "{way}" is {kept.words}, at less cost ({tested}). {more}: {strict.words}.'

@@ -83,6 +83,7 @@ async def test_what_was_learned_is_judged_on_other_rows_and_set_beside_what_its_
     assert proved.proof.rows == 300
     assert [one.name for one in proved.proof.contenders] == ["best single model", "random mix"]
     assert "romise" in headline(recorded)[-1]
+    assert {line.name for line in proved.beside} - {"promised"} == {"routed", "thorough"}
     assert next(line for line in recorded.lines if line.name == "routed").summary.routes["gate"] == 300
 
 
