@@ -19,7 +19,7 @@ from partsong.learning.policies import Policies, fit_policies
 from partsong.learning.posterior import ballots
 from partsong.learning.weights import log_odds
 
-__all__ = ["Kept", "PolicyFigures", "figures_of", "judged", "kept_back", "promise_of", "promise_words", "promised"]
+__all__ = ["Kept", "PolicyFigures", "figures_of", "judged", "kept_back", "promise_of", "promise_words", "promised", "teaches"]
 
 _KEPT_BACK = 3
 """One row in so many judges instead of teaching."""
@@ -68,7 +68,7 @@ def judged(outcomes: Outcomes, max_loss: float, value_usd: float) -> tuple[tuple
     `value_usd`: what a right answer is worth to the gate.
     """
     judges = kept_back(outcomes.prompts)
-    if judges.sum() < _FEWEST_JUDGES or not _teaches(outcomes, ~judges):
+    if judges.sum() < _FEWEST_JUDGES or not teaches(outcomes, ~judges):
         return (), None
     taught, held = (outcomes.rows(np.flatnonzero(rows)) for rows in (~judges, judges))
     fitted, _ = fit_policies(taught)
@@ -83,7 +83,7 @@ def kept_back(prompts: Sequence[str]) -> Bools:
     return np.asarray(folds(prompts, _KEPT_BACK, salt="judge") == 0)
 
 
-def _teaches(outcomes: Outcomes, rows: Bools) -> bool:
+def teaches(outcomes: Outcomes, rows: Bools) -> bool:
     """Return whether each model has outcomes among these rows."""
     return bool((~np.isnan(outcomes.right[rows])).any(axis=0).all())
 

@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 
 from partsong.learning.guarantee import Promise
-from partsong.learning.judged import PolicyFigures, figures_of, kept_back, promise_of, promise_words
+from partsong.learning.judged import PolicyFigures, figures_of, kept_back, promise_of, promise_words, teaches
 from partsong.learning.outcomes import FEWEST_ROWS, Bools, Floats, Ints, Outcomes
 from partsong.learning.policies import best_model, costs_something
 from partsong.learning.trusted import Trusted, fit_trusted, honest
@@ -85,6 +85,8 @@ def fit_thresholds(climb: Climb, outcomes: Outcomes, own: Sequence[int], max_los
     The promise: not below the best single model, one of the columns `own`, by more than `max_loss`, a share of rows.
     """
     judges, models = kept_back(outcomes.prompts), outcomes.columns(own)
+    if not teaches(models, ~judges):
+        return _without(climb, "some model is known by rows kept back alone", 0, ()), None
     best = best_model(models.rows(np.flatnonzero(~judges)))
     known = _known(climb, models.right[:, best])
     rows = np.flatnonzero(known & judges)

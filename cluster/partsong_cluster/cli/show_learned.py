@@ -102,7 +102,8 @@ def _sentences(learned: Learned) -> Iterator[str]:
         promised = "A promise that was tested (`frugal: promised`)" if kept.policy is not None else "Promise"
         yield f"{promised}: {kept.words}. Tested on {counted(kept.rows, 'row')} kept back."
     for one in learned.cascades:
-        yield f"Cascade {one.told}. Tested on {counted(one.rows, 'row')} kept back."
+        tested = f" Tested on {counted(one.rows, 'row')} kept back." if one.promise is not None else ""
+        yield f"Cascade {one.told}.{tested}"
     if learned.figures:
         yield f"By these settings: {_advised(learned)}."
     yield from (f"Gap: {gap.words}." for gap in learned.gaps)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from partsong.learning.calibration import sigmoid
+from partsong.learning.judged import kept_back
 from partsong.learning.outcomes import Outcomes
 from partsong.learning.thresholds import Climb, Thresholds, fit_thresholds
 from partsong.learning.trusted import honest
@@ -100,6 +101,12 @@ def test_where_nothing_can_be_tested_that_is_said_in_place_of_a_level(change, wo
 
 def test_too_few_rows_test_nothing():
     assert "rows kept back are too few to test anything on" in fitted(*climbed(75, seed=8)).words
+
+
+def test_where_every_row_of_a_model_judges_nothing_is_tested():
+    climb, outcomes = climbed(600, seed=9)
+    right = np.where(kept_back(outcomes.prompts)[:, None] | (np.arange(2) == 1), outcomes.right, np.nan)
+    assert fitted(climb, replace(outcomes, right=right)).words == "some model is known by rows kept back alone"
 
 
 def test_rows_of_an_unheard_of_kind_go_by_what_confidences_are_worth_over_all():
