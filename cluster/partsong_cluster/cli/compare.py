@@ -141,6 +141,7 @@ def _parts(section: Section, graded_by: Sequence[str]) -> Iterator[RenderableTyp
         yield Padding(Text(plain(sentence)), (0, 0, 0, 2))
     if graded:
         yield Text(f"Graded by: {', '.join(dict.fromkeys(graded_by))}.", "dim")
-    yield Text("Below each figure its 95 % interval; in brackets the rows that it rests on, where not all.", "dim")
+    if section.rows:
+        yield Text("Below each figure its 95 % interval; in brackets the rows that it rests on, where not all.", "dim")
     yield from (Text(plain(note), "yellow") for note in section.notes)
     yield Text()

@@ -43,7 +43,7 @@ def _cells(line: PlanLine, unit: CostUnit) -> Iterator[tuple[str, Cell]]:
     yield "routing accuracy", NOTHING if own is None else share_cell(own.routing, summary.rows)
     yield "climbed a tier", share_cell(climbed, summary.rows)
     yield "edited", NOTHING if line.edits is None else share_cell(line.edits.edited, summary.rows)
-    yield "by", NOTHING if line.edits is None else share_cell(line.edits.size, summary.rows)
+    yield "edit size", NOTHING if line.edits is None else share_cell(line.edits.size, summary.rows)
     yield "right, in points", NOTHING if beside is None else _gained(beside, summary.rows)
     yield "p", NOTHING if beside is None or beside.p_holm is None else (f"{beside.p_holm:.2g}", "")
     yield "cost, of best", NOTHING if beside is None else _left_over(beside.saved, summary.rows)
