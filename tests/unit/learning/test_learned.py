@@ -243,7 +243,7 @@ def test_arrays_whose_sizes_or_types_lie_are_refused(array: object):
 def test_what_unpacks_to_more_than_can_be_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("partsong.packing._LARGEST_BYTES", 100)
     with pytest.raises(InputError, match="learned-unreadable"):
-        unpack(pack(Wording({"word " * 40: 0}, np.ones(1))), Wording)
+        unpack(pack(Wording({"word " * 40: 0}, np.zeros(0, dtype=np.int64), np.ones(1))), Wording)
 
 
 @settings(max_examples=200, deadline=None)
@@ -273,5 +273,5 @@ words = st.text(st.characters(categories=["L"]), min_size=1, max_size=6)
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(words, st.integers(0, 2**40), max_size=6))
 def test_a_vocabulary_comes_back(column: dict[str, int]):
-    back = unpack(pack(Wording(column, np.full(len(column), 0.5))), Wording)
+    back = unpack(pack(Wording(column, np.arange(3, dtype=np.int64), np.full(len(column), 0.5))), Wording)
     assert (back.column, back.idf.tolist()) == (column, [0.5] * len(column))
