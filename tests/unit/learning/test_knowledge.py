@@ -37,7 +37,7 @@ def test_a_prompt_that_is_harder_leaves_every_model_less_likely_right():
     assert tuple(easy) == MODELS
     assert all(easy[model].right > hard[model].right for model in MODELS)
     assert [hard[model].cost_usd for model in MODELS] == sorted((e.cost_usd for e in hard.values()), reverse=True)
-    assert hard["m0"].latency_s == pytest.approx(2.0)
+    assert hard["m0"].latency_s == pytest.approx(2.0, rel=0.01)
 
 
 def test_an_ensemble_is_worth_what_it_was_judged_to_be():
