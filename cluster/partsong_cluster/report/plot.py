@@ -20,6 +20,8 @@ _WIDTH, _HEIGHT = 860, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 24, 18, 52
 _CHARACTER = 7.2
 """Width of a character of a label, for keeping labels apart."""
+_Box = tuple[float, float, float, float]
+"""Left, top, width, height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,28 +134,36 @@ class _Plot:
             yield Markup('<g class="mark {}"><title>{}</title>{}</g>').format(kind, tip, shape.format(x, y))
 
     def _labels(self) -> Iterator[Markup]:
-        """Each name beside its mark, moved up or down where it would lie on another."""
-        taken: list[tuple[float, float, float, float]] = [(self._x(m.cost) - 8, self._y(m.accuracy) - 8, 16, 16) for m in self._marks]
+        """Each name beside its mark, moved up or down where it would lie on another, and nearer to its own than to any other."""
+        centres = [(self._x(m.cost), self._y(m.accuracy)) for m in self._marks]
+        taken: list[_Box] = [(self._x(m.cost) - 8, self._y(m.accuracy) - 8, 16, 16) for m in self._marks]
         for mark in sorted(self._marks, key=lambda m: (m.single, -m.accuracy)):
             width = len(mark.name) * _CHARACTER
-            box = _free(self._x(mark.cost), self._y(mark.accuracy), width, taken)
+            box = _free(self._x(mark.cost), self._y(mark.accuracy), width, taken, centres)
             taken.append(box)
             yield _text(f"label {'single' if mark.single else 'combined'}", box[0], box[1] + 12, mark.name)
 
 
-def _free(x: float, y: float, width: float, taken: Sequence[tuple[float, float, float, float]]) -> tuple[float, float, float, float]:
-    right, left = x + 12, x - 12 - width
-    best = (right, y - 8, width, 16.0)
-    for shift in (0, -14, 14, -26, 26, -38, 38, -52, 52):
-        for start in (right, left):
-            box = (start, y - 8 + shift, width, 16.0)
-            inside = start >= _LEFT and start + width <= _WIDTH - 4 and box[1] >= _TOP - 4 and box[1] + 16 <= _HEIGHT - _BOTTOM
-            if inside and not any(_overlap(box, other) for other in taken):
-                return box
-    return best
+def _free(x: float, y: float, width: float, taken: Sequence[_Box], centres: Sequence[tuple[float, float]]) -> _Box:
+    starts = (x + 12, x - 12 - width, x - width / 2)
+    places = [(start, y - 8 + shift, width, 16.0) for shift in (0, -14, 14, -26, 26, -38, 38, -52, 52) for start in starts]
+    free = [box for box in places if _inside(box) and not any(_overlap(box, other) for other in taken)]
+    own = (box for box in free if all(_away(box, x, y) <= _away(box, *centre) for centre in centres))
+    return next(own, free[0] if free else places[0])
 
 
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+def _inside(box: _Box) -> bool:
+    left, top, width, height = box
+    return left >= _LEFT and left + width <= _WIDTH - 4 and top >= _TOP - 4 and top + height <= _HEIGHT - _BOTTOM
+
+
+def _away(box: _Box, x: float, y: float) -> float:
+    """Return how far the point is from the box."""
+    left, top, width, height = box
+    return math.hypot(max(left - x, 0.0, x - left - width), max(top - y, 0.0, y - top - height))
+
+
+def _overlap(a: _Box, b: _Box) -> bool:
     return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 

@@ -1,5 +1,6 @@
 """The page: one file, nothing from elsewhere, whatever is in it escaped."""
 
+import math
 import re
 from pathlib import Path
 
@@ -27,6 +28,21 @@ def test_the_plot_draws_every_way_and_the_front():
     assert html.count('class="mark single"') == 1
     assert html.count('class="mark combined"') == 1
     assert 'class="front"' in html
+
+
+def test_a_name_stands_nearer_to_its_own_mark_than_to_any_other():
+    costs = {"left": 0.0100, "middle": 0.0120, "right": 0.0145}
+    ways = [way(name, "+" * (18 if name == "middle" else 17) + "---", cost_usd=cost_usd) for name, cost_usd in costs.items()]
+    html = page(report(section(way("solo", "+-" * 10, cost_usd=0.0001, single=True), *ways)))
+    marks = {name: (float(x), float(y)) for name, x, y in re.findall(r"<title>(\w+): [^<]*</title><path d=\"M([\d.]+) ([\d.]+)m", html)}
+    labels = {name: (float(x), float(y) - 4) for x, y, name in re.findall(r'class="label combined" x="([\d.]+)" y="([\d.]+)">(\w+)<', html)}
+    assert set(marks) == set(labels) == set(costs)
+
+    def away(name: str, mark: str) -> float:
+        (x, y), (at_x, at_y) = labels[name], marks[mark]
+        return math.hypot(max(x - at_x, 0.0, at_x - x - 7.2 * len(name)), max(abs(y - at_y) - 8, 0.0))
+
+    assert {name: min(marks, key=lambda mark: away(name, mark)) for name in labels} == {name: name for name in labels}
 
 
 def test_ways_that_cost_nothing_can_be_plotted():
