@@ -57,5 +57,8 @@ def promise_note(folder: Path, way: str) -> str:
     tested = f"tested on {kept.rows:,} of the lessons that nothing had been learned from"
     if kept.policy is None:
         return f"No promise: {kept.words} ({tested})."
-    more = "More cannot be promised" if strict.policy is None else "More can be promised, of a way that saves no more"
-    return f'Promised of further questions like these: "{way}" is {kept.words}, at less cost ({tested}). {more}: {strict.words}.'
+    promise = f'Promised of further questions like these: "{way}" is {kept.words}, at less cost ({tested}).'
+    if strict.policy is None:
+        return f"{promise} More cannot be promised: {strict.words}."
+    wanted = f"; of a cheaper one not before about {strict.promise.more_rows:,} more labelled rows" if strict.promise.more_rows else ""
+    return f"{promise} More can be promised, of a way that saves no more: {strict.words}{wanted}."
