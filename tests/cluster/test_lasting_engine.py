@@ -49,7 +49,10 @@ HEALTH = Health(tenure_s=4, confirm_every_s=0.5, placed_within_s=8, closes_withi
 @pytest.fixture(scope="module")
 def cluster():
     """A head with what must not be lost, and two nodes that have room for a coordinator each."""
-    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "resources": {"control": 1}, "_system_config": SOON})
+    started = Cluster(
+        initialize_head=True,
+        head_node_args={"include_dashboard": False, "num_cpus": 4, "resources": {"control": 1}, "_system_config": SOON},
+    )
     started.rooms = [started.add_node(num_cpus=1, resources={"rows": 1}) for _ in range(2)]
     started.wait_for_nodes()
     yield started
