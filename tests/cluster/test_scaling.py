@@ -20,6 +20,7 @@ from providers.process import running_server
 from ray.cluster_utils import Cluster
 
 from partsong.contracts import Answer, Notice, Row, Task
+from partsong.errors import EngineError
 from partsong.mesh import load_text
 
 pytestmark = pytest.mark.timeout(240)
@@ -50,7 +51,7 @@ HEALTH = Health(tenure_s=4, confirm_every_s=0.5, placed_within_s=4, closes_withi
 @pytest.fixture(scope="module")
 def cluster():
     """A head, and two nodes that have room for four workers each."""
-    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "_system_config": FAST})
+    started = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, "num_cpus": 4, "_system_config": FAST})
     for zone in ("a", "b"):
         started.add_node(num_cpus=1, resources={"work": 5}, labels={"zone": zone})
     started.wait_for_nodes()
@@ -117,12 +118,12 @@ def running(cluster, server, tmp_path):
     (tmp_path / "key").write_text("k\n")
 
     @asynccontextmanager
-    async def running(more: str, *, lasting: bool = False):
+    async def running(more: str, *, lasting: bool = False, health: Health = HEALTH):
         def loaded(text: str):
             return load_text(MESH.format(url=server.url, more=text.replace("; ", "\n    ")), tmp_path, env={})
 
         told: list[Notice] = []
-        spec = SystemSpec(name=f"s-{os.urandom(4).hex()}", lasting=lasting, coordinators=2, health=HEALTH)
+        spec = SystemSpec(name=f"s-{os.urandom(4).hex()}", lasting=lasting, coordinators=2, health=health)
         async with ray_runtime(cluster.address):
             try:
                 async with ray_engine(loaded(more), tmp_path, secrets={"mini": "k"}, system=spec, tell=told.append) as engine:
@@ -139,6 +140,13 @@ async def _node_of(worker: str) -> str | None:
         return (await ray.get_actor(worker, namespace="partsong").open.remote()).node
     except (ValueError, ray.exceptions.RayActorError):  # it has just ended
         return None
+
+
+async def _answers(run: Running, row: int) -> bool:
+    try:
+        return await run.answers(range(row, row + 1)) == 1
+    except EngineError:
+        return False
 
 
 async def until(so: Callable[[], Awaitable[bool]], within_s: float = 60.0) -> None:
@@ -205,6 +213,17 @@ async def test_what_no_node_has_is_told(running):
         assert "gpu 2" in notice.what
         await run.change("resources: {gpu: 0}")
         assert await asking == 1
+
+
+async def test_a_model_that_no_node_could_ever_take_fails_its_calls_after_a_while_until_it_asks_for_less(running):
+    async with running("resources: {gpu: 2}", health=HEALTH.model_copy(update={"node_comes_within_s": 8.0})) as run:
+        with pytest.raises(
+            EngineError, match="no worker of mini can start: it needs a node with gpu 2: none has it; nodes have cpu 1, gpu 0"
+        ):
+            await run.answers(range(1))
+        assert ("no-node", "mini") in [(notice.code, notice.where) for notice in run.told]  # it was told before
+        await run.change("resources: {gpu: 0}")
+        await until(lambda: _answers(run, 1))  # its calls fail until there is a worker
 
 
 async def test_a_lasting_system_finds_its_workers_again_when_staff_and_pools_die(running, server):
