@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from partsong.errors import Place, WeightsError
-from partsong.learning.knowledge import EMBEDDING_FILES
+from partsong.learning.embedding_files import EMBEDDING_FILES
 from partsong.learning.outcomes import Embedded, EmbeddedBy, Floats
 
 __all__ = ["Embedder"]

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from partsong.learning.thresholds import Thresholds
     from partsong.learning.trusted import Trusted
 
-__all__ = ["EMBEDDING_FILES", "Aim", "Estimate", "Knowledge", "learn_installed"]
+__all__ = ["Aim", "Estimate", "Knowledge", "learn_installed"]
 
-EMBEDDING_FILES = ("model.onnx", "tokenizer.json")
-"""What an embedding model's folder holds."""
 Aim = Literal["best", "cost", "vote", "promised"]
 """What a frugal ensemble aims for: a goal, or to keep the promise that was tested."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from partsong.adapters.beside import lies_within
 from partsong.contracts import NOT_THE_ANSWER
-from partsong.learning.knowledge import EMBEDDING_FILES
+from partsong.learning.embedding_files import EMBEDDING_FILES
 from partsong.mesh.schema import Mesh
 from partsong.mesh.secrets import model_secret
 
