@@ -357,8 +357,10 @@ insert into runs (run, mesh_hash, input_hash, started_s) values (:run, :mesh_has
 _PUBLISH = "update runs set seq = :seq, output_bytes = :output_bytes, errors_bytes = :errors_bytes where run = :run"
 _RATE = """
 insert into feedback (run, "row", "by", score, comment, at_s, edited) values (:run, :row, :by, :score, :comment, :at_s, :edited)
-on conflict (run, "row", "by") do update set score = coalesce(excluded.score, feedback.score), comment = excluded.comment,
-at_s = excluded.at_s, edited = coalesce(excluded.edited, feedback.edited) where excluded.at_s >= feedback.at_s
+on conflict (run, "row", "by") do update set score = coalesce(excluded.score, feedback.score),
+edited = coalesce(excluded.edited, feedback.edited), at_s = excluded.at_s,
+comment = case when excluded.score is null and excluded.comment = '' then feedback.comment else excluded.comment end
+where excluded.at_s >= feedback.at_s
 """
 _RATINGS = """
 select "row", "by", score, comment, at_s, edited from feedback

@@ -298,8 +298,9 @@ on conflict (name) do update set number = number + (:if_number is null or number
 """
 _RATE = """
 insert into feedback (run, row, by, score, comment, at_s, edited) values (:run, :row, :by, :score, :comment, :at_s, :edited)
-on conflict (run, row, by) do update set score = coalesce(excluded.score, score), comment = excluded.comment, at_s = excluded.at_s,
-edited = coalesce(excluded.edited, edited) where excluded.at_s >= feedback.at_s
+on conflict (run, row, by) do update set score = coalesce(excluded.score, score), edited = coalesce(excluded.edited, edited),
+comment = iif(excluded.score is null and excluded.comment = '', comment, excluded.comment), at_s = excluded.at_s
+where excluded.at_s >= feedback.at_s
 """
 _RATINGS = "select row, by, score, comment, at_s, edited from feedback where run = ? and row between ? and ? order by row, by"
 _FIRST_ROW = """

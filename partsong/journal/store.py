@@ -103,7 +103,10 @@ class Store(Protocol):
         ...
 
     def rate(self, feedback: Iterable[Feedback]) -> None:
-        """Keep what users say, in one transaction: of one row by one person the latest score, and the latest edit, by its time."""
+        """Keep what users say, in one transaction: of one row by one person the latest score, and the latest edit, by its time.
+
+        An edit that comes without a word leaves the verdict's comment.
+        """
         ...
 
     def ratings(self, run: str, first_row: int, last_row: int) -> Sequence[Feedback]:
