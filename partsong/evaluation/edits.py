@@ -9,6 +9,9 @@ from partsong.evaluation.mean import Mean
 
 __all__ = ["Edits", "edit_size", "edits_of"]
 
+_MOST_MATCHED = 4_000
+"""Words of both texts together up to which each is matched; beyond, words that make up over a hundredth of a text only beside others."""
+
 
 class Edits(Frozen):
     """What people made of a way's answers."""
@@ -24,7 +27,9 @@ def edit_size(answer: str, edited: str) -> float:
 
     One less the ratio of Ratcliff and Obershelp's matching (difflib), by words.
     """
-    return 1.0 - SequenceMatcher(None, answer.split(), edited.split()).ratio()
+    before, after = answer.split(), edited.split()
+    many = len(before) + len(after) > _MOST_MATCHED  # the time grows with the square of a word's count
+    return 1.0 - SequenceMatcher(None, before, after, autojunk=many).ratio()
 
 
 def edits_of(sizes: Sequence[float], answers: int) -> Edits | None:

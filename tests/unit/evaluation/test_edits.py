@@ -16,6 +16,7 @@ from partsong.evaluation.edits import edit_size, edits_of
         ("half stays", "half stays and as much again here", 0.5556),
         ("", "", 0.0),
         ("gone", "", 1.0),
+        ("yes no " * 150, "So " + "yes no " * 150, 0.0017),
     ],
 )
 def test_the_size_of_an_edit_is_the_share_of_words_that_are_not_in_common(answer: str, edited: str, size: float):
