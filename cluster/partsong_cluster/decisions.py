@@ -47,6 +47,8 @@ class Decision(Frozen):
     """How the experiment stood."""
     stopped: bool = False
     """A rollout stopped itself: the mesh file is as it was."""
+    challenger: str = ""
+    """Whom it stopped; empty where a person decided."""
 
 
 def decide(
@@ -112,6 +114,7 @@ def keep_stop(mesh: Path, loaded: LoadedMesh, stop: Stopped, *, who: str, at: st
         reason=f"the rollout stopped itself: {stop.guard}",
         runs=(run,),
         stopped=True,
+        challenger=experiment.challenger,
     )
     _keep(mesh.with_name(DECISIONS), kept)
 
@@ -120,8 +123,13 @@ def stops_beside(mesh: Path, loaded: LoadedMesh) -> Sequence[Decision]:
     """Return the latest stop of each of the mesh's rollouts that nobody has decided; InputError as decisions_beside."""
     going = {name: one for name, one in loaded.mesh.experiments.items() if isinstance(one, Rollout) and one.decided is None}
     stops = [one for one in decisions_beside(mesh) if one.stopped] if going else []
-    latest = {one.experiment: one for one in stops if one.experiment in going and one.use == going[one.experiment].champion}
+    latest = {one.experiment: one for one in stops if one.experiment in going and _is_of(one, going[one.experiment])}
     return list(latest.values())
+
+
+def _is_of(stop: Decision, rollout: Rollout) -> bool:
+    """Return whether it stopped this one: with other arms it is another rollout. Stops of before may not name the challenger."""
+    return stop.use == rollout.champion and stop.challenger in ("", rollout.challenger)
 
 
 def _keep(path: Path, decision: Decision) -> None:

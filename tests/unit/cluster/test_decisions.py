@@ -153,3 +153,11 @@ def test_a_stop_holds_when_the_rollout_was_decided_and_taken_up_again_and_not_un
     assert [stop.experiment for stop in stops_beside(rollout, load_mesh(rollout, env={}))] == ["trial"]
     rollout.write_text(before.replace("trial", "trial-2"))
     assert stops_beside(rollout, load_mesh(rollout, env={})) == []
+
+
+@pytest.mark.parametrize("arms", ["champion: midi, challenger: maxi", "champion: mini, challenger: midi"])
+def test_a_stop_does_not_hold_for_a_rollout_of_other_arms(rollout, arms):
+    keep_stop(rollout, load_mesh(rollout, env={}), STOPPED, run="out", **WHEN)
+    text = rollout.read_text().replace("rollout: {champion: mini, challenger: maxi", f"rollout: {{{arms}")
+    rollout.write_text(text.replace("models:\n", 'models:\n    midi: {adapter: recorded, file: "midi.jsonl"}\n'))
+    assert stops_beside(rollout, load_mesh(rollout, env={})) == []
