@@ -16,7 +16,7 @@ Sign = Literal["+", "-", "~", "!"]
 """What is added, taken away, changed while it works, changed by ending the system and beginning it anew."""
 
 _ONE_BY_ONE = "its workers are replaced one by one, when their calls are finished"
-_ANSWERS = ("plans", "learned", "experiments", "routes", "tree", "gate", "fallbacks")
+_ANSWERS = ("plans", "learned", "embeddings", "experiments", "routes", "tree", "gate", "fallbacks")
 
 
 class Step(Frozen):

@@ -94,6 +94,7 @@ def test_limits_of_the_mesh_hold_at_once(changed):
         (DEPLOY + "security: {python_adapter: off}\n", MESH, "python_adapter"),
         (DEPLOY, MESH.replace("{use: cheap}", "{use: dear}"), "mesh (routes)"),
         (DEPLOY, MESH.replace("model: m}", "model: n}"), "mesh (models)"),
+        (DEPLOY, f"{MESH}embeddings: minilm\n", "mesh (embeddings)"),
         (DEPLOY, f"{MESH}experiments: {{trial: {{split: {{champion: cheap, challenger: dear}}}}}}\n", "mesh (experiments)"),
     ],
 )
