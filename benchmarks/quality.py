@@ -443,8 +443,8 @@ def _over_splits(losses: Floats, cost: Floats, single: Floats, bound: float, spl
 def cascade_over_splits(outcomes: Outcomes, bound: float = 0.01, splits: int = 200) -> dict[str, Any] | None:
     """Learn a cascade's threshold on one random half, promise included, and look on the other: a cheap pair that agrees, else the best.
 
-    The pair: the two most accurate models at a quarter of the best one's cost or less; None where there are not two. As above, the promise
-    is to hold on the other half in 88 % of splits or more.
+    The pair: the two most accurate models at a quarter of the best one's cost or less; None where there are not two. A third of the half
+    tests the promise, so that it is to hold on the other half in 92 % of splits or more (1.645 divided by the root of 4/3 is 1.425).
     """
     best, cost = best_model(outcomes), outcomes.mean_cost_usd
     cheap = sorted((m for m in outcomes.priced if cost[m] <= cost[best] / 4), key=lambda m: -outcomes.accuracy[m])[:2]
