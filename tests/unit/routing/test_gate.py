@@ -34,7 +34,8 @@ def test_the_route_tells_the_numbers_that_it_was_chosen_by():
     route = gate(among=("m0", "m3"))(Task.of(HARD))
     known = knowledge().estimates(HARD)
     assert route.reason == "gate"
-    assert route.estimates == f"m0 {known['m0'].right:.2f} at $0.001 in 2 s; m3 {known['m3'].right:.2f} at $2e-05 in 0.1 s"
+    m0, m3 = known["m0"], known["m3"]
+    assert route.estimates == f"m0 {m0.right:.2f} at $0.001 in {m0.latency_s:.2g} s; m3 {m3.right:.2f} at $2e-05 in {m3.latency_s:.2g} s"
     assert route.in_words == f"gate: {route.estimates}"
     assert route.propensity is None
 
