@@ -7,7 +7,7 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["folds", "same_text"]
+__all__ = ["firsts", "folds", "same_text"]
 
 _NOT_WORD = re.compile(r"\W+")
 
@@ -20,3 +20,9 @@ def same_text(prompt: str) -> str:
 def folds(prompts: Sequence[str], count: int, salt: str = "") -> NDArray[np.int64]:
     """Return each row's fold, 0 to count - 1; the same question falls into the same fold whatever stands beside it."""
     return np.array([int(sha256(f"{salt}:{same_text(p)}".encode()).hexdigest()[:12], 16) % count for p in prompts], dtype=np.int64)
+
+
+def firsts(prompts: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which rows ask what no row before them asks: copies of a question are no new evidence of how often one is right."""
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(same_text(p), i) == i for i, p in enumerate(prompts)], dtype=np.bool_)

@@ -10,7 +10,7 @@ import numpy as np
 
 from partsong.evaluation.intervals import wilson
 from partsong.learning.calibration import expected_calibration_error
-from partsong.learning.folds import folds
+from partsong.learning.folds import firsts, folds
 from partsong.learning.frugal import Frugal, Goal, at_every_rung, vote_right
 from partsong.learning.gate import Gate
 from partsong.learning.guarantee import Promise, keep_promise
@@ -56,7 +56,7 @@ class Kept:
     promise: Promise
     words: str
     rows: int
-    """Rows it was tested on: those of which it is known whether either was right."""
+    """Rows it was tested on: those of which it is known whether either was right, each question once."""
     gate: Gate | None
     policy: Frugal | None
     """None when no policy cheaper than the best single model can be promised."""
@@ -150,13 +150,14 @@ def promised(fitted: Policies, held: Outcomes, max_loss: float) -> Kept | None:
         return None
     right, cost = at_every_rung(policy, held, fitted.gate.p_right(held.prompts, held.vectors))
     losses = held.right[:, [best]] - right
-    known = ~np.isnan(losses).any(axis=1)
-    if not known.any():
+    known = np.flatnonzero(~np.isnan(losses).any(axis=1))
+    tests = known[firsts([held.prompts[i] for i in known])]
+    if not len(tests):
         return None
-    promise = promise_of(losses[known], max_loss)
+    promise = promise_of(losses[tests], max_loss)
     cheaper = promise.kept and bool(cost[:, promise.index].mean() < held.cost_usd[:, best].mean())
     tested = replace(policy, option=policy.ladder[promise.index]) if cheaper else None
-    return Kept(promise, promise_words(promise, max_loss, cheaper=cheaper), int(known.sum()), fitted.gate if cheaper else None, tested)
+    return Kept(promise, promise_words(promise, max_loss, cheaper=cheaper), len(tests), fitted.gate if cheaper else None, tested)
 
 
 def promise_of(losses: Floats, max_loss: float) -> Promise:

@@ -11,6 +11,7 @@ from itertools import product
 
 import numpy as np
 
+from partsong.learning.folds import firsts
 from partsong.learning.guarantee import Promise
 from partsong.learning.judged import PolicyFigures, figures_of, kept_back, promise_of, promise_words, teaches
 from partsong.learning.outcomes import FEWEST_ROWS, Bools, Floats, Ints, Outcomes
@@ -62,7 +63,7 @@ class Thresholds:
     words: str
     """What is promised, or why nothing is."""
     rows: int
-    """Rows it was tested on."""
+    """Rows it was tested on, each question once."""
     levels: tuple[float, ...]
     """Of each tier but the last, the chance to be right from which on its answer is trusted; empty when nothing can be promised."""
     worth: tuple[Trusted, ...]
@@ -91,20 +92,22 @@ def fit_thresholds(climb: Climb, outcomes: Outcomes, own: Sequence[int], max_los
     known = _known(climb, models.right[:, best])
     rows = np.flatnonzero(known & judges)
     taught, held = climb.rows(np.flatnonzero(known & ~judges)), climb.rows(rows)
+    tests = firsts(held.tiers.prompts)
+    count = int(tests.sum())
     worth = fit_trusted(taught.tiers)
-    if problem := _problem(climb, known, models.columns([best]), worth, len(rows)):
-        return _without(climb, problem, len(rows), worth), None
+    if problem := _problem(climb, known, models.columns([best]), worth, count):
+        return _without(climb, problem, count, worth), None
     ladder = _ladder(Way.of(taught, worth), float(models.mean_cost_usd[best]))
     if not ladder:
-        return _without(climb, "whatever its thresholds, it costs as much as the best single model, or more", len(rows), worth), None
+        return _without(climb, "whatever its thresholds, it costs as much as the best single model, or more", count, worth), None
     way = Way.of(held, worth)
     walks = [way.walk(levels) for levels in ladder]
     losses = models.right[rows, best][:, None] - np.stack([walk.right for walk in walks], axis=1)
-    promise = promise_of(losses, max_loss)
+    promise = promise_of(losses[tests], max_loss)
     walk = walks[promise.index]
     cheaper = promise.kept and bool(walk.cost_usd.mean() < np.nanmean(models.cost_usd[rows, best]))
     words = promise_words(promise, max_loss, cheaper=cheaper)
-    found = Thresholds(climb.plan, climb.rungs, climb.made_of, promise, words, len(rows), ladder[promise.index] if cheaper else (), worth)
+    found = Thresholds(climb.plan, climb.rungs, climb.made_of, promise, words, count, ladder[promise.index] if cheaper else (), worth)
     return found, figures_of(f"cascade@{climb.plan}", walk.right, walk.cost_usd, None, walk.asked) if cheaper else None
 
 

@@ -38,6 +38,14 @@ def test_rows_that_nobody_labelled_change_no_figure():
     assert [policy.option for policy in beside.policies.frugal.values()] == [policy.option for policy in alone.policies.frugal.values()]
 
 
+def test_a_promise_is_tested_on_each_question_once_since_its_copies_are_no_new_evidence():
+    table = made(120)
+    alone, copied = (fit_learned(one, Settings(), date=DAY).kept for one in (table, together(table, together(table, table))))
+    assert alone is not None
+    assert copied is not None
+    assert copied.rows == alone.rows
+
+
 def test_rows_that_only_a_new_model_is_known_on_count_for_no_other():
     table = made(120)
     probes = unlabelled(made(12, seed=5))

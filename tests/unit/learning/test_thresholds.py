@@ -74,6 +74,13 @@ def test_with_few_rows_nothing_is_promised_and_about_how_many_more_would_do_is_t
     assert f"about {found.promise.more_rows:,} more labelled rows would do" in found.told
 
 
+def test_a_question_that_stands_in_many_rows_tests_the_promise_once():
+    climb, outcomes = climbed(300, seed=6)
+    copies = [i for i in range(300) for _ in range(5)]
+    copied = fitted(climb.rows(np.array(copies)), outcomes.rows(copies))
+    assert copied.rows == fitted(climb, outcomes).rows
+
+
 def test_only_some_of_further_rows_would_be_kept_back_so_that_it_takes_more_of_them():
     climb, outcomes = climbed(300, seed=4)
     right = np.ones((300, 2))
