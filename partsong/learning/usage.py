@@ -27,7 +27,7 @@ class ModelUsage:
     """Mean of a call, for a model that was never called as its price lets expect; NaN when that is not known."""
     cost_usd_low: float
     cost_usd_high: float
-    """Normal interval of a mean."""
+    """Student's interval of a mean."""
     latency_p50_s: float
     """Within 1 %; NaN when no call was timed."""
     latency_p50_s_low: float

@@ -3,7 +3,7 @@
 from itertools import count
 from math import comb
 from random import Random
-from statistics import NormalDist, stdev
+from statistics import fmean, stdev
 
 import pytest
 from hypothesis import given
@@ -53,13 +53,27 @@ def test_the_interval_of_a_mean_covers_it_about_as_often_as_it_says():
     assert 270 <= covered <= 297
 
 
-def test_a_mean_and_its_interval_are_those_of_the_textbook():
+@pytest.mark.parametrize("values", [2, 3, 4, 10])
+def test_the_interval_of_a_mean_of_few_values_covers_it_as_often_too(values):
+    dice = Random(7)
+    covered = 0
+    for _ in range(1000):
+        mean = Mean()
+        for _ in range(values):
+            mean.add(dice.gauss(100.0, 1.0))
+        low, high = mean.interval()
+        covered += low <= 100.0 <= high
+    assert 930 <= covered <= 970
+
+
+@pytest.mark.parametrize(("values", "t"), [((9, 14), 12.706), ((9, 10, 14), 4.303), ((9, 10, 12, 14, 14), 2.776), (range(100, 131), 2.042)])
+def test_a_mean_and_its_interval_are_those_of_the_textbook(values, t):
     mean = Mean()
-    for value in (2.0, 4.0, 9.0):
+    for value in values:
         mean.add(value)
-    half = NormalDist().inv_cdf(0.975) * stdev((2.0, 4.0, 9.0)) / 3**0.5
-    assert mean.value == pytest.approx(5.0)
-    assert mean.interval(1000) == pytest.approx((1000 * (5.0 - half), 1000 * (5.0 + half)))
+    half = t * stdev(values) / len(values) ** 0.5
+    assert mean.value == pytest.approx(fmean(values))
+    assert mean.interval(1000) == pytest.approx((1000 * max(0.0, fmean(values) - half), 1000 * (fmean(values) + half)), rel=3e-3)
 
 
 def test_one_value_has_no_interval():
