@@ -12,14 +12,22 @@ from tokenizers.pre_tokenizers import Whitespace
 
 WORDS = ("[PAD]", "[UNK]", "question", "number", "is", "easy", "hard", "and", "long", "to", "think", "about")
 _WIDTH = 8
+_PLACED = (
+    helper.make_node("Gather", ["table", "input_ids"], ["bare"]),
+    helper.make_node("Shape", ["input_ids"], ["shape"]),
+    helper.make_node("Gather", ["shape", "each"], ["long"]),
+    helper.make_node("Range", ["first", "long", "each"], ["at"]),
+    helper.make_node("Gather", ["places", "at"], ["place"]),
+    helper.make_node("Add", ["bare", "place"], ["words"]),
+)
 
 
-def embedding_model(folder: Path, seed: int = 0) -> Path:
-    """Write the model into the folder; another seed is another model."""
+def embedding_model(folder: Path, seed: int = 0, places: int | None = None) -> Path:
+    """Write the model into the folder; another seed is another model, and one with places takes no more tokens than that."""
     folder.mkdir(parents=True, exist_ok=True)
     table = np.random.default_rng(seed).normal(size=(len(WORDS), _WIDTH)).astype(np.float32)
     nodes = [
-        helper.make_node("Gather", ["table", "input_ids"], ["words"]),
+        *(_PLACED if places else [helper.make_node("Gather", ["table", "input_ids"], ["words"])]),
         helper.make_node("Transpose", ["words"], ["turned"], perm=[0, 2, 1]),
         helper.make_node("MatMul", ["words", "turned"], ["likeness"]),
         helper.make_node("Cast", ["attention_mask"], ["there"], to=TensorProto.FLOAT),
@@ -31,6 +39,8 @@ def embedding_model(folder: Path, seed: int = 0) -> Path:
         helper.make_node("MatMul", ["attention", "words"], ["last_hidden_state"]),
     ]
     constants = {"table": table, "one": np.float32(1.0), "much": np.float32(1e9), "axis": np.array([1], dtype=np.int64)}
+    if places:
+        constants |= {"places": np.zeros((places, _WIDTH), dtype=np.float32), "first": np.int64(0), "each": np.int64(1)}
     tokens = [helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "tokens"]) for name in ("input_ids", "attention_mask")]
     states = helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["rows", "tokens", _WIDTH])
     initial = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]

@@ -25,6 +25,8 @@ _KEPT = 256
 """Prompts whose numbers are kept: the gate asks, then the plan that it chose."""
 _MOST_TOKENS = 512
 """Where the tokenizer names no limit: as many as models of this kind have places for."""
+_LONG = "a " * 1024
+"""What a model is tried with when it is opened: with fewer places than its tokenizer lets pass it would fail at a long prompt, in a run."""
 _REMEDY = "export one: optimum-cli export onnx --model sentence-transformers/all-MiniLM-L6-v2 --task feature-extraction FOLDER"
 
 
@@ -100,6 +102,11 @@ def _opened(model: tuple[Path, int], tokenizer: tuple[Path, int]) -> Embedder:
     found = Embedder(EmbeddedBy(*digests), session, words)
     if len(session.get_outputs()[0].shape) != 3 or not {one.name for one in session.get_inputs()} <= _INPUTS:
         raise _unreadable(folder, "it does not take tokens and give the last hidden state of each")
+    try:
+        found.one(_LONG)
+    except Exception as error:  # noqa: BLE001  as above
+        what = f"it does not take the {len(words.encode(_LONG).ids)} tokens that tokenizer.json lets pass ({type(error).__name__})"
+        raise _unreadable(folder, what) from None
     return found
 
 

@@ -102,6 +102,13 @@ def test_what_is_no_model_is_said(spoilt: str, tmp_path: Path):
     assert caught.value.problems[0].code == "embeddings-unreadable"
 
 
+def test_a_model_that_takes_fewer_tokens_than_its_tokenizer_lets_pass_is_refused_before_a_long_prompt_comes(tmp_path: Path):
+    assert Embedder.of(embedding_model(tmp_path / "wide", places=512)).one("long " * 600).shape == (1, 8)
+    with pytest.raises(WeightsError, match="it does not take the 512 tokens") as caught:
+        Embedder.of(embedding_model(tmp_path / "narrow", places=256))
+    assert caught.value.problems[0].code == "embeddings-unreadable"
+
+
 def test_a_model_put_in_the_place_of_another_is_read_anew(tmp_path: Path):
     first = Embedder.of(embedding_model(tmp_path)).by
     assert Embedder.of(embedding_model(tmp_path, seed=2)).by != first
