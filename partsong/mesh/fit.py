@@ -6,7 +6,7 @@ from partsong.errors import Problem
 from partsong.mesh.sound import Sound
 from partsong.plans.cascade import Cascade
 from partsong.plans.ensemble import Ensemble
-from partsong.plans.trust import Agreement
+from partsong.plans.trust.own import Agreement
 
 __all__ = ["trust_warnings"]
 

@@ -11,7 +11,7 @@ from partsong.contracts.credentials import credential_in
 from partsong.errors import MeshError, Problem
 from partsong.mesh import Mesh
 from partsong.mesh.explain import nearest
-from partsong.plans.trust import Python
+from partsong.plans.trust.python import Python
 from partsong_cluster.deploy.load import LoadedDeploy
 from partsong_cluster.deploy.overlay import overlaid, system_spec
 from partsong_cluster.deploy.placing import Machine, Wanted, capacity, machines_of, misfit, selector_problem, total
