@@ -174,8 +174,7 @@ def _ladder(way: Way, unit_usd: float) -> list[tuple[float, ...]]:
     """Return levels of all tiers from the safest to the cheapest, all of which cost less than `unit_usd`; none where none does."""
     count = way.sure.shape[1] - 1
     grid = list(product(*(_levels(way.sure[:, tier], _MOST_LEVELS.get(count, _FEWEST_LEVELS)) for tier in range(count))))
-    walks = [way.walk(levels) for levels in grid]
-    accuracy, cost = (np.array([table.mean() for table in column]) for column in zip(*((w.right, w.cost_usd) for w in walks), strict=True))
+    accuracy, cost = np.array([(walk.right.mean(), walk.cost_usd.mean()) for walk in map(way.walk, grid)]).T
     budgets = np.linspace(unit_usd, cost.min(), _STEPS) if cost.min() < unit_usd else ()
     return list(dict.fromkeys(grid[int(np.where(cost <= budget, accuracy, -1.0).argmax())] for budget in budgets))
 
