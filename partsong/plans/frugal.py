@@ -73,7 +73,7 @@ class Frugal(Plan):
 
     async def answer(self, task: Task, step: Step, port: Port) -> Reply:
         """See Plan.answer."""
-        inquiry = self._inquiry(task)
+        inquiry = await self._inquiry(task)
         if inquiry is None:
             return Failure(code=FailureCode.UNSUPPORTED, message=f"nothing is learned that a frugal plan could aim at {self.goal!r} by")
         poll = _Poll(self)
@@ -95,11 +95,12 @@ class Frugal(Plan):
         learned = None if self.goal is None or self._knowledge is None else self._knowledge.answer_kind
         return self.answer_kind or learned or Label()
 
-    def _inquiry(self, task: Task) -> Inquiry | None:
+    async def _inquiry(self, task: Task) -> Inquiry | None:
         if self.goal is None:
             return self._by_hand()
         if self._knowledge is None:
             return None
+        await self._knowledge.embed(task.text)
         return self._knowledge.inquiry(self.goal, task.text, enough=self.sure, value_usd=self.value_of_correct_usd)
 
     def _by_hand(self) -> Inquiry:

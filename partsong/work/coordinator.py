@@ -44,7 +44,8 @@ class Coordinator:
         cls, mesh: Mesh, callers: Mapping[str, Caller], merger: Merger, journal: JournalPort, telemetry: Telemetry, clock: Clock
     ) -> "Coordinator":
         """Return the coordinator of a mesh's rows, its queues watched."""
-        coordinator = cls(Shop.of(mesh, callers, merger, journal, telemetry, clock), mesh.router(), mesh.knowledge)
+        for_gate = None if mesh.gate is None else mesh.knowledge  # no other route goes by what a prompt means
+        coordinator = cls(Shop.of(mesh, callers, merger, journal, telemetry, clock), mesh.router(), for_gate)
         telemetry.gauge(*ROWS_UNDER_WAY, lambda: coordinator._under_way)
         for caller in callers.values():
             model = {"partsong.model": caller.name}

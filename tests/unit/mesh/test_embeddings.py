@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from threading import get_ident
 
 import pytest
 from embedding_builders import embedding_model
@@ -56,6 +57,14 @@ async def test_gate_and_plans_embed_prompts_here_and_where_the_mesh_is_unpacked(
     assert there.router().decide(HARD) == mesh.router().decide(HARD)
     answer = await ScriptedPort(dict.fromkeys(("m0", "m1", "m2", "m3"), "right")).answer(there.plans["f"], HARD.text)
     assert answer.text == "right"
+
+
+async def test_a_frugal_plan_embeds_in_a_thread_whatever_it_is_asked(home: Path, monkeypatch: pytest.MonkeyPatch):
+    mesh, threads, own = load(home), [], Embedder._vectors
+    monkeypatch.setattr(Embedder, "_vectors", lambda self, prompts: threads.append(get_ident()) or own(self, prompts))
+    await ScriptedPort(dict.fromkeys(("m0", "m1", "m2", "m3"), "right")).answer(mesh.plans["f"], "what a stage before it made of the task")
+    assert len(threads) == 1
+    assert threads != [get_ident()]
 
 
 def test_a_node_without_the_model_says_so_before_rows_come(home: Path, tmp_path: Path):
