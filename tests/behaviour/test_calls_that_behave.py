@@ -28,7 +28,7 @@ accounts:
   acct: {{requests_per_minute: 600}}
 models:
   plain: &upstream {{adapter: openai, model: plain, base_url: {url}, api_key: {{env: KEY}}, concurrency: 16}}
-  priced: {{<<: *upstream, model: priced, price: {{input: 1000, output: 1000}}}}
+  priced: {{<<: *upstream, model: priced, price: {{input: 1000, output: 1000}}, breaker: {{least_calls: 1000}}}}
   shared: {{<<: *upstream, model: shared, concurrency: 4, adaptive: false}}
   hedged: {{<<: *upstream, model: hedged, hedge: {{after: 150ms, share: 1.0}}, fallbacks: [plain]}}
   failing: {{<<: *upstream, model: failing, retries: 0, fallbacks: [broken, plain]}}

@@ -28,7 +28,11 @@ plans:
   learned: {frugal: {goal: vote, sure: 0.99}}
   by_hand:
     frugal:
-      models: {m0: {accuracy: 0.9, cost_usd: 0.01}, m1: {accuracy: 0.8, cost_usd: 0.001}, m2: {accuracy: 0.8, cost_usd: 0.0005}}
+      models:
+        m0: {accuracy: 0.9, cost_usd: 0.01}
+        m1: {accuracy: 0.8, cost_usd: 0.001}
+        m2: {accuracy: 0.8, cost_usd: 0.0005}
+        m3: {accuracy: 0.85, cost_usd: 0.0001}
   vote: {ensemble: {members: [m0, m1, m2], merge: {weighted: {learned: true}}, early: false}}
 tree:
   if: {matches: "to the tree"}
@@ -90,7 +94,7 @@ async def test_every_row_is_answered_alike_inline_and_here(engines):
 
 
 async def test_a_frugal_plan_tells_each_step(engines):
-    answer, calls = await told(engines[1], TASKS[0])
+    answer, calls = await told(engines[1], next(task for task in TASKS if task.use == "by_hand"))
     assert answer.text == "right"
     assert sorted(tier.source for tier in answer.tiers) == [model for _, model, _ in calls]
     assert ["failed: worker-error" in tier.reason for tier in answer.tiers if tier.source == "m3"] == [True]
