@@ -148,7 +148,7 @@ def trial_of(experiment: Experiment, record: RowRecord, rating: float | None = N
     if route is None or route.arm is None or route.propensity is None or task is None:
         return None
     share = route.propensity if route.arm == "challenger" else 1.0 - route.propensity
-    key = "" if experiment.key == "id" else experiment.key_of(task)
+    key = f"{task.id} {task.text}" if experiment.key == "id" else experiment.key_of(task)  # the id alone may be a row's number
     labelled = marked(record)
     right = rating >= 0.5 if labelled is None and rating is not None else labelled
     return Trial.of(route.arm, share, record.reply, right, complexity_of(task), key)

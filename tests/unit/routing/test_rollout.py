@@ -97,6 +97,16 @@ def test_a_row_tells_of_a_stage_or_an_end_that_others_rows_led_to():
     assert later.shares == {"trial": 0.0}
 
 
+def test_rows_that_later_runs_have_again_are_no_new_evidence():
+    stays = ROLLOUT.model_copy(update={"stages": ROLLOUT.stages[1:2]})
+    rollouts, told, records = worked(stays, 40, right=0.3)
+    for run in range(40):
+        told += [rollouts.saw(record.model_copy(update={"run": f"again-{run}"})) for record in records]
+    assert not any(isinstance(change, Stopped) for change in told)
+    _, told, _ = worked(stays, 1600, right=0.3)
+    assert isinstance(told[-1][1], Stopped)
+
+
 def test_rows_of_other_routes_and_decided_rollouts_change_nothing():
     decided = Rollouts({"trial": ROLLOUT.model_copy(update={"decided": "champion"})})
     assert not decided.going
