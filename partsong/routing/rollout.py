@@ -6,9 +6,10 @@ begins anew feeds it the journal's rows, and finds at least the stage that was r
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from math import isclose
 
-from partsong.contracts import Probability, RowRecord
+from partsong.contracts import Probability, RowRecord, Task
 from partsong.evaluation.guardrails import Guard, Watch
 from partsong.evaluation.marked import marked
 from partsong.evaluation.trial import Trial
@@ -148,7 +149,12 @@ def trial_of(experiment: Experiment, record: RowRecord, rating: float | None = N
     if route is None or route.arm is None or route.propensity is None or task is None:
         return None
     share = route.propensity if route.arm == "challenger" else 1.0 - route.propensity
-    key = f"{task.id} {task.text}" if experiment.key == "id" else experiment.key_of(task)  # the id alone may be a row's number
+    key = _row_key(task) if experiment.key == "id" else experiment.key_of(task)
     labelled = marked(record)
     right = rating >= 0.5 if labelled is None and rating is not None else labelled
     return Trial.of(route.arm, share, record.reply, right, complexity_of(task), key)
+
+
+def _row_key(task: Task) -> str:
+    """Return what tells the row from others in any run: the id alone may be its number there, and whole texts would take much room."""
+    return blake2b(f"{task.id} {task.text}".encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
