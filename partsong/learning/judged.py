@@ -56,7 +56,7 @@ class Kept:
     promise: Promise
     words: str
     rows: int
-    """Rows it was tested on: those of which it is known whether either was right, each question once."""
+    """Rows it was tested on, each question once."""
     gate: Gate | None
     policy: Frugal | None
     """None when no policy cheaper than the best single model can be promised."""
@@ -146,23 +146,24 @@ def promised(fitted: Policies, held: Outcomes, max_loss: float) -> Kept | None:
     None when there is no such ensemble. `max_loss`: how much less often than the best single model it may be right.
     """
     policy, best = fitted.frugal.get(Goal.BEST), held.models.index(fitted.best)
-    if policy is None:
+    held = held.rows(held.labelled)
+    if policy is None or not len(held):
         return None
     right, cost = at_every_rung(policy, held, fitted.gate.p_right(held.prompts, held.vectors))
     losses = held.right[:, [best]] - right
-    known = np.flatnonzero(~np.isnan(losses).any(axis=1))
-    tests = known[firsts([held.prompts[i] for i in known])]
-    if not len(tests):
-        return None
+    tests = firsts(held.prompts)
     promise = promise_of(losses[tests], max_loss)
     cheaper = promise.kept and bool(cost[:, promise.index].mean() < held.cost_usd[:, best].mean())
     tested = replace(policy, option=policy.ladder[promise.index]) if cheaper else None
-    return Kept(promise, promise_words(promise, max_loss, cheaper=cheaper), len(tests), fitted.gate if cheaper else None, tested)
+    return Kept(promise, promise_words(promise, max_loss, cheaper=cheaper), int(tests.sum()), fitted.gate if cheaper else None, tested)
 
 
 def promise_of(losses: Floats, max_loss: float) -> Promise:
-    """Return what can be promised by these rows (see keep_promise); as only some of any further ones would be kept back, it takes more."""
-    promise = keep_promise(losses, max_loss, level=_LEVEL)
+    """Return what can be promised by these rows (see keep_promise); as only some of any further ones would be kept back, it takes more.
+
+    A loss that is not known (NaN) counts as one: rows that nobody judged may be the very ones that the policy loses.
+    """
+    promise = keep_promise(np.nan_to_num(losses, nan=1.0), max_loss, level=_LEVEL)
     return replace(promise, more_rows=_KEPT_BACK * promise.more_rows)
 
 

@@ -111,6 +111,7 @@ def fit_learned(
     value_usd = usual_value_usd(known) if settings.value_of_correct_usd is None else settings.value_of_correct_usd
     figures, kept = judged(known, settings.max_loss, value_usd)
     climbed = [fit_thresholds(climb, everything, own, settings.max_loss) for climb in climbs]
+    advice = advised(figures, kept, settings)  # without the cascades: their figures are of the rows that chose among their ways
     figures = (*figures, *(figure for _, figure in climbed if figure is not None))
     policies, unseen = fit_policies(known)
     if len(known) < len(outcomes):  # some rows are known of new models alone
@@ -143,7 +144,7 @@ def fit_learned(
         figures=figures,
         kept=kept,
         cascades=tuple(thresholds for thresholds, _ in climbed),
-        advice=advised(figures, kept, settings),
+        advice=advice,
         warnings=(*warnings, *_unjudged(known, figures), *doubts_of(outcomes, own, new, cards or {})),
         questions=prints_of(outcomes.prompts),
     )

@@ -90,7 +90,7 @@ def fit_thresholds(climb: Climb, outcomes: Outcomes, own: Sequence[int], max_los
         return _without(climb, "some model is known by rows kept back alone", 0, ()), None
     best = best_model(models.rows(np.flatnonzero(~judges)))
     known = _known(climb, models.right[:, best])
-    rows = np.flatnonzero(known & judges)
+    rows = np.flatnonzero(_labelled(climb, models.right[:, best]) & judges)
     taught, held = climb.rows(np.flatnonzero(known & ~judges)), climb.rows(rows)
     tests = firsts(held.tiers.prompts)
     count = int(tests.sum())
@@ -105,15 +105,21 @@ def fit_thresholds(climb: Climb, outcomes: Outcomes, own: Sequence[int], max_los
     losses = models.right[rows, best][:, None] - np.stack([walk.right for walk in walks], axis=1)
     promise = promise_of(losses[tests], max_loss)
     walk = walks[promise.index]
-    cheaper = promise.kept and bool(walk.cost_usd.mean() < np.nanmean(models.cost_usd[rows, best]))
+    cheaper = promise.kept and bool(np.nanmean(walk.cost_usd) < np.nanmean(models.cost_usd[rows, best]))
     words = promise_words(promise, max_loss, cheaper=cheaper)
     found = Thresholds(climb.plan, climb.rungs, climb.made_of, promise, words, count, ladder[promise.index] if cheaper else (), worth)
-    return found, figures_of(f"cascade@{climb.plan}", walk.right, walk.cost_usd, None, walk.asked) if cheaper else None
+    right, cost, asked = (each[known[rows]] for each in (walk.right, walk.cost_usd, walk.asked))
+    return found, figures_of(f"cascade@{climb.plan}", right, cost, None, asked) if cheaper else None
 
 
 def _known(climb: Climb, best: Floats) -> Bools:
     """Return the rows on which it is known of every tier, and of the best single model, whether it is right."""
     return np.asarray(~np.isnan(climb.tiers.right).any(axis=1) & ~np.isnan(best))
+
+
+def _labelled(climb: Climb, best: Floats) -> Bools:
+    """Return the rows on which it is known of some tier, or of the best single model, whether it is right."""
+    return np.asarray(~np.isnan(climb.tiers.right).all(axis=1) | ~np.isnan(best))
 
 
 def _without(climb: Climb, words: str, rows: int, worth: tuple[Trusted, ...]) -> Thresholds:
@@ -122,7 +128,7 @@ def _without(climb: Climb, words: str, rows: int, worth: tuple[Trusted, ...]) ->
 
 def _problem(climb: Climb, known: Bools, single: Outcomes, worth: Sequence[Trusted], judges: int) -> str:
     """Return what keeps anything from being tested, in words; empty when nothing does."""
-    labelled = int((~np.isnan(np.hstack([climb.tiers.right, single.right]))).any(axis=1).sum())
+    labelled = int(_labelled(climb, single.right[:, 0]).sum())
     told = {one.model for one in worth if one.kind == "all"}
     silent = [rung for rung in climb.rungs[:-1] if rung not in told]
     if labelled - known.sum() > _MOST_MISSING * labelled:

@@ -118,7 +118,8 @@ def fit(
     """Learn from runs whom to ask, when to stop and what that is worth, and write it as a folder that a mesh file names as `learned`.
 
     Cascades of MESH that trust by `learned` (`trust: {logprob: learned}`) get the cheapest thresholds that --max-loss can be promised of.
-    A third of the rows is kept back to judge: figures and promises are of rows that nothing was learned from. What is right is told by the
+    A third of the rows is kept back to judge: figures and promises are of rows that nothing was learned from (a cascade's thresholds are
+    chosen on them, by a test that allows for it). What is right is told by the
     rows' labels (metadata `expected`), by feedback, by a --judge (each pair of a row's answers in both orders, the three that most models
     gave; long answers win no advantage), or else by the models' agreement, which is said. Without --judge no model is asked.
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from unit.learning.made import made
+from unit.learning.test_thresholds import climbed
 
+from partsong.learning.judged import promise_of
 from partsong.learning.learned import fit_learned
 from partsong.learning.outcomes import Outcomes
 from partsong.learning.settings import Settings
@@ -44,6 +46,21 @@ def test_a_promise_is_tested_on_each_question_once_since_its_copies_are_no_new_e
     assert alone is not None
     assert copied is not None
     assert copied.rows == alone.rows
+
+
+def test_a_row_of_which_it_is_not_known_who_was_right_counts_as_lost():
+    losses = np.zeros((400, 1))
+    assert promise_of(losses, 0.02).kept
+    losses[:20] = np.nan
+    assert not promise_of(losses, 0.02).kept
+
+
+def test_what_chose_its_own_levels_is_not_advised():
+    climb, outcomes = climbed(3000, seed=1)
+    answers = tuple(("yes", "yes") for _ in range(3000))
+    learned = fit_learned(replace(outcomes, answers=answers), Settings(value_of_correct_usd=1.0), date=DAY, climbs=[climb])
+    assert "cascade@climb" in [figure.policy for figure in learned.figures]
+    assert not learned.advice.startswith("cascade")
 
 
 def test_rows_that_only_a_new_model_is_known_on_count_for_no_other():

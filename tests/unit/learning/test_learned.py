@@ -72,7 +72,7 @@ def test_a_promise_that_few_rows_cannot_support_is_not_given(learned: Learned):
     assert "nothing but the best single model" in kept.words
 
 
-def test_a_promise_is_tested_on_the_rows_whose_answers_were_judged(learned: Learned):
+def test_a_promise_is_tested_on_the_rows_that_have_an_outcome(learned: Learned):
     held = made(200, seed=4)
     right = np.where(np.arange(200)[:, None] < 50, np.nan, held.right)
     kept = promised(learned.policies, replace(held, right=right), 0.05)

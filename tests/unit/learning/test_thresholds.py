@@ -81,6 +81,14 @@ def test_a_question_that_stands_in_many_rows_tests_the_promise_once():
     assert copied.rows == fitted(climb, outcomes).rows
 
 
+def test_rows_of_which_it_is_not_known_who_was_right_count_as_lost_so_that_a_cheap_answer_is_trusted_later():
+    climb, outcomes = climbed(6000, seed=2)
+    hidden = np.where((np.arange(6000)[:, None] % 25 > 0) | ~kept_back(outcomes.prompts)[:, None], climb.tiers.right, np.nan)
+    found, whole = (fitted(replace(climb, tiers=replace(climb.tiers, right=right)), outcomes) for right in (hidden, climb.tiers.right))
+    assert found.rows == whole.rows
+    assert found.levels > whole.levels > ()
+
+
 def test_only_some_of_further_rows_would_be_kept_back_so_that_it_takes_more_of_them():
     climb, outcomes = climbed(300, seed=4)
     right = np.ones((300, 2))
