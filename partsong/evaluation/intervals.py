@@ -1,10 +1,14 @@
 """Intervals: how far a measured share, mean or quantile may be from the truth."""
 
-from math import ceil, floor, pi, sqrt, tan
+from math import exp, floor, lgamma, log, log1p, pi, sqrt, tan
 from statistics import NormalDist
 from typing import NamedTuple
 
 __all__ = ["Interval", "of_mean", "quantile_ranks", "wilson", "z_of"]
+
+
+_FAR = 10
+"""Standard deviations, and values, below the mean at which a binomial's tail is too small to count."""
 
 
 class Interval(NamedTuple):
@@ -55,7 +59,18 @@ def _t_of(level: float, freedom: float) -> float:
 def quantile_ranks(share: float, n: int, level: float = 0.95) -> tuple[int, int]:
     """Return the ranks, from 1, of the values between which a quantile lies, whatever the distribution (Hahn and Meeker 1991, ch. 5).
 
-    How many of n values are below it is binomial: its normal limits are taken, rounded outwards. 0, and n + 1: n values do not bound it.
+    How many of n values are below it is binomial, and its own tails are taken: both together are no likelier than `level` leaves.
+    0, and n + 1: n values do not bound it.
     """
-    half = z_of(level) * sqrt(n * share * (1 - share))
-    return max(0, floor(n * share - half)), min(n + 1, ceil(n * share + half))
+    return _rank_below(share, n, (1.0 - level) / 2.0), n + 1 - _rank_below(1.0 - share, n, (1.0 - level) / 2.0)
+
+
+def _rank_below(share: float, n: int, chance: float) -> int:
+    """Return the highest rank whose value is above the quantile with at most this chance, which is that of fewer values being below it."""
+    lowest = max(0, floor(n * share - _FAR * sqrt(n * share * (1.0 - share)) - _FAR))
+    below, ways = 0.0, lgamma(n + 1)
+    for rank in range(lowest, n + 1):
+        below += exp(ways - lgamma(rank + 1) - lgamma(n - rank + 1) + rank * log(share) + (n - rank) * log1p(-share))
+        if below > chance:
+            return rank
+    return n
