@@ -135,7 +135,9 @@ class Watch:
         return True
 
     def saw_both(self, champion: Trial, challenger: Trial) -> None:
-        """Take a row that both arms answered."""
+        """Take a row that both arms answered; of those with the same key the first counts."""
+        if self._is_repeated(champion.key):
+            return
         if champion.right is not None and challenger.right is not None:
             self._right(self.accuracy.saw_both(champion.right, challenger.right))
         self._failed(self._failures.saw_both(champion.failed, challenger.failed))

@@ -14,7 +14,7 @@ from partsong.evaluation.guardrails import Guard, Watch
 from partsong.evaluation.marked import marked
 from partsong.evaluation.trial import Trial
 from partsong.routing.complexity import complexity_of
-from partsong.routing.experiments import Experiment, Rollout
+from partsong.routing.experiments import Experiment, Rollout, Shadow
 
 __all__ = ["Advanced", "Held", "RolloutInstruction", "RolloutState", "Rollouts", "Stopped", "trial_of"]
 
@@ -149,7 +149,8 @@ def trial_of(experiment: Experiment, record: RowRecord, rating: float | None = N
     if route is None or route.arm is None or route.propensity is None or task is None:
         return None
     share = route.propensity if route.arm == "challenger" else 1.0 - route.propensity
-    key = _row_key(task) if experiment.key == "id" else experiment.key_of(task)
+    by_row = experiment.key == "id" or isinstance(experiment, Shadow)  # where both arms answer, none is drawn by the key
+    key = _row_key(task) if by_row else experiment.key_of(task)
     labelled = marked(record)
     right = rating >= 0.5 if labelled is None and rating is not None else labelled
     return Trial.of(route.arm, share, record.reply, right, complexity_of(task), key)

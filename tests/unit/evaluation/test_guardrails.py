@@ -58,6 +58,13 @@ def test_a_row_that_both_answered_counts_once_and_equal_answers_break_nothing():
     assert [(guard.state, guard.e_value) for guard in watch.guards[2:]] == [("within", 1.0)] * 2
 
 
+def test_of_rows_with_one_key_that_both_answered_the_first_counts():
+    watch = Watch(Guardrails())
+    for key in ("a", "b", "a", "a"):
+        watch.saw_both(Trial("champion", 1.0, True, False, 1.0, 1.0, key=key), Trial("challenger", 1.0, False, False, 1.0, 1.0, key=key))
+    assert watch.accuracy.rows == 2
+
+
 def test_a_much_dearer_and_slower_shadow_surely_breaks_its_guardrails():
     watch, dice = Watch(Guardrails(cost_ratio=1.0, p95_latency_ratio=1.0)), Random(3)
     for _ in range(300):

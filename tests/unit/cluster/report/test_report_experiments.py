@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from batch_bench import Bench
@@ -129,9 +130,10 @@ def test_a_split_that_lost_rows_of_one_arm_is_not_to_be_believed():
 
 async def test_a_shadow_is_compared_row_by_row_with_what_answered(tmp_path):
     bench = Bench(tmp_path)
-    out = await run(bench, SHADOW, 60)
+    by_user = SHADOW.replace("usd_per_run: 1", "usd_per_run: 1, key: metadata.user")
+    out = await run(bench, by_user, 60)
     manifest = json.loads((out / "run.json").read_text())
-    shadow = load_text(SHADOW, tmp_path, env={}).mesh.experiments["trial"]
+    shadow = load_text(by_user, tmp_path, env={}).mesh.experiments["trial"]
     assert isinstance(shadow, Shadow)
     async with bench.engine:
         lives = await bench.engine.journal.rows(manifest["run"], 0, 100)
@@ -142,6 +144,8 @@ async def test_a_shadow_is_compared_row_by_row_with_what_answered(tmp_path):
     assert (standing.shadow.sampled, standing.shadow.shadowed, standing.shadow.missing) == (60, 30, 30)
     assert (standing.champion.rows, standing.challenger.rows, standing.leads) == (30, 30, "challenger")
     assert standing.sample_ratio_p is None
+    [twice] = standings_of([out, Path(copytree(out, tmp_path / "again"))])
+    assert (standing.tested, twice.tested, twice.e_value, twice.challenger.rows) == (30, 30, standing.e_value, 60)
     words = " ".join(standing_words(standing))
     assert "Of 60 sampled rows 30 have a shadow; 30 have none" in words
     assert "The shadows cost $0.06. Latencies are those of the calls" in words
