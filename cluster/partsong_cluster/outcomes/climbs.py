@@ -70,7 +70,7 @@ def climbs_of(found: Tabled, plans: Mapping[str, Plan]) -> Iterator[Climb]:
     """Yield every cascade whose thresholds are to be learned, with what its tiers would have given on each row."""
     for name, plan in plans.items():
         if isinstance(plan, Cascade) and plan.learned:
-            tried = [asyncio.run(_tried(plan, number, plans, found)) for number in range(len(found.rows))]
+            tried = asyncio.run(_tried(plan, plans, found))
             yield _climb(name, plan, made_of(plan, plans), tried, found.outcomes)
 
 
@@ -82,8 +82,12 @@ def _climb(name: str, plan: Cascade, made_of: str, tried: Sequence[Sequence[_Tri
     return Climb(name, plan.rungs, made_of, Outcomes(plan.rungs, outcomes.prompts, right, unread, cost, outcomes.kinds, stated=sure), asked)
 
 
-async def _tried(plan: Cascade, number: int, plans: Mapping[str, Plan], found: Tabled) -> list[_Tried]:
-    return [await _one(tier, _RecordedPort(found.rows[number], plans), found.outcomes, number) for tier in plan.tiers]
+async def _tried(plan: Cascade, plans: Mapping[str, Plan], found: Tabled) -> list[list[_Tried]]:
+    """Return what each tier came to on each row."""
+    return [
+        [await _one(tier, _RecordedPort(row, plans), found.outcomes, number) for tier in plan.tiers]
+        for number, row in enumerate(found.rows)
+    ]
 
 
 async def _one(tier: Tier, port: _RecordedPort, outcomes: Outcomes, number: int) -> _Tried:
