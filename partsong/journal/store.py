@@ -103,9 +103,10 @@ class Store(Protocol):
         ...
 
     def rate(self, feedback: Iterable[Feedback]) -> None:
-        """Keep what users say, in one transaction: of one row by one person the latest score, and the latest edit, by its time.
+        """Keep what users say, in one transaction: of one row by one person the latest score and the latest edit.
 
-        An edit that comes without a word leaves the verdict's comment.
+        An edit that comes without a word leaves the verdict's comment. There is one time for both: what is older than the last that was
+        kept, be that a score or an edit, is dropped.
         """
         ...
 

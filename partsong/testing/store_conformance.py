@@ -289,6 +289,15 @@ class StoreConformance(ABC):
             store.rate([verdict.model_copy(update={"score": 0.0, "at_s": 30.0})])
             assert [(one.score, one.edited) for one in store.ratings("run", 3, 3)] == [(0.0, "mended")]
 
+    def test_an_edit_that_is_older_than_a_kept_verdict_is_dropped_and_so_is_an_older_verdict(self, tmp_path: Path) -> None:
+        verdict = feedback(3, score=0.5, at_s=20.0)
+        edit = verdict.model_copy(update={"score": None, "edited": "mended"})
+        with closing(self.open(tmp_path)) as store:
+            store.rate([verdict, edit.model_copy(update={"at_s": 10.0})])
+            assert store.ratings("run", 3, 3) == [verdict]
+            store.rate([edit, verdict.model_copy(update={"score": 1.0, "at_s": 10.0})])
+            assert store.ratings("run", 3, 3) == [edit.model_copy(update={"score": 0.5})]
+
     def test_an_edit_without_a_word_leaves_the_comment_of_a_verdict_and_a_new_verdict_does_not(self, tmp_path: Path) -> None:
         verdict = feedback(3, score=0.0, at_s=10.0).model_copy(update={"comment": "six digits"})
         edit = verdict.model_copy(update={"score": None, "edited": "mended", "comment": "", "at_s": 20.0})
