@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import JsonValue, PositiveInt, model_validator
 
 from partsong.adapters.adapter import Adapter, Surroundings
-from partsong.adapters.beside import FileName
+from partsong.adapters.beside import FileName, placed
 from partsong.adapters.weights import KNOWN, cache_folder, located
 from partsong.contracts import Completion, Failure, FailureCode, FinishReason, Logprobs, Message, ModelSpec, Task, Timing, ToolCall, Usage
 from partsong.contracts.allowed import Allowed
@@ -67,7 +67,7 @@ class LocalAdapter(Adapter):
     @classmethod
     def problems(cls, spec: LocalSpec, folder: Path, allowed: Allowed) -> Iterator[tuple[str, Problem]]:  # noqa: ARG003  the schema asks
         """See Adapter.problems; known weights that are not fetched yet are none."""
-        if spec.weights in KNOWN or (folder / Path(spec.weights).expanduser()).is_file():
+        if spec.weights in KNOWN or placed(folder, spec.weights).is_file():
             return
         near = get_close_matches(spec.weights, KNOWN, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else f"give the path of a GGUF file, or one of {', '.join(KNOWN)}"

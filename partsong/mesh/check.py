@@ -16,12 +16,11 @@ from partsong.contracts import ModelSpec
 from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.contracts.credentials import credential_in
 from partsong.errors import MeshError, PartsongError, Problem
-from partsong.learning.knowledge import Knowledge
 from partsong.mesh.document import Piece
 from partsong.mesh.explain import explained
 from partsong.mesh.fit import trust_warnings
 from partsong.mesh.gate_check import gate_errors
-from partsong.mesh.learned import embedding_errors, known_here, learned_errors, learned_reader
+from partsong.mesh.learned import embedding_errors, embedding_here, known_here, learned_errors, learned_reader
 from partsong.mesh.prompt_files import reader
 from partsong.mesh.references import reference_errors, reference_warnings
 from partsong.mesh.schema import Mesh, ModelField
@@ -86,9 +85,8 @@ def examined(root: Piece, look: Look) -> Findings:
     if look.learning:
         root = root.with_fields({key: piece for key, piece in root.fields.items() if key != "learned"})
     knowledge = known_here(_content(root, "learned"), context["read_learned"])
+    knowledge = embedding_here(_content(root, "embeddings"), knowledge, look.folder, look.allowed)
     context |= {"knowledge": knowledge, "nothing_learned": "learned" not in root.fields and not look.learning}
-    if knowledge is not None and isinstance(named := _content(root, "embeddings"), str):
-        context["knowledge"] = knowledge = Knowledge(knowledge.packed, look.folder / named)
     mesh: Mesh | None = None
     errors: list[Problem] = []
     try:

@@ -71,7 +71,7 @@ def _strings(shown: Any) -> Iterator[str]:
 
 
 def _is_short_path(text: str) -> bool:
-    return 0 < len(text) <= 255 and "\n" not in text and not Path(text).is_absolute()
+    return 0 < len(text) <= 255 and "\n" not in text and not text.startswith("~") and not Path(text).is_absolute()
 
 
 def _digest(path: Path) -> bytes:

@@ -18,16 +18,17 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from partsong.adapters.beside import beside
+from partsong.adapters.beside import folder_beside
 from partsong.contracts import Frozen
 from partsong.contracts.allowed import Allowed
 from partsong.contracts.known import known
 from partsong.errors import InputError, MeshError, Problem, WeightsError
-from partsong.learning.knowledge import Knowledge
+from partsong.learning.embedding_files import EMBEDDING_FILES
+from partsong.learning.knowledge import Knowledge, learn_installed
 from partsong.mesh.sound import Sound
 from partsong.plans.frugal import Frugal
 
-__all__ = ["LearnedSpec", "embedding_errors", "known_here", "learned_errors", "learned_reader"]
+__all__ = ["LearnedSpec", "embedding_errors", "embedding_here", "known_here", "learned_errors", "learned_reader"]
 
 _SAME_KIND = "leave `kind` out, or learn it anew of answers read so: partsong learn MESH RUN... --grade KIND"
 _LEARN = "learn it from runs of this mesh: partsong learn MESH RUN... -o learned/"
@@ -85,7 +86,9 @@ def learned_reader(folder: Path, allowed: Allowed) -> Callable[[str], Knowledge]
     @lru_cache(maxsize=1)
     def read(named: str) -> Knowledge:
         try:
-            return Knowledge.saved(beside(folder, named, allowed))
+            with learn_installed():
+                from partsong.learning.saved import PACKED
+            return Knowledge.saved(folder_beside(folder, named, [PACKED], allowed))
         except (InputError, MeshError) as error:
             problem = error.problems[0]
             raise PydanticCustomError(problem.code, "{what}; {remedy}", {"what": problem.what, "remedy": problem.remedy}) from None
@@ -99,6 +102,16 @@ def known_here(named: object, read: Callable[[str], Knowledge]) -> Knowledge | N
         return read(named) if isinstance(named, str) else None
     except PydanticCustomError:
         return None  # explained with the whole
+
+
+def embedding_here(named: object, knowledge: Knowledge | None, folder: Path, allowed: Allowed) -> Knowledge | None:
+    """Return the knowledge with the folder that the mesh file's `embeddings` names; as it was where that names none that may be read."""
+    if knowledge is None or not isinstance(named, str):
+        return knowledge
+    try:
+        return Knowledge(knowledge.packed, folder_beside(folder, named, EMBEDDING_FILES, allowed))
+    except MeshError:
+        return knowledge  # explained with the whole
 
 
 def learned_errors(sound: Sound, knowledge: Knowledge | None) -> Iterator[Problem]:

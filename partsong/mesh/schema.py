@@ -11,9 +11,10 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from partsong.adapters.adapter import Adapter, adapter_kinds
-from partsong.adapters.beside import FileName
+from partsong.adapters.beside import folder_name, placed
 from partsong.contracts import Frozen, Limits, ModelSpec, Name
 from partsong.errors import MeshError
+from partsong.learning.embedding_files import EMBEDDING_FILES
 from partsong.learning.knowledge import Knowledge
 from partsong.mesh.gated import gate_of
 from partsong.mesh.learned import LearnedSpec
@@ -111,7 +112,7 @@ class Mesh(Frozen):
     """Plans by name; models and plans share one set of names, and a plan may ask either."""
     learned: LearnedSpec | None = None
     """Folder of what `partsong learn` wrote, relative to the mesh file: what goals of frugal plans, the gate and learned weights go by."""
-    embeddings: FileName | None = None
+    embeddings: Annotated[str, folder_name(*EMBEDDING_FILES)] | None = None
     """Folder of a sentence-embedding model, relative to the mesh file: `model.onnx` and `tokenizer.json`, as Optimum and
     Sentence-Transformers export them. `partsong learn` then goes by what prompts mean too, and what it learned needs the same model."""
     experiments: dict[Name, ExperimentField] = {}
@@ -199,5 +200,5 @@ class Mesh(Frozen):
         knowledge = None
         if learned is not None:
             packed_learned = LearnedSpec.model_validate(learned).packed
-            knowledge = Knowledge(packed_learned, None if embeddings is None else folder / embeddings)
+            knowledge = Knowledge(packed_learned, None if embeddings is None else placed(folder, embeddings))
         return cls.model_validate_json(packed, context={"import_function": import_function, "knowledge": knowledge})

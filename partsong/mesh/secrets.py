@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from partsong.adapters.beside import lies_within
+from partsong.adapters.beside import lies_within, placed
 from partsong.contracts import ModelSpec, SecretRef
 from partsong.contracts.allowed import NOTHING, Allowed
 from partsong.errors import MeshError, Place
@@ -46,7 +46,7 @@ def secrets_of(models: Mapping[str, ModelSpec], env: Mapping[str, str], folder: 
 
 def _key_file(folder: Path, named: str, allowed: Allowed, at: Place | None) -> Path:
     try:
-        path = folder / Path(named).expanduser()
+        path = placed(folder, named)
         inside = allowed.key_files or allowed.outside_files or lies_within(path, folder)
     except (OSError, ValueError, RuntimeError) as error:  # a loop of links, a NUL, a user without home
         raise MeshError("missing-secret", f"secret file {named!r} cannot be read: {error}", at=at, remedy="check its path") from None

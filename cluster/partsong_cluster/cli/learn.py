@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.status import Status
 from typer.core import TyperGroup
 
+from partsong.adapters.beside import placed
 from partsong.contracts import ModelSpec
 from partsong.contracts.task import KIND_FIELDS
 from partsong.errors import InputError, Place
@@ -142,7 +143,7 @@ def fit(
             judge=_judging(judge, loaded, output, judge_budget, status),
             cards=dict(_card(one, loaded.mesh.models) for one in card or ()),
             read=lambda rows: status.update(f"learning from {rows:,} rows"),
-            embed=None if loaded.mesh.embeddings is None else _embedding(loaded.folder / loaded.mesh.embeddings, status),
+            embed=None if loaded.mesh.embeddings is None else _embedding(placed(loaded.folder, loaded.mesh.embeddings), status),
         )
     save_learned(learned, output)
     if as_json:

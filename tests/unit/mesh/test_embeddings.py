@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 from threading import get_ident
 
 import pytest
@@ -9,6 +10,7 @@ from embedding_builders import embedding_model
 from unit.learning.made import made
 
 from partsong.contracts import Task
+from partsong.contracts.allowed import Allowed
 from partsong.errors import MeshError, WeightsError
 from partsong.learning.embedding import Embedder
 from partsong.learning.learned import fit_learned
@@ -77,6 +79,32 @@ def test_the_models_files_belong_to_the_mesh(home: Path):
     assert {home / "tiny" / "model.onnx", home / "tiny" / "tokenizer.json"} <= set(named_files(load(home), home))
 
 
+def test_a_folder_of_the_users_own_is_found_by_its_tilde_once_that_is_allowed(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(home))
+    inner = home / "inner"
+    inner.mkdir()
+    (inner / "learned").symlink_to(home / "learned")
+    (inner / "w.py").write_text("async def f(task): return 'x'\n")
+    (inner / "mesh.yaml").write_text(TEXT.replace("embeddings: tiny", "embeddings: ~/tiny"))
+    with pytest.raises(MeshError, match="outside-folder"):
+        load_mesh(inner / "mesh.yaml", env={})
+    mesh = load_mesh(inner / "mesh.yaml", env={}, allowed=Allowed(outside_files=True)).mesh
+    assert Mesh.unpack(mesh.pack(), folder=inner).router().decide(HARD) == load(home).router().decide(HARD)
+    assert all(path.is_relative_to(inner) for path in named_files(mesh, inner))
+
+
+@pytest.mark.parametrize(("folder", "file"), [("tiny", "model.onnx"), ("tiny", "tokenizer.json"), ("learned", "learned.msgpack")])
+def test_a_link_within_a_folder_may_not_lead_out_unless_allowed(home: Path, tmp_path: Path, folder: str, file: str):
+    for name in ("tiny", "learned"):
+        copytree(home / name, tmp_path / name)
+    (tmp_path / "w.py").write_text("async def f(task): return 'x'\n")
+    (tmp_path / folder / file).unlink()
+    (tmp_path / folder / file).symlink_to(home / folder / file)
+    with pytest.raises(MeshError, match="outside-folder"):
+        load(tmp_path)
+    assert load_mesh(tmp_path / "mesh.yaml", env={}, allowed=Allowed(outside_files=True)).mesh.router().decide(HARD)
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -84,6 +112,7 @@ def test_the_models_files_belong_to_the_mesh(home: Path):
         (("embeddings: tiny", "embeddings: other"), ["embeddings-differ"]),
         (("embeddings: tiny", "embeddings: nowhere"), ["embeddings-unreadable"]),
         (("embeddings: tiny", "embeddings: ../x"), ["outside-folder"]),
+        (("embeddings: tiny", "embeddings: ~nobody-of-this-name/x"), ["outside-folder"]),
         (("embeddings: tiny", "embeddings: 5"), ["wrong-type"]),
     ],
 )
