@@ -301,6 +301,10 @@ def main() -> None:
     test = list(recorded(args.test)) if args.test else []
     if not train:
         sys.exit(f"no questions.TASK.jsonl.gz under {args.train}")
+    if args.only is not None and args.only not in train:
+        sys.exit(f"no task {args.only} under {args.train}: there are {', '.join(train)}")
+    if args.folds is not None and args.folds < 2:
+        options.error("--folds: two or more, so that each is judged by what the others taught")
     meaning = None if args.embeddings is None else Meaning(Embedder.of(args.embeddings))
     report = {}
     for name, part in train.items():

@@ -35,7 +35,7 @@ class PolicyFigures:
     """What one policy gave on rows kept back from the fitting."""
 
     policy: str
-    """`best`: the best single model; `vote`: the log-odds vote of all; `gate`; `frugal@GOAL`."""
+    """`best`: the best single model; `vote`: the log-odds vote of all; `gate`; `frugal@GOAL`, `frugal@promised`; `cascade@PLAN`."""
     n: int
     accuracy: float
     low: float
@@ -60,6 +60,8 @@ class Kept:
     gate: Gate | None
     policy: Frugal | None
     """None when no policy cheaper than the best single model can be promised."""
+    figures: PolicyFigures | None
+    """What it gave on those rows, which chose among its options too: a little too good."""
 
 
 def judged(outcomes: Outcomes, max_loss: float, value_usd: float) -> tuple[tuple[PolicyFigures, ...], Kept | None]:
@@ -68,12 +70,13 @@ def judged(outcomes: Outcomes, max_loss: float, value_usd: float) -> tuple[tuple
     `value_usd`: what a right answer is worth to the gate.
     """
     judges = kept_back(outcomes.prompts)
-    if judges.sum() < _FEWEST_JUDGES or not teaches(outcomes, ~judges):
+    once = judges & firsts(outcomes.prompts)  # copies of a question are no new evidence
+    if once.sum() < _FEWEST_JUDGES or not teaches(outcomes, ~judges):
         return (), None
-    taught, held = (outcomes.rows(np.flatnonzero(rows)) for rows in (~judges, judges))
+    taught, held = (outcomes.rows(np.flatnonzero(rows)) for rows in (~judges, once))
     fitted, _ = fit_policies(taught)
     p_right = fitted.gate.p_right(held.prompts, held.vectors)
-    ensembles = (_ensemble(goal, policy, held, p_right) for goal, policy in fitted.frugal.items())
+    ensembles = (_ensemble(goal.value, policy, held, p_right) for goal, policy in fitted.frugal.items())
     figures = (_single(held, fitted), *_of_vote(held, taught), *_of_gate(held, taught, p_right, value_usd), *ensembles)
     return figures, promised(fitted, held, max_loss)
 
@@ -111,7 +114,7 @@ def _of_gate(held: Outcomes, taught: Outcomes, p_right: Floats, value_usd: float
     return (figures_of("gate", held.right[rows, chosen], held.cost_usd[rows, chosen], p_right[rows, chosen], np.ones(len(held))),)
 
 
-def _ensemble(goal: Goal, policy: Frugal, held: Outcomes, p_right: Floats) -> PolicyFigures:
+def _ensemble(goal: str, policy: Frugal, held: Outcomes, p_right: Floats) -> PolicyFigures:
     column = {model: j for j, model in enumerate(held.models)}
     own = p_right[:, [column[m] for m in policy.posterior.models]]
     votes, nothing = policy.posterior.votes(own), policy.posterior.nothing(own)
@@ -123,7 +126,7 @@ def _ensemble(goal: Goal, policy: Frugal, held: Outcomes, p_right: Floats) -> Po
         named = [cast.choice[i, m] for m in given if answers[m] is not None and answers[m] == decision.answer]
         right[i] = cast.right[i, named[0]] if named else 0.0
         cost[i], sure[i], asked[i] = held.cost_usd[i, given].sum(), decision.p_right, len(given)
-    return figures_of(f"frugal@{goal.value}", right, cost, sure, asked)
+    return figures_of(f"frugal@{goal}", right, cost, sure, asked)
 
 
 def _asker(answers: tuple[str | None, ...], column: dict[str, int]) -> Callable[[str], str | None]:
@@ -149,13 +152,16 @@ def promised(fitted: Policies, held: Outcomes, max_loss: float) -> Kept | None:
     held = held.rows(held.labelled)
     if policy is None or not len(held):
         return None
-    right, cost = at_every_rung(policy, held, fitted.gate.p_right(held.prompts, held.vectors))
+    p_right = fitted.gate.p_right(held.prompts, held.vectors)
+    right, cost = at_every_rung(policy, held, p_right)
     losses = held.right[:, [best]] - right
-    tests = firsts(held.prompts)
-    promise = promise_of(losses[tests], max_loss)
+    promise = promise_of(losses, max_loss)
     cheaper = promise.kept and bool(cost[:, promise.index].mean() < held.cost_usd[:, best].mean())
     tested = replace(policy, option=policy.ladder[promise.index]) if cheaper else None
-    return Kept(promise, promise_words(promise, max_loss, cheaper=cheaper), int(tests.sum()), fitted.gate if cheaper else None, tested)
+    words = promise_words(promise, max_loss, cheaper=cheaper)
+    if tested is None:
+        return Kept(promise, words, len(held), None, None, None)
+    return Kept(promise, words, len(held), fitted.gate, tested, _ensemble("promised", tested, held, p_right))
 
 
 def promise_of(losses: Floats, max_loss: float) -> Promise:
@@ -171,6 +177,8 @@ def promise_words(promise: Promise, max_loss: float, *, cheaper: bool) -> str:
     """Return what is promised, or that nothing is; `cheaper`: than the best single model."""
     if cheaper:
         return promise.words(max_loss, _LEVEL)
-    more = f"; about {promise.more_rows:,} more labelled rows would do" if 0 < promise.more_rows <= _MOST_NAMED else ""
+    enough = 0 < promise.more_rows <= _MOST_NAMED
+    why = "what can be promised costs as much" if promise.kept else "more rows like these would not do"
+    more = f"about {promise.more_rows:,} more labelled rows would do" if enough else why
     points = f"{100 * max_loss:.1f} points"
-    return f"nothing but the best single model can be promised to lose at most {points} with {100 * _LEVEL:.0f} % confidence{more}"
+    return f"nothing but the best single model can be promised to lose at most {points} with {100 * _LEVEL:.0f} % confidence; {more}"

@@ -111,8 +111,9 @@ def fit_learned(
     value_usd = usual_value_usd(known) if settings.value_of_correct_usd is None else settings.value_of_correct_usd
     figures, kept = judged(known, settings.max_loss, value_usd)
     climbed = [fit_thresholds(climb, everything, own, settings.max_loss) for climb in climbs]
-    advice = advised(figures, kept, settings)  # without the cascades: their figures are of the rows that chose among their ways
-    figures = (*figures, *(figure for _, figure in climbed if figure is not None))
+    advice = advised(figures, kept, settings)  # without what was promised: those figures are of the rows that chose among its ways
+    promised = (None if kept is None else kept.figures, *(figure for _, figure in climbed))
+    figures = (*figures, *(figure for figure in promised if figure is not None))
     policies, unseen = fit_policies(known)
     if len(known) < len(outcomes):  # some rows are known of new models alone
         every = policies.gate.p_right(outcomes.prompts, outcomes.vectors)

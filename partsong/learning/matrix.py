@@ -7,13 +7,17 @@ from typing import Literal
 import numpy as np
 
 from partsong.contracts import PartType
-from partsong.learning.outcomes import Floats, Outcomes
+from partsong.learning.folds import firsts
+from partsong.learning.outcomes import Bools, Floats, Outcomes
 from partsong.learning.usage import mean_of, quantile_of
 
 __all__ = ["Cell", "Gap", "capability_matrix", "gaps", "reading_gaps"]
 
+_LEAST_PRIOR = 2.0
 _MOST_PRIOR = 50.0
 """Rows that a model's mean is worth at most for a kind that was hardly tried: kinds do differ, also where these rows show no sign of it."""
+_JEFFREYS = 0.5
+"""Of right and of wrong rows, beside the model's mean: no number of rows that are all alike makes it certain that the next is."""
 _FEWEST = 20
 """Below this many rows a cell counts as not known when gaps are named."""
 
@@ -57,31 +61,42 @@ def capability_matrix(outcomes: Outcomes) -> list[Cell]:
     cells = []
     latency = np.full(outcomes.right.shape, np.nan) if outcomes.latency_s is None else outcomes.latency_s
     for m, model in enumerate(outcomes.models):
-        known = ~np.isnan(outcomes.right[:, m])
+        known = _asked_once(outcomes, m)
         right = np.array([outcomes.right[known & (kinds == k), m].sum() for k in names])
         count = np.array([(known & (kinds == k)).sum() for k in names], dtype=np.float64)
         strength, mean = _prior(right, count)
         for k, name in enumerate(names):
             own = known & (kinds == name)
             usd, took_s = mean_of(outcomes.cost_usd[own, m]), quantile_of(latency[own, m], 0.5)
-            a, b = right[k] + strength * mean, count[k] - right[k] + strength * (1 - mean)
+            a, b = right[k] + strength * mean + _JEFFREYS, count[k] - right[k] + strength * (1 - mean) + _JEFFREYS
             low, high = _credible(a, b)
             cells.append(Cell(model, name, int(count[k]), float(a / (a + b)), low, high, *usd, *took_s))
     return cells
 
 
+def _asked_once(outcomes: Outcomes, m: int) -> Bools:
+    """Return the rows on which it is known whether the model is right, each question once."""
+    known = np.flatnonzero(~np.isnan(outcomes.right[:, m]))
+    rows = np.zeros(len(outcomes), dtype=np.bool_)
+    rows[known[firsts([outcomes.prompts[i] for i in known])]] = True
+    return rows
+
+
 def _prior(right: Floats, count: Floats) -> tuple[float, float]:
-    """Return how many rows the model's mean is worth, and that mean: the beta prior with the spread that the kinds show (moments)."""
-    mean = (right.sum() + 0.5) / (count.sum() + 1)
+    """Return how many rows the model's mean is worth, and that mean: the beta prior with the spread that the kinds show (moments).
+
+    It is worth no more rows than it was taken from.
+    """
+    mean = (right.sum() + _JEFFREYS) / (count.sum() + 2 * _JEFFREYS)
     tried = count > 0
     if tried.sum() < 2:
-        return 2.0, float(mean)
+        return _LEAST_PRIOR, float(mean)
     shares = right[tried] / count[tried]
     weight = count[tried]
     seen = float((weight * (shares - mean) ** 2).sum() / weight.sum())
     chance = float(mean * (1 - mean) * tried.sum() / weight.sum())
     between = max(seen - chance, 1e-4)
-    return float(np.clip(mean * (1 - mean) / between - 1, 2.0, _MOST_PRIOR)), float(mean)
+    return float(np.clip(mean * (1 - mean) / between - 1, _LEAST_PRIOR, min(_MOST_PRIOR, max(_LEAST_PRIOR, count.sum())))), float(mean)
 
 
 def _credible(a: float, b: float) -> tuple[float, float]:

@@ -62,7 +62,7 @@ class Grown:
     judged: Worth
     """What trees grown in the same way gave on rows that they had not seen."""
     single: Worth
-    """What one model for all rows gave there."""
+    """What one model for all rows gave there: on each part, the one that was worth most on the others."""
     rows: int
     """Those that say of some model whether it was right; the others teach nothing."""
     value_usd: float
@@ -131,10 +131,6 @@ class _Table:
         n = int(known.sum())
         low, high = wilson(int(right[known].sum()), n)
         return Worth(use, float((right[known] if n else right).mean()), low, high, n, float(self.cost[rows, chosen].mean()))
-
-    def best(self) -> int:
-        """Return the model worth most on all rows."""
-        return int(self.worth.mean(axis=0).argmax())
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +228,7 @@ def _judged(rows: _Rows, depth: int) -> tuple[Worth, Worth]:
     """Return what trees give on parts they have not seen, and what the model gives there that was best for all of the others."""
     by_tree = rows.unseen(lambda taught: taught.fitted(taught.best_depth(depth)))
     alone = rows.unseen(lambda taught: taught.fitted(0))
-    return rows.table.given("the tree", by_tree), rows.table.given(rows.table.names[rows.table.best()], alone)
+    return rows.table.given("the tree", by_tree), rows.table.given("one model for all", alone)
 
 
 def _filled(right: Floats) -> Floats:

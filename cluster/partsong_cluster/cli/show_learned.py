@@ -24,6 +24,7 @@ _CALLED = {
     "frugal@best": "frugal: best",
     "frugal@cost": "frugal: cost",
     "frugal@vote": "frugal: vote",
+    "frugal@promised": "frugal: promised",
 }
 
 

@@ -56,4 +56,4 @@ def _said(grown: Grown, source: Source) -> Iterator[str]:
     if grown.tree.use is not None:
         yield "No tree is surely worth more here than one model for all rows."
     yield "The ranges behind shares are their 95 % intervals; those at the leaves are of the rows that the tree was grown from."
-    yield f"On rows not grown from: {in_words(grown.judged)}; one model for all, {in_words(grown.single)}."
+    yield f"On rows not grown from: {in_words(grown.judged)}; {in_words(grown.single)}."

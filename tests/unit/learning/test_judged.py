@@ -40,12 +40,13 @@ def test_rows_that_nobody_labelled_change_no_figure():
     assert [policy.option for policy in beside.policies.frugal.values()] == [policy.option for policy in alone.policies.frugal.values()]
 
 
-def test_a_promise_is_tested_on_each_question_once_since_its_copies_are_no_new_evidence():
+def test_figures_and_promise_are_of_each_question_once_since_its_copies_are_no_new_evidence():
     table = made(120)
-    alone, copied = (fit_learned(one, Settings(), date=DAY).kept for one in (table, together(table, together(table, table))))
-    assert alone is not None
-    assert copied is not None
-    assert copied.rows == alone.rows
+    alone, copied = (fit_learned(one, Settings(), date=DAY) for one in (table, together(table, together(table, table))))
+    assert alone.kept is not None
+    assert copied.kept is not None
+    assert copied.kept.rows == alone.kept.rows
+    assert [one.n for one in copied.figures] == [one.n for one in alone.figures]
 
 
 def test_a_row_of_which_it_is_not_known_who_was_right_counts_as_lost():

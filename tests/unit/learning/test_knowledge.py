@@ -17,7 +17,7 @@ def promising() -> Knowledge:
     learned = knowledge().learned
     policy = learned.policies.frugal[Goal.BEST]
     strict = replace(policy, option=replace(policy.option, level=0.9876))
-    kept = Kept(Promise(kept=True, index=0, p_value=0.01, more_rows=0), "kept", 40, learned.policies.gate, strict)
+    kept = Kept(Promise(kept=True, index=0, p_value=0.01, more_rows=0), "kept", 40, learned.policies.gate, strict, None)
     return Knowledge(pack(replace(learned, kept=kept)))
 
 

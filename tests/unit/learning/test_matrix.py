@@ -22,6 +22,20 @@ def test_three_lucky_rows_are_no_talent():
     assert cell.high - cell.low > 0.1
 
 
+@pytest.mark.parametrize(("rows", "least"), [(1, 0.5), (3, 0.3), (100, 0.02)])
+def test_rows_that_are_all_alike_make_nothing_certain(rows, least):
+    table = made(rows)
+    for outcome in (0.0, 1.0):
+        cells = capability_matrix(replace(table, right=np.full(table.right.shape, outcome), kinds=("all",) * rows))
+        assert all(cell.high - cell.low > least and 0.0 < cell.accuracy < 1.0 for cell in cells)
+
+
+def test_copies_of_a_question_count_once():
+    table = made(40)
+    copied = table.rows([i for i in range(40) for _ in range(8)])
+    assert [(cell.n, cell.low) for cell in capability_matrix(copied)] == [(cell.n, cell.low) for cell in capability_matrix(table)]
+
+
 def test_a_cell_with_many_rows_keeps_its_own_share():
     table = made(4000)
     for cell in capability_matrix(table):

@@ -52,7 +52,7 @@ def test_rows_go_to_the_dear_model_only_where_it_is_worth_it():
 
 def test_what_it_gave_on_rows_unseen_is_told_beside_the_best_model_for_all():
     found = fitted()
-    assert found.single.use == "large"
+    assert found.single.use == "one model for all"  # which one it is may differ from part to part
     assert found.judged.accuracy > found.single.accuracy - 0.05
     assert found.judged.cost_usd < 0.6 * found.single.cost_usd
 
