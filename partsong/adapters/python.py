@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 import types
+from collections import Counter
 from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -77,6 +78,8 @@ class PythonAdapter(Adapter):
         self._args: dict[str, JsonValue] = {}
         self._instance: object = None
         self._threads: ThreadPoolExecutor | None = None
+        self._raised = Counter[str]()
+        """What the target raised and where, how often: a traceback a row would drown the log."""
 
     async def open(self) -> None:
         """Import the target and construct it if it is a class, in a thread: either may load a model."""
@@ -85,6 +88,10 @@ class PythonAdapter(Adapter):
 
     async def close(self) -> None:
         """Close the worker if it can be closed; calls still in threads are left to end by themselves."""
+        for what, times in self._raised.items():
+            if times > 1:
+                _log.warning("worker %s (%s) raised %s %d times", self._around.name, self._spec.target, what, times)
+        self._raised.clear()
         closing = getattr(self._instance, "close", None)
         if callable(closing):
             done = closing()
@@ -95,7 +102,7 @@ class PythonAdapter(Adapter):
         self._ask = self._instance = self._threads = None
 
     async def complete(self, task: Task, on_text: Callable[[str], None] | None = None) -> Completion | Failure:
-        """Ask the target once; what it raises is a failure, with its traceback in the log alone."""
+        """Ask the target once; what it raises is a failure, with its traceback in the log alone, once for each place."""
         assert self._ask is not None, "open comes first"
         assert self._threads is not None, "open comes first"
         start_s = time.perf_counter()
@@ -108,12 +115,20 @@ class PythonAdapter(Adapter):
                 loop = asyncio.get_running_loop()
                 answer = await loop.run_in_executor(self._threads, call, meter.time, self._ask, task, self._args)
         except Exception as error:  # noqa: BLE001  whatever a user's function raises costs this call and no more
-            _log.warning("worker %s (%s) raised", self._around.name, self._spec.target, exc_info=error)
-            return self._failure(f"{self._spec.target} raised {type(error).__name__}{_spot(error)}; the log has its words")
+            return self._failure(f"{self._spec.target} raised {self._noted(error)}; the log has the words of the first")
         reply = self._completion(task, answer, Timing(total_s=time.perf_counter() - start_s, cpu_s=meter.cpu_s))
         if on_text is not None and isinstance(reply, Completion):
             on_text(reply.text)
         return reply
+
+    def _noted(self, error: Exception) -> str:
+        """Return what was raised where; the first such goes to the log."""
+        what = f"{type(error).__name__}{_spot(error)}"
+        self._raised[what] += 1
+        if self._raised[what] == 1:
+            note = "worker %s (%s) raised; others from the same place are only counted"
+            _log.warning(note, self._around.name, self._spec.target, exc_info=error)
+        return what
 
     def _ready(self) -> None:
         spec = self._spec

@@ -112,6 +112,29 @@ async def test_what_a_worker_raises_is_a_bounded_failure_with_its_traceback_in_t
     assert "Traceback" in caplog.text
 
 
+async def test_a_worker_that_raises_again_and_again_is_logged_once_for_each_place_and_then_counted(worker, caplog):
+    source = """
+        def answer(task):
+            if task.text == "odd":
+                raise ValueError("odd")
+            raise LookupError("gone")
+    """
+    adapter = await worker(source)
+    with caplog.at_level(logging.WARNING):
+        replies = [await adapter.complete(Task.of(text)) for text in ("even", "odd", "even", "even")]
+        assert [reply.message.split(" raised ")[1].split()[0] for reply in replies] == [
+            "LookupError",
+            "ValueError",
+            "LookupError",
+            "LookupError",
+        ]
+        assert caplog.text.count("Traceback") == 2
+        caplog.clear()
+        await adapter.close()
+    [record] = caplog.records
+    assert record.getMessage() == "worker helper (workers:answer) raised LookupError at workers.py:5 3 times"
+
+
 @pytest.mark.parametrize("returned", ["3", "None", "('a', 'b', 'c')", "('a', 2.0)", "('a', 'sure')"])
 async def test_what_is_no_answer_is_a_failure(worker, returned):
     reply = await ask(await worker(f"async def answer(task): return {returned}"))
