@@ -113,7 +113,8 @@ def gaps(cells: Sequence[Cell], good: float = 0.7) -> list[Gap]:
         row = [c for c in cells if c.kind == kind]
         able = [c for c in row if c.accuracy >= good]
         if max(c.n for c in row) < _FEWEST:
-            found.append(Gap(kind, "hardly-tried", f"{kind}: at most {max(c.n for c in row)} rows a model; too few to say"))
+            most = max(c.n for c in row)
+            found.append(Gap(kind, "hardly-tried", f"{kind}: at most {most} row{'' if most == 1 else 's'} a model; too few to say"))
         elif not able:
             best = max(row, key=lambda c: c.accuracy)
             found.append(

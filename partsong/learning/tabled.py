@@ -204,9 +204,10 @@ def _odd(rows: Sequence[Replies], sources: Counter[str], disputed: int) -> list[
         found.append(f"{silent:,} of {len(rows):,} rows have no label, feedback or verdict; they teach nothing of who is right")
     torn, _ = torn_and_copies((row.prompt, row.expected) for row in rows)
     if torn:
-        found.append(f"{torn:,} questions stand there with labels that contradict each other: no model can be right on all of them")
+        stand = "question stands" if torn == 1 else "questions stand"
+        found.append(f"{torn:,} {stand} there with labels that contradict each other: no model can be right on all its rows")
     if disputed:
-        found.append(f"{disputed:,} labels contradict users' feedback; the labels count")
+        found.append(f"users' feedback contradicts the label of {disputed:,} row{'' if disputed == 1 else 's'}; the label counts")
     if sources["judge"]:
         found.append("a judge's verdicts say which answer is better than others, not that it is right: accuracies are relative")
     return found

@@ -42,7 +42,7 @@ def feedback(
     if (row is None) == (file is None):
         raise typer.BadParameter("name one row, or a --file with many", param_hint="ROW")
     if file is None and (right is not None if score is not None else right is None and edited is None):
-        raise typer.BadParameter("say --right, --wrong or --score, or what you made of it with --edited", param_hint="--right")
+        raise typer.BadParameter("say one of --right, --wrong and --score, or what you made of it with --edited", param_hint="--right")
     verdicts = [Verdict(str(row), _score(right, score), comment, by, edited)] if file is None else list(_read(file))
     kept = rate(run, verdicts)
     typer.echo(in_json(json.dumps({"kept": kept})) if as_json else f"kept {counted(kept, 'verdict')}")

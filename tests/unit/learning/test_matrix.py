@@ -69,6 +69,7 @@ def test_gaps_are_named_for_a_person():
     assert "m0" in found["hard"].words
     assert next(g for g in gaps(capability_matrix(made(1000)), good=0.99) if g.kind == "hard").reason == "nobody-good"
     assert gaps(capability_matrix(made(30)))[0].reason == "hardly-tried"
+    assert gaps(capability_matrix(made(1)))[0].words.endswith(": at most 1 row a model; too few to say")
 
 
 def test_without_labels_agreement_ranks_the_models():

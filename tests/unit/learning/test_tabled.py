@@ -70,12 +70,12 @@ def test_a_label_outranks_feedback_and_the_contradiction_is_told():
     one.ratings.append(RatedAnswer("Paris", 1.0))
     found = tabled([one], ["a"], {})
     assert found.outcomes.right[0, 0] == 0.0
-    assert any("contradict" in warning for warning in found.warnings)
+    assert "users' feedback contradicts the label of 1 row; the label counts" in found.warnings
 
 
 def test_one_question_with_two_labels_is_told():
     first, second = row(1, expected="x", a=said("x")), row(1, expected="y", a=said("x"))
-    assert any("1 questions stand there with labels that contradict" in warning for warning in tabled([first, second], ["a"], {}).warnings)
+    assert any("1 question stands there with labels that contradict" in warning for warning in tabled([first, second], ["a"], {}).warnings)
     assert not any("contradict" in warning for warning in tabled([first, first], ["a"], {}).warnings)
 
 

@@ -341,7 +341,7 @@ def test_the_latest_word_of_a_person_on_a_row_counts(partsong: Partsong):
     [
         (("out", "no-such", "--right"), "no-such-row"),
         (("out", "1"), "--right"),
-        (("out", "1", "--right", "--score", "0.5"), "--right"),
+        (("out", "1", "--right", "--score", "0.5"), "say one of --right, --wrong and --score"),
         (("out", "--right"), "ROW"),
         (("out", "1", "--score", "7"), "--score"),
         (("out", "1", "--right", "--comment", "x" * 10_001), "bad-feedback"),
