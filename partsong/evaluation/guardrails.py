@@ -40,11 +40,13 @@ class Guard(Frozen):
     """What speaks for its being broken."""
     state: Literal["within", "beyond", "broken", "unmeasured"]
     """`beyond`: the figure is past the limit, which may be chance; `broken`: it surely is."""
+    lacks: str = ""
+    """Why there is nothing to measure it by."""
 
     def __str__(self) -> str:
         what = _WHAT[self.name]
         if self.value is None:
-            return f"{what}: cannot be measured, {_LACKS[self.name]}"
+            return f"{what}: cannot be measured, {self.lacks}"
         return f"{what} {self._shown(self.value)}, the limit is {self._shown(self.limit)} ({_STATES[self.state]})"
 
     def _shown(self, value: float) -> str:
@@ -64,8 +66,6 @@ _WHAT: dict[GuardName, str] = {
 }
 _LACKS: dict[GuardName, str] = {
     "accuracy_drop": "no row is graded (`expected` in its metadata)",
-    "failure_rise": "one arm has no row",
-    "cost_ratio": "one arm has no row",
     "p95_latency_ratio": "too few rows are answered",
 }
 _STATES = {"within": "within", "beyond": "beyond, which may be chance", "broken": "surely beyond"}
@@ -160,22 +160,34 @@ class Watch:
     def _guard(self, name: GuardName, limit: float) -> Guard:
         value, best = self._measured(name), self._wealth[name].best
         if best >= self._sure:
-            return Guard(name=name, limit=limit, value=value, e_value=best, state="broken")
+            return Guard(
+                name=name, limit=limit, value=value, e_value=best, state="broken", lacks=self._lacks(name) if value is None else ""
+            )
         if value is None:
-            return Guard(name=name, limit=limit, value=None, e_value=best, state="unmeasured")
+            return Guard(name=name, limit=limit, value=None, e_value=best, state="unmeasured", lacks=self._lacks(name))
         return Guard(name=name, limit=limit, value=value, e_value=best, state="beyond" if value > limit else "within")
 
     def _measured(self, name: GuardName) -> float | None:
         usual, new = self._sides["champion"], self._sides["challenger"]
+        if not usual.rows or not new.rows:
+            return None
         match name:
             case "accuracy_drop":
                 return -self.accuracy.difference if self.accuracy.rows else None
             case "failure_rise":
-                return new.failed / new.rows - usual.failed / usual.rows if new.rows and usual.rows else None
+                return new.failed / new.rows - usual.failed / usual.rows
             case "cost_ratio":
-                return _ratio(new.cost_usd * usual.rows, usual.cost_usd * new.rows) if new.rows and usual.rows else None
+                return _ratio(new.cost_usd * usual.rows, usual.cost_usd * new.rows)
             case "p95_latency_ratio":
                 return _ratio(new.p95_s, usual.p95_s) if new.answers and usual.answers >= _LEAST_LATENCIES else None
+
+    def _lacks(self, name: GuardName) -> str:
+        match [arm for arm, side in self._sides.items() if not side.rows]:
+            case []:
+                return _LACKS[name]
+            case [arm]:
+                return f"the {arm} has no row that counts"
+        return "chance chose between the arms on no row"
 
     def _is_repeated(self, key: str) -> bool:
         known = len(self._keys)

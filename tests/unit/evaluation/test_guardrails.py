@@ -104,11 +104,19 @@ def test_beyond_a_limit_by_chance_is_not_broken():
 
 
 def test_what_cannot_be_measured_is_said_to_be_so():
-    watch = watched(ALL, [Trial("challenger", 0.5, None, False, 0.0, 1.0)])
-    assert {guard.name: guard.state for guard in watch.guards} == dict.fromkeys(
-        ("accuracy_drop", "failure_rise", "cost_ratio", "p95_latency_ratio"), "unmeasured"
-    )
+    watch = watched(ALL, [Trial(arm, 0.5, None, True, 0.0, 0.0) for arm in ("champion", "challenger")])
+    assert [guard.state for guard in watch.guards] == ["unmeasured", "within", "within", "unmeasured"]
     assert str(watch.guards[0]) == "accuracy: cannot be measured, no row is graded (`expected` in its metadata)"
+    assert str(watch.guards[3]) == "95th percentile of latency: cannot be measured, too few rows are answered"
+
+
+@pytest.mark.parametrize(
+    ("share", "why"), [(0.5, "the challenger has no row that counts"), (0.0, "chance chose between the arms on no row")]
+)
+def test_an_arm_without_rows_is_why_nothing_can_be_measured_though_all_rows_are_graded(share, why):
+    watch = watched(ALL, [Trial("champion", share, True, False, 0.1, 1.0) for _ in range(30)])
+    assert {(guard.state, guard.value, guard.lacks) for guard in watch.guards} == {("unmeasured", None, why)}
+    assert str(watch.guards[0]) == f"accuracy: cannot be measured, {why}"
 
 
 def test_free_arms_cost_the_same_and_a_priced_one_infinitely_more():
