@@ -13,7 +13,7 @@ from partsong.evaluation.sequential import SURE
 from partsong.evaluation.summary import PlanSummary, Summing
 from partsong.evaluation.trial import Trial
 
-__all__ = ["Gathering", "ShadowRows", "Standing", "StratumLine"]
+__all__ = ["Gathering", "RolloutStage", "ShadowRows", "Standing", "StratumLine"]
 
 
 class StratumLine(Frozen):
@@ -35,6 +35,15 @@ class ShadowRows(Frozen):
     def missing(self) -> int:
         """Rows without a shadow: no room, no money, no time, or still under way."""
         return self.sampled - self.shadowed
+
+
+class RolloutStage(Frozen):
+    """How far a rollout has got."""
+
+    share: Probability
+    """The challenger's share of rows from now on; 0 when the rollout stopped itself."""
+    stopped: str | None
+    """Why it stopped itself; None while it has not."""
 
 
 class Standing(Frozen):
@@ -66,6 +75,8 @@ class Standing(Frozen):
     waiting: NonNegativeInt = 0
     """Finished rows behind one that is not: the test takes them when it is."""
     shadow: ShadowRows | None = None
+    rollout: RolloutStage | None = None
+    """Of a rollout that nobody has decided."""
 
     @property
     def is_split_as_told(self) -> bool:
@@ -104,8 +115,8 @@ class Gathering:
         """Take a row that both arms answered for the test."""
         self._watch.saw_both(champion, challenger)
 
-    def standing(self, name: str, kind: str, decided: Arm | None, shadow: ShadowRows | None = None) -> Standing:
-        """Return what all of it comes to."""
+    def standing(self, name: str, kind: str, decided: Arm | None, more: ShadowRows | RolloutStage | None = None) -> Standing:
+        """Return what all of it comes to; `more` is what its kind alone has to tell."""
         effect = self._watch.accuracy
         difference = effect.difference if effect.rows else None
         leads: Arm | None = None if not difference else "challenger" if difference > 0.0 else "champion"
@@ -125,7 +136,8 @@ class Gathering:
             guards=self._watch.guards,
             strata=tuple(self._stratum(stratum) for stratum in sorted({stratum for stratum, _ in self._graded})),
             waiting=self._waiting,
-            shadow=shadow,
+            shadow=more if isinstance(more, ShadowRows) else None,
+            rollout=more if isinstance(more, RolloutStage) else None,
         )
 
     def _stratum(self, stratum: str) -> StratumLine:

@@ -13,7 +13,7 @@ from partsong.plans import Plan, PlanField
 from partsong.routing.experiments import shadow_run
 from partsong_cluster.batch.folder import JOURNAL, Manifest, read_manifest, read_snapshot
 
-__all__ = ["JOURNAL_URL", "finished_rows", "manifest_of", "plans_of", "runs_of", "store_of"]
+__all__ = ["JOURNAL_URL", "finished_rows", "manifest_of", "plans_of", "recorded_rows", "runs_of", "store_of"]
 
 JOURNAL_URL = f"sqlite:///{JOURNAL}"
 """The store of a mesh that names none, in the run's folder."""
@@ -52,7 +52,11 @@ def store_of(folder: Path, *, read_only: bool = True) -> Store:
 def finished_rows(folder: Path, beside: str = "") -> Iterator[RowRecord]:
     """Yield the run's finished rows in the order they finished; or those of the shadow of this name, which are recorded beside them."""
     named = manifest_of(folder).run
-    run = shadow_run(named, beside) if beside else named
+    return recorded_rows(folder, shadow_run(named, beside) if beside else named)
+
+
+def recorded_rows(folder: Path, run: str) -> Iterator[RowRecord]:
+    """Yield the rows that the folder's store keeps under this name, in the order they finished."""
     store = store_of(folder)
     try:
         seq = 0

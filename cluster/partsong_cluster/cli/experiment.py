@@ -48,7 +48,9 @@ def show(
     name: Annotated[list[str] | None, typer.Option(help="Only this experiment; may be repeated.", metavar="NAME")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say who leads, whether that is sure, and whether one may stop. Runs may still be at work, and one may look as often as one likes.
+    """Say who leads, whether that is sure, whether one may stop, and how far a rollout has got.
+
+    Runs may still be at work, and one may look as often as one likes.
 
     Exit code 0: shown; 2: wrong usage; 6: a folder holds no run, the runs have no experiment, or mean different
     ones by one name.
@@ -145,7 +147,8 @@ def _arms(standing: Standing) -> Table:
     for arm, one in (("champion", standing.champion), ("challenger", standing.challenger)):
         cells = (right_cell(one), cost_cell(one, "usd"), latency_cells(one)[1])
         table.add_row(arm, Text(plain(one.plan)), f"{one.rows:,}", f"{one.failed:,}", *map(cell_shown, cells))
-    table.caption = "below each figure its 95 % interval, which holds for one look; latencies are of answered rows"
+    timed = "of the calls alone" if standing.shadow else "with their waiting in the queue, as users see them"
+    table.caption = f"below each figure its 95 % interval, which holds for one look; latencies are of answered rows, {timed}"
     table.caption_justify = "left"
     return table
 

@@ -1,6 +1,6 @@
 """Experiments: what those of one or more runs have come to, read back from the runs' folders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +9,11 @@ from pydantic import TypeAdapter
 
 from partsong.contracts import RowRecord
 from partsong.errors import Place, RunError
-from partsong.evaluation.standing import Gathering, ShadowRows, Standing
+from partsong.evaluation.standing import Gathering, RolloutStage, ShadowRows, Standing
 from partsong.evaluation.trial import Trial
-from partsong.routing.experiments import Experiment, ExperimentField, Shadow
-from partsong.routing.rollout import trial_of
-from partsong_cluster.batch.finished import finished_rows, manifest_of, plans_of, store_of
+from partsong.routing.experiments import Experiment, ExperimentField, Rollout, Shadow, rollout_run
+from partsong.routing.rollout import RolloutState, trial_of
+from partsong_cluster.batch.finished import finished_rows, manifest_of, plans_of, recorded_rows, store_of
 from partsong_cluster.batch.folder import read_snapshot
 from partsong_cluster.outcomes.runs import mean_ratings
 from partsong_cluster.report.billed import as_billed
@@ -22,6 +22,7 @@ __all__ = ["experiments_of", "standings_of"]
 
 _EXPERIMENTS: TypeAdapter[dict[str, Experiment]] = TypeAdapter(dict[str, ExperimentField])
 _LAST_ROW = 2**53
+_EARLIER = "in an earlier run, as `partsong experiment decisions MESH` tells"
 
 
 def experiments_of(folder: Path) -> Mapping[str, Experiment]:
@@ -62,6 +63,8 @@ class _Read:
     latest: Experiment = field(init=False)
     sampled: int = 0
     shadowed: int = 0
+    reached: dict[float, str] = field(default_factory=dict)
+    """Shares that a rollout has got to, 0 being its end, each with the reason where that is known."""
 
     def __post_init__(self) -> None:
         self.gathering = Gathering(self.first.champion, self.first.challenger, self.first.guardrails)
@@ -85,8 +88,18 @@ class _Read:
             if (trial := _trial(self.name, experiment, record, ratings.get(record.row))) is not None:
                 trials[record.row] = trial
                 self.gathering.count(record, trial)
+        if isinstance(experiment, Rollout) and experiment.decided is None:
+            self._reach(folder, experiment, {trial.share for trial in trials.values()})
         for row in sorted(trials):
             self.gathering.test(trials[row], waits=row >= finished.before)
+
+    def _reach(self, folder: Path, rollout: Rollout, shares: Set[float]) -> None:
+        """Take where the rollout has got to: by its own run in the store, or by the shares at which the rows here were drawn."""
+        for record in recorded_rows(folder, rollout_run(self.name, rollout)):
+            if (route := record.reply.route) is not None and route.propensity is not None:
+                self.reached[route.propensity] = route.reason
+        for share in shares:
+            self.reached.setdefault(share, _EARLIER)
 
     def _add_shadowed(self, folder: Path, shadow: Shadow) -> None:
         """Take the rows of a run that both arms answered, with their bills' latency: live rows wait for their turn unlike shadows."""
@@ -108,8 +121,18 @@ class _Read:
 
     def standing(self) -> Standing:
         """Return what they come to."""
-        rows = ShadowRows(sampled=self.sampled, shadowed=self.shadowed) if isinstance(self.first, Shadow) else None
-        return self.gathering.standing(self.name, self.first.kind, self.latest.decided, rows)
+        return self.gathering.standing(self.name, self.first.kind, self.latest.decided, self._more())
+
+    def _more(self) -> ShadowRows | RolloutStage | None:
+        match self.latest:
+            case Shadow():
+                return ShadowRows(sampled=self.sampled, shadowed=self.shadowed)
+            case Rollout(decided=None):
+                state = RolloutState(self.name, self.latest)
+                for share in self.reached:
+                    state.reached(share)
+                return RolloutStage(share=state.share, stopped=None if state.share else self.reached[0.0])
+        return None
 
 
 def _in_words(experiment: Experiment) -> str:

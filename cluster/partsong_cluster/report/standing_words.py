@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from partsong.evaluation.figure import share_of
 from partsong.evaluation.sample_ratio import MISMATCH
 from partsong.evaluation.sequential import SURE
-from partsong.evaluation.standing import Standing
+from partsong.evaluation.standing import RolloutStage, Standing
 from partsong.evaluation.summary import PlanSummary
 from partsong_cluster.report.words import counted, money, money_range, seconds, seconds_range, share, share_range
 
@@ -24,11 +24,13 @@ def _sentences(standing: Standing) -> Iterator[str]:
             return
     if not standing.is_split_as_told:
         yield f"{_split(standing)} Do not believe the comparison before the cause is found."
+    if standing.rollout is not None:
+        yield _stage(standing.rollout)
     yield _lead(standing)
     if standing.difference is not None:
         yield _verdict(standing)
     if standing.champion.rows and standing.challenger.rows:
-        yield _price(standing.champion, standing.challenger)
+        yield _price(standing)
     yield from (f"Guardrail: {guard}." for guard in standing.guards)
     if standing.sample_ratio_p is not None and standing.is_split_as_told:
         yield _split(standing)
@@ -47,16 +49,24 @@ def _lead(standing: Standing) -> str:
     return f"{leader}: {accuracies}; {difference}, like with like, on {counted(standing.tested, 'graded row')}."
 
 
+def _stage(rollout: RolloutStage) -> str:
+    if rollout.stopped is not None:
+        return f"The rollout stopped itself: {rollout.stopped}."
+    return f"The rollout is at {rollout.share * 100:.4g} % of the rows for the challenger."
+
+
 def _verdict(standing: Standing) -> str:
     evidence = f"e-value {_short(standing.e_value)}; {SURE:g} is sure at 95 %, however often one looks"
-    if standing.may_stop:
-        return f"The difference is sure ({evidence}): one may stop."
-    return f"The difference may be chance ({evidence}): go on, or stop and know no more than this."
+    found = f"The difference {'is sure' if standing.may_stop else 'may be chance'} ({evidence})"
+    if standing.rollout is not None and standing.rollout.stopped is not None:
+        return f"{found}."
+    return f"{found}: {'one may stop' if standing.may_stop else 'go on, or stop and know no more than this'}."
 
 
-def _price(old: PlanSummary, new: PlanSummary) -> str:
+def _price(standing: Standing) -> str:
+    old, new = standing.champion, standing.challenger
     costs = f"1,000 rows cost {_usd(new)} with the challenger, {_usd(old)} with the champion"
-    latency = f"95 % are answered within {_p95(new)} and {_p95(old)}"
+    latency = f"95 % are answered within {_p95(new)} and {_p95(old)}{'' if standing.shadow else ', waiting included'}"
     failed = f"{new.failed:,} of {new.rows:,} and {old.failed:,} of {old.rows:,} failed"
     return f"{costs}; {latency}; {failed}. These intervals, of 95 %, hold for one look: what is surely too much, the guardrails say."
 

@@ -5,9 +5,12 @@ from pathlib import Path
 
 from batch_bench import Bench
 from partsong_cluster.batch.run import Limits
+from partsong_cluster.report.experiments import standings_of
+from partsong_cluster.report.standing_words import standing_words
 from scripted_engine import answer
 
 from partsong.contracts import Failure, Reply, Row
+from partsong.evaluation.standing import RolloutStage
 from partsong.mesh import load_text
 
 MESH = """
@@ -120,3 +123,13 @@ async def test_a_stopped_rollout_stays_stopped_in_later_runs_and_under_another_n
     assert "rollback" in bench.watcher.said[0]
     await bench.run(script(bench), mesh=MESH.replace("trial", "trial-2"), concurrency=1, fresh=True, limits=Limits(rows=50))
     assert bench.engine.asked[0].shares == {"trial-2": 0.2}
+
+
+async def test_what_is_shown_of_a_run_tells_the_share_that_its_rollout_has_reached(tmp_path):
+    bench = prepared(tmp_path)
+    await bench.run(script(bench), mesh=MESH, concurrency=1, limits=Limits(rows=30))
+    assert standings_of([bench.out])[0].rollout == RolloutStage(share=0.2, stopped=None)
+    await bench.run(script(bench), mesh=MESH, concurrency=1, limits=Limits(rows=40))
+    [standing] = standings_of([bench.out])
+    assert standing.rollout == RolloutStage(share=0.5, stopped=None)
+    assert "The rollout is at 50 % of the rows for the challenger." in standing_words(standing)

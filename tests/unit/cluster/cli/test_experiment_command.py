@@ -15,6 +15,10 @@ experiments:
   trial: {split: {champion: old, challenger: new}}   # which?
 routes: [{use: trial}]
 """
+ROLLOUT = MESH.replace(
+    "split: {champion: old, challenger: new}",
+    "rollout: {champion: new, challenger: old, stages: [{share: 0.5, rows: 500}, {share: 1}], guardrails: {accuracy_drop: 0.01}}",
+)
 
 
 @pytest.fixture
@@ -80,9 +84,7 @@ def test_rollback_undoes_it_and_decisions_lists_both(ran, partsong):
 
 
 def test_a_rollout_that_stopped_itself_stays_so_in_the_next_run_which_is_told(home, partsong):
-    stages = "stages: [{share: 0.5, rows: 500}, {share: 1}]"
-    rollout = f"rollout: {{champion: new, challenger: old, {stages}, guardrails: {{accuracy_drop: 0.01}}}}"
-    (home / "mesh.yaml").write_text(MESH.replace("split: {champion: old, challenger: new}", rollout))
+    (home / "mesh.yaml").write_text(ROLLOUT)
     outcomes = [
         {"id": f"q{n}", "model": model, "answer": "yes" if model == "new" else "no"} for n in range(120) for model in ("old", "new")
     ]
@@ -99,6 +101,24 @@ def test_a_rollout_that_stopped_itself_stays_so_in_the_next_run_which_is_told(ho
     assert "partsong experiment rollback mesh.yaml trial --run=out" in told
     routes = {json.loads(line)["partsong"]["route"]["reason"] for line in (home / "later/output.jsonl").read_text().splitlines()}
     assert routes == {"rule 1: default; trial at 0 %: champion"}
+
+
+def test_show_tells_that_a_rollout_stopped_itself_and_why_and_advises_nothing_more(home, partsong):
+    (home / "mesh.yaml").write_text(ROLLOUT)
+    wrong = (home / "outcomes.jsonl").read_text().replace('"old", "answer": "yes"', '"old", "answer": "no"')
+    (home / "outcomes.jsonl").write_text(wrong)
+    for out in ("out", "later"):
+        partsong("run", "mesh.yaml", "in.jsonl", "-o", out, "--engine", "inline", "-q")
+    shown = " ".join(partsong("experiment", "show", "out")[1].split())
+    assert "The rollout stopped itself: trial is stopped, the champion answers every row from now on: accuracy -" in shown
+    assert "one may stop" not in shown
+    assert "with their waiting in the queue" in shown
+    [standing] = json.loads(partsong("experiment", "show", "out", "--json")[1])
+    assert standing["rollout"]["share"] == 0.0
+    assert standing["rollout"]["stopped"].startswith("trial is stopped")
+    later = " ".join(partsong("experiment", "show", "later")[1].split())
+    assert "The rollout stopped itself: in an earlier run, as `partsong experiment decisions MESH` tells." in later
+    assert "accuracy: cannot be measured, chance chose between the arms on no row" in later
 
 
 def test_nothing_decided_is_said_and_a_run_without_experiments_is_an_error(home, partsong):
