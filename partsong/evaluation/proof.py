@@ -28,6 +28,12 @@ _STEPS = 14
 _WIDER = 1.02
 
 
+Pays = Literal["yes", "trade", "no", "unclear"]
+"""Whether combining pays: `yes`, surely more accurate than all that was compared at the same cost; `trade`, that too, but it surely saves
+money on the best single model and is surely less accurate; `no`, surely less accurate than some of it, or dearer than the best single model
+and less than a point above it, or no cheaper and surely less accurate; `unclear`, these rows cannot tell."""
+
+
 class Contender(Frozen):
     """A way without the mesh, and what the mesh gains on it; every figure is of the same rows."""
 
@@ -73,9 +79,7 @@ class Proof(Frozen):
     cost_per_1000: Figure
     contenders: tuple[Contender, ...]
     curves: tuple[Curve, ...]
-    pays: Literal["yes", "no", "unclear"]
-    """Whether combining pays: surely more accurate than all that the same dollars buy; surely not, that is, less accurate than some of it,
-    or dearer than the best single model and less than a point above it; or these rows cannot tell."""
+    pays: Pays
     rows_needed: NonNegativeInt | None
     """When unclear: about how many rows would tell, if the difference to the strongest contender is what it seems."""
 
@@ -181,14 +185,17 @@ def _whole(lane: Lane) -> bool:
     return all(right in (0.0, 1.0) for right in lane.right)
 
 
-def _verdict(contenders: Sequence[Contender]) -> Literal["yes", "no", "unclear"]:
+def _verdict(contenders: Sequence[Contender]) -> Pays:
     equal = [one for one in contenders if one.equal_cost]
     best = contenders[0]
     is_dearer = best.saved is not None and best.saved.high < 0
-    if any(one.gain.high < 0 for one in equal) or (is_dearer and best.gain.high < _NOTHING_GAINED):
+    is_worse = best.gain.value < 0 and best.p_value is not None and best.p_value < _SURE
+    saves = best.saved is not None and best.saved.low > 0
+    if any(one.gain.high < 0 for one in equal) or (is_dearer and best.gain.high < _NOTHING_GAINED) or (is_worse and not saves):
         return "no"
-    surely = all(one.gain.low > 0 and (one.p_value is None or one.p_value < _SURE) for one in equal)
-    return "yes" if surely else "unclear"
+    if not all(one.gain.low > 0 and (one.p_value is None or one.p_value < _SURE) for one in equal):
+        return "unclear"
+    return "trade" if is_worse else "yes"
 
 
 def _needed(lane: Lane, drafts: Sequence[_Draft]) -> int | None:

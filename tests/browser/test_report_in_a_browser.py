@@ -98,7 +98,11 @@ def test_a_proof_draws_its_curves_within_the_plot_and_says_its_verdict_first(bro
     assert curve is not None
     assert plot["x"] <= curve["x"] < curve["x"] + curve["width"] <= plot["x"] + plot["width"]
     assert plot["y"] <= curve["y"] < curve["y"] + curve["height"] <= plot["y"] + plot["height"]
-    assert opened.page.locator(".says p").first.inner_text().startswith("Combining pays: duet is right more often")
+    assert (
+        opened.page.locator(".says p")
+        .first.inner_text()
+        .startswith("Combining pays: duet is right more often than a single model or a random mix")
+    )
     assert opened.page.get_by_text("<script>").is_visible()
     assert (opened.asked, opened.errors) == ([opened.own], [])
 

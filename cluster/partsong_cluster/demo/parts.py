@@ -94,16 +94,15 @@ _COST_NOTE = (
     "it took then; latency adds up the calls of a row as its plan makes them, one after another or side by side, without waiting for a "
     "free worker."
 )
-_FLATTERY_NOTE = "The best single model is picked on these very rows, which flatters it a little."
 _RECORDED_NOTE = (
     "Recorded answers of 2024 (ZeroEval), at list prices of that time, tokens estimated from characters; sources stand in "
     "demo/data/ATTRIBUTION.md. Latency was not recorded."
 )
 _WEIGHTS_NOTE = "The weights of the weighted vote are the models' accuracies on the lessons."
 _LEARNED_NOTE = (
-    "routed, frugal and thorough go by what was learned from the models' answers to the lessons: 600 other questions of the same kinds, "
-    "none of which is among those shown here. routed asks one model alone, and takes a right answer to be worth five cents: one point more "
-    "right answers may cost it 50 cents more per 1,000."
+    "routed, frugal, thorough and, where there is one, promised go by what was learned from the models' answers to the lessons: 600 other "
+    "questions of the same kinds, none of which is among those shown here. routed asks one model alone, and takes a right answer to be "
+    "worth five cents: one point more right answers may cost it 50 cents more per 1,000."
 )
 
 
@@ -125,7 +124,7 @@ def local_part(models: ModelSet | None) -> Part:
         unit="cpu_s",
         strong="" if models is None else singles[-1].name,
         concurrency=4,
-        notes=(_ROWS_NOTE, _COST_NOTE, _FLATTERY_NOTE),
+        notes=(_ROWS_NOTE, _COST_NOTE),
         rows=_WITHOUT_MODELS if models is None else None,
         live=None if models is None else _HERE / "data" / "feedback.jsonl",
     )
@@ -179,5 +178,5 @@ def recorded_part(*, learns: bool = True) -> Part:
         shows_latency=False,
         strong="gpt-4o",
         concurrency=32,
-        notes=(_RECORDED_NOTE, _WEIGHTS_NOTE, *((_LEARNED_NOTE,) if learns else ()), _FLATTERY_NOTE),
+        notes=(_RECORDED_NOTE, _WEIGHTS_NOTE, *((_LEARNED_NOTE,) if learns else ())),
     )

@@ -231,8 +231,7 @@ class _Work:
             self.show.say("Replaying what the same money buys without it.")
             replace_file(kept, (await asyncio.to_thread(self._proved, loaded, lessons.proved)).model_dump_json().encode())
         proved = Proved.model_validate_json(kept.read_bytes())
-        learned = {way.name for way in (*lessons.ways, lessons.promised)} - {lessons.proved.name}
-        lines = (line for line in self.result.sections[-1].lines if line.name in learned)
+        lines = (line for line in self.result.sections[-1].lines if not line.single and line.name != lessons.proved.name)
         self.result.proofs.append(proved.model_copy(update={"beside": tuple(lines)}))
 
     def _proved(self, loaded: LoadedMesh, way: Way) -> Proved:

@@ -86,7 +86,7 @@ def _parts(result: DemoResult, report: Path, took_s: float) -> Iterator[Renderab
     for proved in result.proofs:
         yield Text()
         yield Text(proved.title, "bold")
-        yield from (Padding(Text(sentence), (0, 0, 0, 2)) for sentence in proof_words(proved.proof))
+        yield from (Padding(Text(sentence), (0, 0, 0, 2)) for sentence in proof_words(proved.proof, proved.beside))
     if result.live is not None:
         yield from _live(result.live)
     for line in result.left_out:

@@ -11,6 +11,7 @@ __all__ = ["SURE", "cost_words", "front_names", "headline"]
 
 SURE = 0.05
 """A difference with a smaller p-value is called one."""
+_HINDSIGHT = " It is chosen with hindsight, on these very rows, which flatters it a little: a buyer has to choose beforehand."
 _FEWEST = 30
 """Graded rows below which an interval is wider than any difference that one could hope for."""
 
@@ -69,7 +70,7 @@ def _compared(section: Section) -> Iterator[str]:
         return
     yield (
         f"The best single model on these rows is {best.name}: right on {_accuracy(best)} of {best.summary.graded:,} rows, "
-        f"for {money(best.cost_per_1000(unit), unit)} per 1,000."
+        f"for {money(best.cost_per_1000(unit), unit)} per 1,000.{_HINDSIGHT if sum(line.single for line in section.lines) > 1 else ''}"
     )
     combined = [line for line in section.lines if not line.single and line.against_best is not None]
     if not combined:

@@ -3,20 +3,31 @@
 from collections.abc import Iterator, Sequence
 
 from partsong.evaluation.proof import BEST, MIX, SAMPLES, Contender, Proof
+from partsong_cluster.report.contents import PlanLine
 from partsong_cluster.report.headline import SURE, cost_words
-from partsong_cluster.report.words import counted, points, share
+from partsong_cluster.report.words import counted, money, percent, points, share
 
 __all__ = ["proof_words"]
 
 
-def proof_words(proof: Proof) -> Sequence[str]:
-    """Return a few sentences, the verdict first."""
-    return [f"{_verdict(proof)} {_beside_best(proof)}", *(_against(proof, one) for one in proof.contenders), *_left_open(proof)]
+_SAME = 1.1
+"""Costs that differ by a smaller factor are called about the same."""
+
+
+def proof_words(proof: Proof, beside: Sequence[PlanLine] = ()) -> Sequence[str]:
+    """Return a few sentences, the verdict first; `beside`: other ways over the same rows, of which the better and no dearer are named."""
+    verdict = f"{_verdict(proof)} {_beside_best(proof)}"
+    return [verdict, *_better(proof, beside), *(_against(proof, one) for one in proof.contenders), *_left_open(proof)]
 
 
 def _verdict(proof: Proof) -> str:
     if proof.pays == "yes":
-        return f"Combining pays: {proof.mesh} is right more often than anything else that the same money buys here."
+        return f"Combining pays: {proof.mesh} is right more often than {_compared(proof)}."
+    if proof.pays == "trade":
+        best = _best(proof)
+        assert best.saved is not None, "of a trade"
+        traded = f"It saves {best.saved.value * 100:.0f} % and loses {points(-best.gain.value).lstrip('+')} points"
+        return f"{traded}: a trade, no win, though {proof.mesh} is right more often than {_compared(proof)}."
     if proof.pays == "no":
         return f"Combining does not pay here: the same money, or less, is spent as well or better without {proof.mesh}, to within a point."
     needed = (
@@ -25,9 +36,29 @@ def _verdict(proof: Proof) -> str:
     return f"These {proof.rows:,} rows cannot tell whether combining pays.{needed}"
 
 
+def _compared(proof: Proof) -> str:
+    """Say what a mesh was compared with, and no more: there are other plans."""
+    samples = ", its own samples" if any(one.name == SAMPLES for one in proof.contenders) else ""
+    mix = next(one for one in proof.contenders if one.name == MIX)
+    return f"a single model{samples} or a random mix of models at {'the same cost' if _same_cost(proof, mix) else 'its cost or less'}"
+
+
+def _better(proof: Proof, beside: Sequence[PlanLine]) -> Iterator[str]:
+    most = _SAME * proof.cost_per_1000.value
+    better = [line for line in beside if (line.summary.accuracy or 0.0) > proof.accuracy.value and line.cost_per_1000("usd") <= most]
+    if better:
+        told = ", ".join(f"{line.name} ({percent(line)} for {money(line.cost_per_1000('usd'), 'usd')} per 1,000)" for line in better)
+        mine = f"{proof.mesh} ({share(proof.accuracy.value)} for {money(proof.cost_per_1000.value, 'usd')})"
+        yield f"For about the same money or less, other plans here did better on these rows than {mine}: {told}; that may be chance."
+
+
+def _best(proof: Proof) -> Contender:
+    return next(one for one in proof.contenders if one.name == BEST)
+
+
 def _beside_best(proof: Proof) -> str:
     """Say what a buyer asks first: accuracy and cost beside the one model that would be bought instead."""
-    best = next(one for one in proof.contenders if one.name == BEST)
+    best = _best(proof)
     accuracies = f"{share(proof.accuracy.value)} against {share(best.accuracy.value)}"
     if best.p_value is None or best.p_value >= SURE:
         right = f"as often right as far as these rows tell ({accuracies})"
@@ -42,6 +73,7 @@ def _against(proof: Proof, one: Contender) -> str:
     match one.name:
         case _ if one.name == BEST:
             told = f"{mesh}, the best single model ({one.about}) on {share(one.accuracy.value)}; {_chance(one)}; {cost_words(one.saved)}"
+            told += _in_hindsight(proof, one)
         case _ if one.name == SAMPLES:
             told = f"For the same money, {one.about}, is right on {share(one.accuracy.value)}; {_chance(one)}"
         case _:
@@ -50,11 +82,19 @@ def _against(proof: Proof, one: Contender) -> str:
     return f"{told}."
 
 
+def _in_hindsight(proof: Proof, best: Contender) -> str:
+    """Say why another best single model may stand in the same report: a buyer chooses before the answers are known."""
+    top, accuracy = max(((one.name, one.points[0].accuracy) for one in proof.curves if one.kind == "single"), key=lambda one: one[1])
+    if accuracy <= best.accuracy.value:
+        return ""
+    return f". Chosen with hindsight, on these very rows, it would be {top} with {share(accuracy)}, but a buyer has to choose beforehand"
+
+
 _ELSE = "No mix of single models has a use for as much money; the best of them, for less,"
 
 
 def _same_cost(proof: Proof, one: Contender) -> bool:
-    return one.name == MIX and abs(one.cost_per_1000.value - proof.cost_per_1000.value) <= 0.1 * proof.cost_per_1000.value
+    return one.name == MIX and abs(one.cost_per_1000.value - proof.cost_per_1000.value) <= (_SAME - 1) * proof.cost_per_1000.value
 
 
 def _chance(one: Contender) -> str:
@@ -65,6 +105,5 @@ def _chance(one: Contender) -> str:
 
 
 def _left_open(proof: Proof) -> Iterator[str]:
-    best = next(one for one in proof.contenders if one.name == BEST)
-    if best.cost_per_1000.value >= proof.cost_per_1000.value:
+    if _best(proof).cost_per_1000.value >= proof.cost_per_1000.value:
         yield "Asking the best single model several times is not compared: one answer of it costs as much as this."

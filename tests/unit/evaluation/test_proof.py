@@ -121,3 +121,8 @@ def test_curves_rise_with_the_money_spent_and_carry_bands():
     assert costs[-1] == pytest.approx(10_000)
     assert all(point.low <= point.accuracy <= point.high for curve in found.curves for point in curve.points)
     assert [point.cost_per_1000 for curve in found.curves if curve.kind == "mesh" for point in curve.points] == [2000.0, 3000.0]
+
+
+def test_less_money_for_surely_less_accuracy_is_a_trade_and_without_saving_it_is_a_loss():
+    assert proved(lane(0.8, 2.0, 7)).pays == "trade"
+    assert proved(lane(0.8, 10.0, 7)).pays == "no"

@@ -10,6 +10,7 @@ from partsong_cluster.demo.parts import recorded_part
 from partsong_cluster.demo.run import Show
 from partsong_cluster.report.billed import as_billed
 from partsong_cluster.report.headline import headline
+from partsong_cluster.report.proof_words import proof_words
 
 from partsong.contracts import Answer, BillLine, Route, RowRecord
 from partsong.plans.cascade import Cascade
@@ -83,7 +84,10 @@ async def test_what_was_learned_is_judged_on_other_rows_and_set_beside_what_its_
     assert proved.proof.rows == 300
     assert [one.name for one in proved.proof.contenders] == ["best single model", "random mix"]
     assert "romise" in headline(recorded)[-1]
-    assert {line.name for line in proved.beside} - {"promised"} == {"routed", "thorough"}
+    assert {line.name for line in proved.beside} - {"promised"} == {"vote", "weighted-vote", "cheap-trio", "cascade", "routed", "thorough"}
+    told = " ".join(proof_words(proved.proof, proved.beside))
+    assert "other plans here did better on these rows" in told
+    assert "cascade (94.0 % for $0.971 per 1,000)" in told
     assert next(line for line in recorded.lines if line.name == "routed").summary.routes["gate"] == 300
 
 
