@@ -60,5 +60,5 @@ def promise_note(folder: Path, way: str) -> str:
     promise = f'Promised of further questions like these: "{way}" is {kept.words}, at less cost ({tested}).'
     if strict.policy is None:
         return f"{promise} More cannot be promised: {strict.words}."
-    wanted = f"; of a cheaper one not before about {strict.promise.more_rows:,} more labelled rows" if strict.promise.more_rows else ""
-    return f"{promise} More can be promised, of a way that saves no more: {strict.words}{wanted}."
+    wanted = f" To promise as much of a still cheaper one, about {strict.promise.more_rows:,} more labelled rows are needed."
+    return f"{promise} A more careful setting of it, no cheaper, is {strict.words}.{wanted if strict.promise.more_rows else ''}"
