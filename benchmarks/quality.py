@@ -489,6 +489,8 @@ def tell(name: str, figures: dict[str, Any]) -> None:
     """Print one task's figures for a person."""
     best = f"{figures['best_single']} {figures['best_accuracy']:.2%} at ${figures['best_usd_per_1k']:.4f} per 1,000"
     print(f"\n{name}  n={figures['n']}  best single {best}")
+    for warning in figures["warnings"]:
+        print(f"  note: {warning}")
     if "vote_accuracy" in figures:
         print(f"  log-odds vote of all {figures['vote_accuracy']:.2%} at ${figures['vote_usd_per_1k']:.3f}")
     for policy, f in ((p, f) for p, f in figures.items() if isinstance(f, dict) and "accuracy" in f):
@@ -508,8 +510,6 @@ def tell(name: str, figures: dict[str, Any]) -> None:
         )
         print(f"  learned threshold, {' and '.join(c['pair'])} agree or else the best, promised at 95 %: {held}")
     print(f"  fit {figures['fit_cpu_s']} s of CPU; a route decision {figures['route_ms_p50']} ms (p99 {figures['route_ms_p99']} ms)")
-    for warning in figures["warnings"]:
-        print(f"  note: {warning}")
 
 
 if __name__ == "__main__":

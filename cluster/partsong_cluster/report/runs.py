@@ -114,10 +114,13 @@ def _bills(runs: Sequence[PlanRun]) -> Iterator[BillLine]:
 
 
 def _names(folders: Sequence[Path]) -> Iterator[str]:
-    """Yield a name for each run: its folder's and what answered; the whole path where two folders are called alike."""
-    seen = Counter(folder.name for folder in folders)
-    for folder in folders:
-        manifest = manifest_of(folder)
-        name = folder.name if seen[folder.name] == 1 else str(folder)
+    """Yield a name for each run: its folder's and what answered; the whole path where two folders are called alike.
+
+    A replay is told from what it replays by that word.
+    """
+    manifests = [manifest_of(folder) for folder in folders]
+    seen = Counter((folder.name, manifest.replay_of is None) for folder, manifest in zip(folders, manifests, strict=True))
+    for folder, manifest in zip(folders, manifests, strict=True):
+        name = folder.name if seen[folder.name, manifest.replay_of is None] == 1 else str(folder)
         use = f" ({manifest.use})" if manifest.use not in (None, folder.name) else ""
         yield f"{name}{use}{' replayed' if manifest.replay_of and folder.name != 'replayed' else ''}"

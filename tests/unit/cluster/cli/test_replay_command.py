@@ -146,6 +146,13 @@ def test_all_runs_that_are_named_are_baselines(partsong: Partsong):
     assert "replayed (tiers) replayed" not in told
 
 
+def test_a_run_called_as_the_plan_is_told_from_its_replay_without_any_path(partsong: Partsong):
+    recorded(partsong, "tiers", "tiers")
+    told = " ".join(partsong("replay", "tiers", "--mesh", "mesh.yaml", "--plan", "tiers").out.split())
+    assert "tiers replayed" in told
+    assert "/tiers" not in told
+
+
 def test_runs_over_different_inputs_are_said_not_to_be_compared_in_the_last_line(partsong: Partsong):
     recorded(partsong, "a", "cheap")
     Path("in.jsonl").write_text(Path("in.jsonl").read_text().replace("odd or even", "even or odd"))
