@@ -119,8 +119,8 @@ def _names(folders: Sequence[Path]) -> Iterator[str]:
     A replay is told from what it replays by that word.
     """
     manifests = [manifest_of(folder) for folder in folders]
-    seen = Counter((folder.name, manifest.replay_of is None) for folder, manifest in zip(folders, manifests, strict=True))
+    seen = Counter((folder.name, bool(manifest.replay_of)) for folder, manifest in zip(folders, manifests, strict=True))
     for folder, manifest in zip(folders, manifests, strict=True):
-        name = folder.name if seen[folder.name, manifest.replay_of is None] == 1 else str(folder)
+        name = folder.name if seen[folder.name, bool(manifest.replay_of)] == 1 else str(folder)
         use = f" ({manifest.use})" if manifest.use not in (None, folder.name) else ""
         yield f"{name}{use}{' replayed' if manifest.replay_of and folder.name != 'replayed' else ''}"
