@@ -58,7 +58,12 @@ def test_the_same_facts_as_json(home, capsys):
     assert partsong("learn", "tree", "mesh.yaml", "out", "--json", "--depth", "1") == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["tree"] == {"if": {"metadata": {"field": "law"}}, "then": {"use": "large"}, "else": {"use": "mini"}}
-    assert (facts["rows"], facts["source"], facts["judged"]["accuracy"], facts["single"]["use"]) == (120, "labels", 1.0, "one model for all")
+    assert (facts["rows"], facts["source"], facts["judged"]["accuracy"], facts["single"]["use"]) == (
+        120,
+        "labels",
+        1.0,
+        "one model for all",
+    )
 
 
 def test_a_tree_elsewhere_says_where_it_belongs(home, tmp_path_factory):
