@@ -18,7 +18,7 @@ from partsong.learning.kind_weights import KindWeights, kind_weights
 from partsong.learning.matrix import Cell, Gap, capability_matrix, gaps
 from partsong.learning.memory import prints_of
 from partsong.learning.newcomer import Newcomer, doubts_of, known_models, newcomers
-from partsong.learning.outcomes import FEWEST_ROWS, EmbeddedBy, Ints, Outcomes, sound
+from partsong.learning.outcomes import FEWEST_ROWS, EmbeddedBy, Floats, Ints, Outcomes, sound
 from partsong.learning.policies import Policies, costs_something, fit_policies, usual_value_usd
 from partsong.learning.settings import Settings, advised
 from partsong.learning.thresholds import Climb, Thresholds, fit_thresholds
@@ -114,11 +114,7 @@ def fit_learned(
     advice = advised(figures, kept, settings)  # without what was promised: those figures are of the rows that chose among its ways
     promised = (None if kept is None else kept.figures, *(figure for _, figure in climbed))
     figures = (*figures, *(figure for figure in promised if figure is not None))
-    policies, unseen = fit_policies(known)
-    if len(known) < len(outcomes):  # some rows are known of new models alone
-        every = policies.gate.p_right(outcomes.prompts, outcomes.vectors)
-        every[outcomes.columns(own).labelled] = unseen
-        unseen = every
+    policies, unseen = _fitted(known, outcomes, own)
     new = newcomers(outcomes, own, unseen, cards or {})
     met = [*own, *(outcomes.models.index(one.model) for one in new)]
     cells = capability_matrix(known)
@@ -149,6 +145,16 @@ def fit_learned(
         warnings=(*warnings, *_unjudged(known, figures), *doubts_of(outcomes, own, new, cards or {})),
         questions=prints_of(outcomes.prompts),
     )
+
+
+def _fitted(known: Outcomes, outcomes: Outcomes, own: Sequence[int]) -> tuple[Policies, Floats]:
+    """Return the policies, and what their gate says of every row as if it had not seen it."""
+    policies, unseen = fit_policies(known)
+    if len(known) == len(outcomes):
+        return policies, unseen
+    every = policies.gate.p_right(outcomes.prompts, outcomes.vectors)  # some rows are known of new models alone
+    every[outcomes.columns(own).labelled] = unseen
+    return policies, every
 
 
 def _sound(known: Outcomes) -> list[str]:
