@@ -105,10 +105,11 @@ def fit_thresholds(climb: Climb, outcomes: Outcomes, own: Sequence[int], max_los
     losses = models.right[rows, best][:, None] - np.stack([walk.right for walk in walks], axis=1)
     promise = promise_of(losses[tests], max_loss)
     walk = walks[promise.index]
-    cheaper = promise.kept and bool(np.nanmean(walk.cost_usd) < np.nanmean(models.cost_usd[rows, best]))
+    seen = known[rows]  # a row of which something is not known has lost, and has no cost to compare
+    right, cost, asked = (each[seen] for each in (walk.right, walk.cost_usd, walk.asked))
+    cheaper = promise.kept and bool(cost.mean() < np.nanmean(models.cost_usd[rows[seen], best]))
     words = promise_words(promise, max_loss, cheaper=cheaper)
     found = Thresholds(climb.plan, climb.rungs, climb.made_of, promise, words, count, ladder[promise.index] if cheaper else (), worth)
-    right, cost, asked = (each[known[rows]] for each in (walk.right, walk.cost_usd, walk.asked))
     return found, figures_of(f"cascade@{climb.plan}", right, cost, None, asked) if cheaper else None
 
 
