@@ -6,6 +6,14 @@ from partsong.learning.outcomes import Outcomes
 
 STRENGTHS = (3.0, 1.5, 1.0, 0.5)
 PRICES = (1e-3, 1e-4, 5e-5, 2e-5)
+IN_A_MESH = """\
+version: 1
+models:
+  m0: {adapter: python, target: "w:f"}
+  m1: {adapter: python, target: "w:f"}
+  m2: {adapter: python, target: "w:f"}
+  m3: {adapter: python, target: "w:f"}
+"""
 
 
 def made(rows: int, seed: int = 0, *, strengths: tuple[float, ...] = STRENGTHS, prices: tuple[float, ...] = PRICES) -> Outcomes:

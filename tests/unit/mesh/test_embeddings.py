@@ -7,7 +7,7 @@ from threading import get_ident
 
 import pytest
 from embedding_builders import embedding_model
-from unit.learning.made import made
+from unit.learning.made import IN_A_MESH, made
 
 from partsong.contracts import Task
 from partsong.contracts.allowed import Allowed
@@ -20,19 +20,16 @@ from partsong.mesh import Mesh, load_mesh
 from partsong.mesh.content import named_files
 from partsong.testing.scripted import ScriptedPort
 
-TEXT = """\
-version: 1
-models:
-  m0: {adapter: python, target: "w:f"}
-  m1: {adapter: python, target: "w:f"}
-  m2: {adapter: python, target: "w:f"}
-  m3: {adapter: python, target: "w:f"}
+TEXT = (
+    IN_A_MESH
+    + """\
 learned: learned/
 embeddings: tiny
 gate: {value_of_correct_usd: 0.02}
 plans:
   f: {frugal: {goal: best, kind: label}}
 """
+)
 HARD = Task.of("question number 7 is hard and long to think about")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from knowledge_builders import EASY, HARD, MODELS, knowledge, saved
-from unit.learning.made import made
+from unit.learning.made import IN_A_MESH, made
 
 from partsong.contracts import Task
 from partsong.errors import InputError, MeshError
@@ -17,17 +17,14 @@ from partsong.mesh import Mesh, load_mesh
 from partsong.mesh.show import shown
 from partsong.testing.scripted import ScriptedPort
 
-TEXT = """\
-version: 1
-models:
-  m0: {adapter: python, target: "w:f"}
-  m1: {adapter: python, target: "w:f"}
-  m2: {adapter: python, target: "w:f"}
-  m3: {adapter: python, target: "w:f"}
+TEXT = (
+    IN_A_MESH
+    + """\
 learned: learned/
 plans:
   f: {frugal: {goal: best, kind: label}}
 """
+)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from knowledge_builders import knowledge
+from unit.learning.made import IN_A_MESH
 
 from partsong.errors import MeshError
 from partsong.learning.saved import save_learned
@@ -12,18 +13,15 @@ from partsong.learning.thresholds import Thresholds
 from partsong.mesh import load_mesh
 from partsong.mesh.thresholds import made_of
 
-TEXT = """\
-version: 1
-models:
-  m0: {adapter: python, target: "w:f"}
-  m1: {adapter: python, target: "w:f"}
-  m2: {adapter: python, target: "w:f"}
-  m3: {adapter: python, target: "w:f"}
+TEXT = (
+    IN_A_MESH
+    + """\
 learned: learned/
 plans:
   trio: {ensemble: {members: [m1, m2, m3], early: false}}
   climb: {cascade: [{ask: trio, trust: {agreement: learned}}, {ask: m0}]}
 """
+)
 
 
 @pytest.fixture
