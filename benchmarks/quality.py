@@ -299,8 +299,9 @@ def main() -> None:
     args = options.parse_args()
     train = {r.name: r for r in recorded(args.train)}
     test = list(recorded(args.test)) if args.test else []
-    if not train:
-        sys.exit(f"no questions.TASK.jsonl.gz under {args.train}")
+    for folder, found in ((args.train, train), (args.test, test)):
+        if folder is not None and not found:
+            sys.exit(f"no questions.TASK.jsonl.gz under {folder}")
     if args.only is not None and args.only not in train:
         sys.exit(f"no task {args.only} under {args.train}: there are {', '.join(train)}")
     if args.folds is not None and args.folds < 2:
@@ -318,6 +319,8 @@ def main() -> None:
                 (args.decisions / f"{name}.jsonl").write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
             if not args.json:
                 tell(name, figures)
+    if not report:
+        sys.exit(f"{args.test} has no part of {args.only or ', '.join(train)}: nothing can be judged")
     if args.json:
         print(json.dumps(report, indent=1))
 

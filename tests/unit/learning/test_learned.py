@@ -63,6 +63,9 @@ def test_what_is_promised_held_on_rows_kept_back_and_costs_less_than_the_best_mo
     assert kept.policy is not None
     assert kept.promise.p_value <= 0.05
     assert "5.0 points, with 95 %" in kept.words
+    assert kept.figures is not None
+    assert (kept.figures.policy, kept.figures.n) == ("frugal@promised", kept.rows)
+    assert kept.figures.usd_per_1000 < 1.0
 
 
 def test_a_promise_that_few_rows_cannot_support_is_not_given(learned: Learned):
